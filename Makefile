@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make bench`, `make clients`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types pages docs packages bench clients clean
+.PHONY: demo test check lint types pages docs packages sbom bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -36,6 +36,15 @@ docs: $(INSTALLED)
 # Wheel and sdist, installed into bare environments of every Python from 3.10 on that is found.
 packages: $(INSTALLED)
 	$(BIN)/python -m tests.packaging
+
+# What an installation of the server brings, as a CycloneDX document, into dist/.
+sbom:
+	$(PYTHON) -m venv --clear $(VENV)/sbom/server
+	$(VENV)/sbom/server/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[serve,quantized,onnx]'
+	$(PYTHON) -m venv --clear $(VENV)/sbom/tool
+	$(VENV)/sbom/tool/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	mkdir -p dist
+	$(VENV)/sbom/tool/bin/cyclonedx-py environment $(VENV)/sbom/server/bin/python --pyproject pyproject.toml --output-reproducible --output-file dist/shortlist-server.cdx.json
 
 # More than an hour on two cores; peers are installed in environments of their own (about 3 GB).
 bench: $(INSTALLED)

@@ -32,6 +32,7 @@ ASIDE = {
     "model": 0.13,
     "shown": 0.65,
     "data": 0.14,
+    "display": 0.37,
 }  # lets lines pass beside these
 
 

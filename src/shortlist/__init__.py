@@ -38,3 +38,4 @@ def __dir__() -> list[str]:
 
 
 provide("tuning", lambda: importlib.import_module("shortlist.tuning"))
+provide("plots", lambda: importlib.import_module("shortlist.report.plots"))

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
+import polars as pl
+
 from shortlist.choosing.trial import Figure, Trial
+from shortlist.display import Tabular, frame_html
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
@@ -57,7 +60,7 @@ class Tried:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(Tabular):
     """The outcome of ``choose``.
 
     Attributes:
@@ -81,6 +84,35 @@ class Choice:
     budget: float
     seconds: float
     refitted: bool
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row per contender, best first: name, kind, figure, standard_error, seconds, chosen, reason, note.
+
+        Figure and its error are null where a contender was not measured; ``reason`` says why.
+        """
+        rows = [
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "figure": None if one.figure is None else one.figure.value,
+                "standard_error": None if one.figure is None else one.figure.error,
+                "seconds": one.seconds,
+                "chosen": one is self.chosen,
+                "reason": one.reason,
+                "note": one.note,
+            }
+            for one in self.tried
+        ]
+        schema = {
+            **dict.fromkeys(("name", "kind"), pl.String),
+            **dict.fromkeys(("figure", "standard_error", "seconds"), pl.Float64),
+            "chosen": pl.Boolean,
+            **dict.fromkeys(("reason", "note"), pl.String),
+        }
+        return pl.DataFrame(rows, schema=schema)
+
+    def _repr_html_(self) -> str:
+        return frame_html("Choice", self.to_frame(), self.verdict())
 
     def table(self) -> str:
         """The contenders as text: figure ± standard error, seconds; the reason for those that were not measured."""

@@ -22,13 +22,16 @@ from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
 from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words, refuse_format, settled_form
+from shortlist.display import Framed, frame_html, table_html
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 
 __all__ = ["Dataset", "warn"]
 
+SHOWN_ROWS = 5  # of each table, in a notebook
+
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
-class Dataset:
+class Dataset(Framed):
     """A table of interactions (who chose what), and one table each of the queries and the candidates.
 
     Each table may be a path (.parquet .csv .tsv .arrow .feather .ipc .jsonl .ndjson .json, text also with .gz or .zst; a
@@ -311,6 +314,19 @@ class Dataset:
         if self.weight is None:
             return None
         return np.array(self.interactions[self.weight].cast(pl.Float32), dtype=np.float32)
+
+    def to_frame(self) -> pl.DataFrame:
+        """``interactions``, a row each; ``queries`` and ``candidates`` are frames of their own."""
+        return self.interactions
+
+    def _repr_html_(self) -> str:
+        """The first rows of each table that has more than ids."""
+        parts = [table_html(repr(self), (), ()), frame_html("interactions", self.interactions, rows=SHOWN_ROWS)]
+        for name in ("queries", "candidates"):
+            table: pl.DataFrame = getattr(self, name)
+            if table.width > 1:
+                parts.append(frame_html(name, table, rows=SHOWN_ROWS))
+        return "".join(parts)
 
     def __len__(self) -> int:
         return self.interactions.height

@@ -22,6 +22,7 @@ from shortlist.data.opened_files import UNREADABLE
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.data.source import Source, find
+from shortlist.display import Tabular
 from shortlist.errors import DataError, ShortlistWarning
 
 __all__ = ["Table", "is_frame", "read_table"]
@@ -105,6 +106,8 @@ def is_frame(value: object) -> bool:
 def _from_object(source: object, name: str, ids: Sequence[str]) -> pl.DataFrame:
     if isinstance(source, pl.LazyFrame):
         return source.collect()
+    if isinstance(source, Tabular):
+        return source.to_frame()
     if isinstance(source, Mapping):
         for column in ids:
             _refuse_mixed(source.get(column, ()), column, name)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from shortlist.data.dataset import Dataset
+from shortlist.display import facts_html
 
 __all__ = ["Split", "SplitReport"]
 
@@ -86,3 +87,11 @@ class Split:
 
     def __repr__(self) -> str:
         return f"Split({self.report})"
+
+    def _repr_html_(self) -> str:
+        parts = {"train": self.train, "given": self.given, "test": self.test}
+        return facts_html(
+            "Split",
+            {name: f"{len(one):,} interactions" for name, one in parts.items() if one is not None},
+            [str(self.report)],
+        )

@@ -9,18 +9,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from shortlist._above import room_above
 from shortlist.data.argument_checks import check_kind, check_seed
+from shortlist.display import Framed, Tabular, frame_html
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
-from shortlist.evaluation.text import evaluation_text
+from shortlist.evaluation.text import evaluation_html, evaluation_text
 from shortlist.intervals import Interval, PairSums, chance, resampled
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
 
+COLUMNS = {
+    **dict.fromkeys(("scorer", "seen", "segment", "group"), pl.String),
+    **dict.fromkeys(("pairs", "queries"), pl.Int64),
+    "metric": pl.String,
+    **dict.fromkeys(("value", "low", "high"), pl.Float64),
+}  # of an evaluation's frame
+
+
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Tabular):
     """Figures of a model and of its baselines, on the same test pairs.
 
     Attributes:
@@ -85,6 +95,40 @@ class Evaluation:
             plain |= {"repeated": self.repeats.repeated, "notes": list(self.notes)}
         return plain
 
+    def to_frame(self) -> pl.DataFrame:
+        """A row per figure: scorer, seen ("seen_in" or "seen_out"), segment, group, pairs, queries, metric, value, low, high.
+
+        Segment and group are null where all test pairs count; low and high, the 95% interval, where none was asked for.
+        """
+        whole = [
+            (None, scorer, seen, self.pairs, self.queries, values, self.intervals.get(scorer, {}).get(seen, {}))
+            for scorer, by_seen in self.figures.items()
+            for seen, values in by_seen.items()
+        ]
+        groups = [
+            (one, one.scorer, one.seen, one.pairs, one.queries, one.figures, one.intervals) for one in self.segments
+        ]
+        rows = []
+        for segment, scorer, seen, pairs, queries, values, intervals in (*whole, *groups):
+            named = (None, None) if segment is None else (segment.name, segment.group)
+            for metric, value in values.items():
+                low, high = intervals.get(metric, (None, None))
+                rows.append((scorer, seen, *named, pairs, queries, metric, value, low, high))
+        return pl.DataFrame(rows, schema=COLUMNS, orient="row")
+
+    def plot(self) -> Any:
+        """A chart of each metric by k, with intervals where there are some.
+
+        Without altair it is a chart that notebooks draw, with ``to_dict`` (Vega-Lite) and ``save("evaluation.html")``.
+
+        Raises:
+            ConfigError: where no metric has a k.
+        """
+        return room_above("plots").evaluation_plot(self)
+
+    def _repr_html_(self) -> str:
+        return evaluation_html(self.headline(), self.notes, self.figures, self.intervals)
+
     def headline(self) -> str:
         """How much was measured, on one line."""
         return (
@@ -97,7 +141,19 @@ class Evaluation:
         return evaluation_text(head, self.figures, self.intervals, self.segments, self.index_recall)
 
 
-class Comparison(NamedTuple):
+class _Compared(NamedTuple):
+    """The fields of ``Comparison``."""
+
+    metric: str
+    first: float
+    second: float
+    difference: float
+    interval: Interval
+    p_value: float
+    queries: int
+
+
+class Comparison(_Compared, Framed):
     """A paired comparison: the same test, two models.
 
     Attributes:
@@ -111,17 +167,23 @@ class Comparison(NamedTuple):
         real: whether the difference is more than chance at 5%.
     """
 
-    metric: str
-    first: float
-    second: float
-    difference: float
-    interval: Interval
-    p_value: float
-    queries: int
+    __slots__ = ()
 
     @property
     def real(self) -> bool:
         return self.p_value < 0.05
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row: metric, first, second, difference, low, high, p_value, queries, real."""
+        plain = self._asdict()
+        low, high = plain.pop("interval")
+        names = ("metric", "first", "second", "difference")
+        return pl.DataFrame(
+            [{name: plain.pop(name) for name in names} | {"low": low, "high": high} | plain | {"real": self.real}]
+        )
+
+    def _repr_html_(self) -> str:
+        return frame_html("Comparison", self.to_frame(), [str(self)])
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"

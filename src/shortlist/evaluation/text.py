@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from shortlist.display import table_html
 from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
 
-__all__ = ["evaluation_text", "figure_name", "headline_figure"]
+__all__ = ["evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
 TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
 WIDTH = 100
@@ -45,6 +46,31 @@ def evaluation_text(
     if intervals or any(segment.intervals for segment in segments):
         parts.append("± is half the 95% interval, from resampled queries.")
     return "\n\n".join(parts)
+
+
+def evaluation_html(headline: str, notes: Sequence[str], figures: ByScorer, intervals: Intervals) -> str:
+    """The headline, and a table of scorers under figures for each way to treat seen items.
+
+    Args:
+        headline: how much was measured. The others as in ``Evaluation``.
+    """
+    parts = [table_html("Evaluation", (), (), [headline, *notes])]
+    for seen, title in TITLES.items():
+        if seen in figures["model"]:
+            names = list(figures["model"][seen])
+            rows = [
+                [
+                    scorer,
+                    *(
+                        _cell(by_seen[seen].get(name, math.nan), intervals.get(scorer, {}).get(seen, {}).get(name))
+                        for name in names
+                    ),
+                ]
+                for scorer, by_seen in figures.items()
+                if seen in by_seen
+            ]
+            parts.append(table_html(title, ["", *map(figure_name, names)], rows))
+    return "".join(parts)
 
 
 def figure_name(name: str) -> str:

@@ -135,12 +135,12 @@ class ApproximateIndex(LiveIndex):
 
     def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
         """Whether exact search over the ``free`` candidates that filters leave of ``n`` costs less than the index."""
-        return free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k)
+        return free < n and (free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k))
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
         free = filters.free(n)
-        few = free < n and self._searched_exactly(free, n, m, request.k)
+        few = self._searched_exactly(free, n, m, request.k)
         if snapshot.native is None or filters.lists is not None or few or request.k * 4 >= free or m == 0:
             return base.search(request, filters)
         if filters.excluded is not None:
@@ -158,8 +158,10 @@ class ApproximateIndex(LiveIndex):
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
         taken = 0 if excluded is None else excluded.positions.size
         width, bearable = self._first(n, k, taken)
-        positions = np.sort(self._probe(snapshot.native, request.queries, width)[0])
-        positions = positions[np.searchsorted(positions, 0) :]
+        positions = self._probe(snapshot.native, request.queries, width)[0]
+        if positions.size > _PAIRS:
+            positions = np.sort(positions)  # read in the order of memory
+        positions = positions[positions >= 0]
         lost = 0
         if excluded is not None and taken:
             barred = member(excluded.positions, positions)

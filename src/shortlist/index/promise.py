@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import polars as pl
+
+from shortlist.display import Tabular, frame_html
 from shortlist.index.contract import Index
 from shortlist.index.recall import Recall
 
@@ -55,7 +59,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Tabular):
     """The result of ``tune_index``: the index, and what was measured on the way.
 
     Attributes:
@@ -92,6 +96,32 @@ class Tuning:
             if not best or point.milliseconds < best[-1].milliseconds:
                 best.append(point)
         return best[::-1]
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row per setting that was timed: backend, build, settings (as JSON), recall, lower, milliseconds, keeps."""
+        rows = [
+            {
+                "backend": one.backend,
+                "build": one.build,
+                "settings": json.dumps(one.settings),
+                "recall": one.recall.mean,
+                "lower": one.recall.lower,
+                "milliseconds": one.milliseconds,
+                "keeps": one.keeps,
+            }
+            for one in self.points
+        ]
+        schema = {
+            "backend": pl.String,
+            "build": pl.Int64,
+            "settings": pl.String,
+            **dict.fromkeys(("recall", "lower", "milliseconds"), pl.Float64),
+            "keeps": pl.Boolean,
+        }
+        return pl.DataFrame(rows, schema=schema)
+
+    def _repr_html_(self) -> str:
+        return frame_html("Tuning", self.to_frame(), [self.reason])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the index, fit for JSON; recalls by k as a list."""

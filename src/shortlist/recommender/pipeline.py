@@ -74,7 +74,8 @@ def recommend(
     answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k, met)
     reasons = reasons_of(asked, answers, Origins(request, rows, known, own)) if explain else None
     columns, ids = (state.query, state.candidate), state.candidate_ids
-    return Recommendations(columns, request.ids, known.tolist(), answers, ids, state.query_ids.ids.dtype, reasons)
+    dtype = state.query_ids.ids.dtype
+    return Recommendations(columns, request.ids, known.tolist(), answers, ids, dtype, reasons, state.candidates)
 
 
 def similar(
@@ -110,7 +111,8 @@ def similar(
         context = Context(itself, nothing, tuple(one.vectors_of(rows) for one in served.others))
     answers = answered(served, served.vectors_of(rows), k, filters, known, context, ())
     name = state.candidate
-    return Recommendations((name, name), ids, known, answers, state.candidate_ids, state.candidate_ids.ids.dtype)
+    dtype = state.candidate_ids.ids.dtype
+    return Recommendations((name, name), ids, known, answers, state.candidate_ids, dtype, None, state.candidates)
 
 
 def query_vectors(

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
+import numpy as np
 import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
+from shortlist.data.titles import title_column
+from shortlist.display import Tabular, table_html
+from shortlist.display.html import ROWS
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 from shortlist.recommender.reasons import Reason
 
@@ -88,10 +92,10 @@ class Recommendation(Sequence[Item]):
         )
 
 
-class Recommendations(Sequence[Recommendation]):
+class Recommendations(Sequence[Recommendation], Tabular):
     """One list per query, in the order asked; ids have the type that the interactions had.
 
-    ``print`` shows them; ``to_frame`` and ``to_dicts`` convert them.
+    ``print`` shows them; ``to_frame``, ``to_pandas`` and ``to_dicts`` convert them.
 
     Args:
         columns: names of the ids of queries and candidates.
@@ -101,6 +105,7 @@ class Recommendations(Sequence[Recommendation]):
         candidates: the catalogue's ids.
         query_dtype: the type of the queries' ids.
         reasons: one for each item of all lists, or None.
+        catalogue: the candidates' table, for titles in notebooks; or None.
 
     Example:
         answer = recommender.recommend(["42"], k=3)
@@ -117,6 +122,7 @@ class Recommendations(Sequence[Recommendation]):
         candidates: IdMap,
         query_dtype: pl.DataType,
         reasons: Sequence[Reason] | None = None,
+        catalogue: pl.DataFrame | None = None,
     ) -> None:
         self.query_column, self.candidate_column = columns
         self.queries = queries
@@ -125,15 +131,20 @@ class Recommendations(Sequence[Recommendation]):
         self._candidates = candidates
         self._query_dtype = query_dtype
         self._reasons = reasons
+        self._catalogue = catalogue
 
     @cached_property
     def _items(self) -> list[Item]:
+        return self._first_items(len(self._answers.rows))
+
+    def _first_items(self, number: int) -> list[Item]:
+        """The first items of all lists."""
         answers = self._answers
-        ids, scores = self._candidates.take(answers.rows), answers.scores.tolist()
+        ids, scores = self._candidates.take(answers.rows[:number]), answers.scores[:number].tolist()
         if answers.sources is None:
             source = SOURCES[MODEL]
             return [Item(one, score, source) for one, score in zip(ids, scores, strict=True)]
-        sources = [SOURCES[number] for number in answers.sources.tolist()]
+        sources = [SOURCES[one] for one in answers.sources[:number].tolist()]
         return list(map(Item, ids, scores, sources))
 
     @cached_property
@@ -172,6 +183,28 @@ class Recommendations(Sequence[Recommendation]):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
+
+    def _repr_html_(self) -> str:
+        """The first items of all lists, with their titles where the catalogue has some."""
+        answers = self._answers
+        places = np.arange(min(ROWS, len(answers.rows)))
+        owners = np.searchsorted(answers.offsets, places, side="right") - 1
+        items = self._first_items(len(places))
+        columns: list[tuple[str, Sequence[Any]]] = [
+            (self.query_column, [self.queries[owner] for owner in owners.tolist()]),
+            ("rank", (places - answers.offsets[owners] + 1).tolist()),
+            (self.candidate_column, [one.id for one in items]),
+        ]
+        title = None if self._catalogue is None else title_column(self._catalogue)
+        if self._catalogue is not None and title is not None and title != self.candidate_column:
+            columns.append((title, self._catalogue[title].gather(answers.rows[: len(places)]).to_list()))
+        columns += [("score", [one.score for one in items]), ("source", [one.source for one in items])]
+        if self._reasons is not None:
+            columns.append(("because", [reason.because for reason in self._reasons[: len(places)]]))
+        more = len(answers.rows) > len(places)
+        notes = [f"the first {len(places)} of {len(answers.rows):,} items"] if more else []
+        heads, values = zip(*columns, strict=True)
+        return table_html(repr(self), heads, zip(*values, strict=True), notes)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Plain values, ready for JSON: query, known, and items of id, score, source, and reason where there are reasons."""

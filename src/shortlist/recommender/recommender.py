@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, TableLike
 from shortlist.data.argument_checks import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
+from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
@@ -100,6 +101,19 @@ class Recommender:
 
     def __repr__(self) -> str:
         return f"Recommender({self.served})"
+
+    def _repr_html_(self) -> str:
+        state, index = self.served.state, self.index
+        facts = {
+            "model": "two towers" if state.near is None else "mixture of sources",
+            "candidates": f"{state.size - len(state.deleted):,} ({state.candidate})",
+            "queries": f"{len(state.queries):,} ({state.query})",
+            "seen items": f"{len(state.seen.values):,}",
+            "index": f"{type(index).__name__}: {self.reason}",
+            "cold start": self.cold_start,
+            "fallback": ", ".join(self.fallback) or "none",
+        }
+        return facts_html("Recommender", facts)
 
     @property
     def index(self) -> Index:

@@ -9,9 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from shortlist.data.titles import title_column
+
 __all__ = ["OTHER", "Labels", "described"]
 
-TITLES = ("title", "name", "movie_title", "item_title", "product_name", "item_name", "label")
 GROUPS = ("genres", "genre", "category", "categories", "class", "type", "department", "section")
 COLOURS = 9
 OTHER = "other"
@@ -33,12 +34,7 @@ class Labels:
     @cached_property
     def title_column(self) -> str:
         """The column that names a row to a person: one called title or name, else the id."""
-        by_name = {column.lower(): column for column in self.table.columns}
-        for name in TITLES:
-            column = by_name.get(name)
-            if column is not None and self.table.schema[column] == pl.String:
-                return column
-        return self.key
+        return title_column(self.table) or self.key
 
     @cached_property
     def titles(self) -> list[str]:

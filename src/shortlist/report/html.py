@@ -1,22 +1,18 @@
-"""Small pieces of HTML; every text is escaped here and nowhere else."""
+"""Small pieces of HTML; every text is escaped here, by ``shortlist.display``."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from shortlist.display import escaped
+
 __all__ = ["as_json", "escaped", "interval", "listed", "share", "table"]
 
 
 NUMBER = ' class="number"'
-
-
-def escaped(text: object) -> str:
-    """Text as HTML."""
-    return html.escape(str(text))
 
 
 def as_json(value: Any) -> str:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from typing import Any, NamedTuple
 
-from shortlist._public import __version__
 from shortlist.report import charts
 from shortlist.report.comparison_page import since_body
 from shortlist.report.examples import Example
 from shortlist.report.facts import Facts, Map
 from shortlist.report.figures import figures_at_k, segment_rows
-from shortlist.report.html import as_json, escaped, interval, listed, share, table
+from shortlist.report.html import escaped, interval, listed, share, table
+from shortlist.report.template import chart_place, whole_page
 from shortlist.report.verdict import SCORERS, judged, seen_of
 
 __all__ = ["page"]
 
-LIBRARIES = ("vega", "vega-lite", "vega-embed")
 LEVELS = {"good": "good", "mixed": "mixed", "bad": "not good", "unknown": "unknown"}
 
 
@@ -37,19 +35,7 @@ def page(facts: Facts) -> str:
     sections = [section for section in _sections(facts, specs) if section is not None]
     contents = "".join(f'<a href="#{one.anchor}">{escaped(one.short)}</a>' for one in sections)
     body = "".join(f'<section id="{one.anchor}"><h2>{escaped(one.title)}</h2>{one.body}</section>' for one in sections)
-    parts = {
-        "title": escaped(f"{facts.name}: report"),
-        "notices": _notices(),
-        "style": _static("page.css"),
-        "header": _header(facts),
-        "contents": contents,
-        "sections": body,
-        "specs": as_json(specs),
-        "libraries": "\n".join(f"<script>{_vendored(name)}</script>" for name in LIBRARIES),
-        "script": _static("page.js"),
-        "version": escaped(__version__),
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found.group(1)], _static("page.html"))
+    return whole_page(f"{facts.name}: report", _header(facts), contents, body, specs)
 
 
 def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[_Section | None]:
@@ -100,7 +86,7 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
         f"scores every candidate alike would have {last['chance']:.4f}.</p>"
     )
     rows = [(row["epoch"], f"{row['loss']:.4f}", f"{row['chance']:.4f}", f"{row['seconds']:.2f}") for row in training]
-    body = text + _chart("loss") + table("Loss by epoch", ["Epoch", "Loss", "Chance", "Seconds"], rows)
+    body = text + chart_place("loss") + table("Loss by epoch", ["Epoch", "Loss", "Chance", "Seconds"], rows)
     metrics = [name for name in training[-1] if re.fullmatch(r"[a-z_]+_\d+", name)]
     if metrics:
         specs["epochs"] = charts.epoch_chart(training, metrics)
@@ -109,7 +95,7 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
         body += (
             "<h3>Metrics by epoch</h3>"
             "<p>Top-k accuracy on the held-out choices after each epoch, seen items left in.</p>"
-            + _chart("epochs")
+            + chart_place("epochs")
             + table("Validation metrics by epoch", heads, rows)
         )
     return _Section("training", "Training", "Training: loss against chance", body)
@@ -137,7 +123,7 @@ def _at_k(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section:
         "query's own choices, then the mean over queries. NDCG: also rewards a place nearer the top.</p>"
     )
     caption = "Metrics by k, with 95% intervals"
-    body = text + _chart("at_k") + table(caption, ["Metric", *(f"k = {k}" for k in ks)], lines)
+    body = text + chart_place("at_k") + table(caption, ["Metric", *(f"k = {k}" for k in ks)], lines)
     return _Section("metrics", "Metrics by k", "Metrics by k", body)
 
 
@@ -176,7 +162,7 @@ def _baselines(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section |
     if found is not None:
         text += f"<p>The index finds {share(found)} of the model's exact top {k}.</p>"
     heads = ["Scorer", f"Top-{k} accuracy", "Model's lead", "p", "Verdict"]
-    body = text + _chart("baselines") + table("The model against each baseline", heads, rows)
+    body = text + chart_place("baselines") + table("The model against each baseline", heads, rows)
     return _Section("baselines", "Baselines", "Against cheaper models", body + (notes if skipped else ""))
 
 
@@ -210,7 +196,7 @@ def _segments(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section | 
         "segments",
         "Segments",
         "Where it works, and where not",
-        text + _chart("segments") + table("Accuracy by group", heads, cells),
+        text + chart_place("segments") + table("Accuracy by group", heads, cells),
     )
 
 
@@ -228,7 +214,7 @@ def _bias(facts: Facts, specs: dict[str, Any]) -> _Section:
     )
     body = (
         text
-        + _chart("bias")
+        + chart_place("bias")
         + table(
             "Shares by tenth of the catalogue", ["Tenth", "Candidates", *(charts.BIAS[name] for name in sources)], rows
         )
@@ -285,7 +271,9 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     )
     rows = [(title, ", ".join(near)) for title, near in plot.neighbours]
     heads = ["Candidate", "Nearest in the full space"]
-    body = text + _chart("map") + table("Neighbours of the best known", heads, rows, "Neighbours of the best known")
+    body = (
+        text + chart_place("map") + table("Neighbours of the best known", heads, rows, "Neighbours of the best known")
+    )
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for point in plot.points:
         groups.setdefault(point["group"], []).append(point)
@@ -357,10 +345,6 @@ def _about(facts: Facts) -> _Section:
     return _Section("about", "About", "About this model", body)
 
 
-def _chart(name: str) -> str:
-    return f'<div class=chart data-chart="{name}"></div>'
-
-
 def _two(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
@@ -371,21 +355,3 @@ def _p(value: float) -> str:
 
 def _plain(value: float | None) -> str:
     return "–" if value is None else f"{value:,.1f}"
-
-
-def _static(name: str) -> str:
-    return (resources.files("shortlist.report") / "static" / name).read_text(encoding="utf-8")
-
-
-def _vendored(name: str) -> str:
-    text = (resources.files("shortlist.report") / "vendor" / f"{name}.min.js").read_text(encoding="utf-8")
-    return text.replace("</script", "<\\/script")
-
-
-def _notices() -> str:
-    """The licences of the libraries inside the page, for a comment."""
-    texts = [
-        (resources.files("shortlist.report") / "vendor" / f"LICENSE-{name}.txt").read_text(encoding="utf-8")
-        for name in LIBRARIES
-    ]
-    return "\n\n".join(f"{name}\n{text}" for name, text in zip(LIBRARIES, texts, strict=True)).replace("--", "- -")

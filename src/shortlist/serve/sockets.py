@@ -1,4 +1,4 @@
-"""What the system knows of a connection's socket."""
+"""The state of a connection's socket."""
 
 from __future__ import annotations
 

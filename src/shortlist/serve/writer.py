@@ -105,21 +105,24 @@ class ChangeWriter:
         """
         self.changes.id_column = self._bare.state.candidate
         if self._log is None:
-            for record in follows or ():
-                self.changes.apply(record)
+            self.changes.apply_all(follows or ())
             self.changes.expired(time.time())
             return self._with_changes(self._bare) if follows else self._bare
         try:
             with _no_collection():
-                for record in self._log.read():
-                    self.changes.apply(record)
-                    if "name" in record:
-                        self.tail.append(record)
+                self.changes.apply_all(self._read(self._log))
             self._expired += self.changes.expired(time.time())
             return self._with_changes(self._bare)
         except BaseException:
             self._log.close()
             raise
+
+    def _read(self, log: ChangeLog) -> Iterator[dict[str, Any]]:
+        """Every record of the log; the last ones of another process are kept in ``tail``."""
+        for record in log.read():
+            if "name" in record:
+                self.tail.append(record)
+            yield record
 
     def _with_changes(self, loaded: Loaded) -> Loaded:
         try:

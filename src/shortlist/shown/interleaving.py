@@ -14,6 +14,7 @@ from shortlist.data.argument_checks import check_seed, kind_of
 from shortlist.data.id_map import Id
 from shortlist.data.ids import require_column
 from shortlist.data.readers import Table, is_frame, read_table
+from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 
 __all__ = ["TEAMS", "Interleaved", "interleave"]
@@ -23,7 +24,7 @@ HINT = "lists of ids [[7, 9], …], what Recommender.recommend returns, or a tab
 
 
 @dataclass(frozen=True)
-class Interleaved:
+class Interleaved(Tabular):
     """One list for each query, and which bundle each place counts for.
 
     Attributes:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shortlist.data import TableLike
 from shortlist.data.argument_checks import check_seed
 from shortlist.data.ids import counted, few
+from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval
 from shortlist.shown.estimators import Sums, effective
@@ -62,7 +63,7 @@ class PolicyValue:
 
 
 @dataclass(frozen=True)
-class OffPolicyEvaluation:
+class OffPolicyEvaluation(Tabular):
     """How many clicks the new lists would have brought, next to the lists as shown.
 
     Attributes:
@@ -108,6 +109,19 @@ class OffPolicyEvaluation:
         more = "more" if gain > 0 else "fewer"
         share = f" ({gain / self.shown:+.0%})" if self.shown else ""
         return f"The new lists would bring {more} clicks than those shown{share}."
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for the lists as shown and for each estimator: estimator, value, low, high, gain, gain_low, gain_high, real.
+
+        Values are clicks per list; the gain is that over the lists as shown.
+        """
+        rows = [("shown", self.shown, *self.shown_interval, None, None, None, None)]
+        for name in ESTIMATORS:
+            one = getattr(self, name)
+            rows.append((name, one.value, *one.interval, one.gain, *one.gain_interval, one.real))
+        figures = ("value", "low", "high", "gain", "gain_low", "gain_high")
+        schema = {"estimator": pl.String, **dict.fromkeys(figures, pl.Float64), "real": pl.Boolean}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

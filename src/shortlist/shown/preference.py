@@ -13,6 +13,7 @@ from shortlist.data import TableLike
 from shortlist.data.argument_checks import check_seed
 from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
+from shortlist.display import Tabular
 from shortlist.errors import DataError
 from shortlist.intervals import Interval, PairSums, bootstrap, chance
 from shortlist.shown.impressions import check_apart, flags
@@ -24,7 +25,7 @@ DRAWS = 10_000
 
 
 @dataclass(frozen=True)
-class Preference:
+class Preference(Tabular):
     """Lists won by each of two interleaved bundles.
 
     Attributes:
@@ -53,6 +54,13 @@ class Preference:
     def real(self) -> bool:
         """Whether the preference is more than chance at 5%."""
         return self.p_value < 0.05
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row: a, b, wins_a, wins_b, ties, share, low, high, p_value, queries, real."""
+        plain = dict(vars(self))
+        low, high = plain.pop("interval")
+        last = {name: plain.pop(name) for name in ("p_value", "queries")}
+        return pl.DataFrame([{**plain, "low": low, "high": high, **last, "real": self.real}])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

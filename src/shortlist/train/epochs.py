@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
+
+from shortlist._above import room_above
+from shortlist.display import Tabular, frame_html
+from shortlist.display.html import ROWS
 
 __all__ = ["Epoch", "TrainingHistory"]
 
@@ -45,7 +50,7 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class TrainingHistory:
+class TrainingHistory(Tabular):
     """Every epoch of a run, in order.
 
     Attributes:
@@ -89,5 +94,21 @@ class TrainingHistory:
                     **epoch.metrics,
                 }
                 for epoch in self.epochs
-            ]
+            ],
+            infer_schema_length=None,
         )
+
+    def plot(self) -> Any:
+        """A chart of loss and chance by epoch, and of the validation metrics where there are some.
+
+        Without altair it is a chart that notebooks draw, with ``to_dict`` (Vega-Lite) and ``save("training.html")``.
+        """
+        return room_above("plots").history_plot(self)
+
+    def _repr_html_(self) -> str:
+        """The last epochs; the one that the model holds is named below."""
+        frame = self.to_frame()
+        notes = [f"the model holds epoch {self.best}{' (stopped early)' if self.stopped_early else ''}"]
+        if len(frame) > ROWS:
+            notes.insert(0, f"the last {ROWS} of {len(frame):,} epochs")
+        return frame_html("TrainingHistory", frame.tail(ROWS), notes)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model, check_seed
+from shortlist.display import Tabular, frame_html
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists
 from shortlist.index.promise import Tuning
@@ -52,7 +54,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class TunedRecommender:
+class TunedRecommender(Tabular):
     """A recommender with a tuned index.
 
     Attributes:
@@ -67,6 +69,13 @@ class TunedRecommender:
     tuning: Tuning
     accuracy: Accuracy | None
     mixture_recall: float | None = None
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row per setting that was timed, as ``Tuning.to_frame`` has them."""
+        return self.tuning.to_frame()
+
+    def _repr_html_(self) -> str:
+        return frame_html("TunedRecommender", self.to_frame(), [self.tuning.reason])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything measured, fit for JSON."""

@@ -1,0 +1,63 @@
+"""The frame of a page of HTML: styles, the libraries that draw charts, and the charts' specifications, all in one file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from shortlist._public import __version__
+from shortlist.report.html import as_json, escaped
+
+__all__ = ["chart_place", "whole_page"]
+
+LIBRARIES = ("vega", "vega-lite", "vega-embed")
+
+
+def whole_page(title: str, header: str, contents: str, sections: str, specs: Mapping[str, Any]) -> str:
+    """A page that works offline.
+
+    Args:
+        title: text for the browser's tab.
+        header: HTML above the rest.
+        contents: HTML of the links to sections.
+        sections: HTML of the body, with a ``chart_place`` for each chart.
+        specs: Vega-Lite specifications by the charts' names.
+    """
+    parts = {
+        "title": escaped(title),
+        "notices": _notices(),
+        "style": _static("page.css"),
+        "header": header,
+        "contents": contents,
+        "sections": sections,
+        "specs": as_json(specs),
+        "libraries": "\n".join(f"<script>{_vendored(name)}</script>" for name in LIBRARIES),
+        "script": _static("page.js"),
+        "version": escaped(__version__),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found.group(1)], _static("page.html"))
+
+
+def chart_place(name: str) -> str:
+    """Where the chart of this name is drawn."""
+    return f'<div class=chart data-chart="{name}"></div>'
+
+
+def _static(name: str) -> str:
+    return (resources.files("shortlist.report") / "static" / name).read_text(encoding="utf-8")
+
+
+def _vendored(name: str) -> str:
+    text = (resources.files("shortlist.report") / "vendor" / f"{name}.min.js").read_text(encoding="utf-8")
+    return text.replace("</script", "<\\/script")
+
+
+def _notices() -> str:
+    """The licences of the libraries inside the page, for a comment."""
+    texts = [
+        (resources.files("shortlist.report") / "vendor" / f"LICENSE-{name}.txt").read_text(encoding="utf-8")
+        for name in LIBRARIES
+    ]
+    return "\n\n".join(f"{name}\n{text}" for name, text in zip(LIBRARIES, texts, strict=True)).replace("--", "- -")

@@ -1,0 +1,19 @@
+"""Which column names a candidate to people."""
+
+import polars as pl
+import pytest
+
+from shortlist.data.titles import title_column
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"item": ["7"], "Title": ["Fargo"], "name": ["x"]}, "Title"),
+        ({"movie_title": ["Fargo"]}, "movie_title"),
+        ({"item": ["7"], "title": [1], "label": ["x"]}, "label"),
+        ({"item": ["7"], "subtitle": ["x"]}, None),
+    ],
+)
+def test_the_first_text_column_that_is_called_so(columns: dict[str, list[object]], found: str | None) -> None:
+    assert title_column(pl.DataFrame(columns)) == found
