@@ -194,7 +194,7 @@ def _searches(folder: Path) -> str:
         dataset, protocol = (command[command.index(f"--{word}") + 1] for word in ("dataset", "protocol"))
         labels = [measure.label for measure in PROTOCOLS[dataset, protocol].measures]
         ranges = ", ".join(f"{key} {_range(values)}" for key, values in result["space"].items())
-        best = ", ".join(f"{key} {value}" for key, value in result["best"].items())
+        best = ", ".join(f"{key} {_choice_of(value, result['space'][key])}" for key, value in result["best"].items())
         reached = " / ".join(f"{result['trials'][0][label]:.4f}" for label in labels)
         lines.append(
             f"| {dataset} {protocol} | {result['recipe']} | {len(result['trials'])} | {ranges} | {best} | {reached} |"
@@ -203,9 +203,16 @@ def _searches(folder: Path) -> str:
 
 
 def _range(values: list[Any]) -> str:
+    if isinstance(values[0], (list, dict)):
+        return f"{len(values)} sets of options"
     if len(values) > 2 and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return f"{values[0]}–{values[-1]}"
     return " or ".join(map(str, values))
+
+
+def _choice_of(value: Any, values: list[Any]) -> str:
+    """A value; of sets of options, which."""
+    return f"no. {values.index(value) + 1}" if isinstance(value, (list, dict)) else str(value)
 
 
 def _bars(protocol: Protocol, kind: str) -> str:

@@ -404,6 +404,33 @@ def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) ->
     assert (tmp_path / "results/tuning/ml-100k-random-unseen-ease.json").is_file()
 
 
+def test_weights_of_a_mixture_are_tried_at_each_point(command, tmp_path: Path) -> None:
+    recipe, search = tmp_path / "mixed.toml", tmp_path / "weights.toml"
+    recipe.write_text('towers = "popularity"\n[[sources]]\nkind = "transitions"\nweight = 0.5\n')
+    search.write_text(
+        "[space]\n'sources' = [[{kind = 'transitions', weight = 0.5, options = {window = 1}}], [{kind = 'transitions', weight = 0.5}]]\n"
+        "[weights]\ntransitions = [0.5, 0.9]\n[temperatures]\ntowers = [2.0]\n"
+    )
+    asked = ("--dataset", "ml-100k", "--protocol", "last", "--recipe", str(recipe), "--set", "fit.seed=3")
+    status, result, _ = command(*asked, "--tune", str(search), "--towers", str(tmp_path / "kept"))
+    assert status == 0
+    assert len(result["trials"]) == 4
+    assert result["fixed"] == {"fit.seed": 3}
+    assert result["space"].keys() == {"sources", "weights.transitions", "temperatures.towers"}
+    assert result["best"].keys() == result["space"].keys()
+    assert len([*(tmp_path / "kept").iterdir()]) == 1  # one training for all
+    assert len({trial["ndcg_10"] for trial in result["trials"]}) == 4
+
+
+def test_some_of_the_queries_keep_their_pairs() -> None:
+    asked = problems._held_out(walks(), Protocol("made up", "random", (Measure("recall", 5),)), seed=0)
+    drawn = asked.some(10, seed=1)
+    assert len(drawn.queries) == 10
+    assert asked.some(30, seed=1) is asked
+    inside = np.isin(asked.test.query_rows, drawn.queries)
+    assert drawn.test.interactions.rows() == asked.test.interactions.filter(pl.Series(inside)).rows()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
