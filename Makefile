@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make bench`, `make clients`, `make clean`.
+# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types pages docs packages bench clients clean
+.PHONY: demo test check lint types pages docs packages sbom bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -22,10 +22,10 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 types: $(INSTALLED)
-	$(BIN)/mypy
+	$(BIN)/python -m tests.typed
 
 pages: $(INSTALLED)
-	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(MAKE) --no-print-directory docs
+	@! $(BIN)/python -c 'import zensical' 2>/dev/null || { $(MAKE) --no-print-directory docs && $(BIN)/python -m tests.accessibility site; }
 
 # The site, into site/; needs Python 3.11.
 docs: $(INSTALLED)
@@ -36,6 +36,15 @@ docs: $(INSTALLED)
 # Wheel and sdist, installed into bare environments of every Python from 3.10 on that is found.
 packages: $(INSTALLED)
 	$(BIN)/python -m tests.packaging
+
+# What an installation of the server brings, as a CycloneDX document, into dist/.
+sbom:
+	$(PYTHON) -m venv --clear $(VENV)/sbom/server
+	$(VENV)/sbom/server/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[serve,quantized,onnx]'
+	$(PYTHON) -m venv --clear $(VENV)/sbom/tool
+	$(VENV)/sbom/tool/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	mkdir -p dist
+	$(VENV)/sbom/tool/bin/cyclonedx-py environment $(VENV)/sbom/server/bin/python --pyproject pyproject.toml --output-reproducible --output-file dist/shortlist-server.cdx.json
 
 # More than an hour on two cores; peers are installed in environments of their own (about 3 GB).
 bench: $(INSTALLED)
@@ -53,11 +62,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
 
-# What makes clients from /openapi.json, for tests/serve/test_generated_clients.py; they skip without it.
+# What makes clients from /openapi.json and checks pages for accessibility; the tests that need it skip without it.
 clients:
 	$(PYTHON) -m venv $(VENV)/clients
 	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --no-compile openapi-python-client==0.29.1
-	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3
+	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 axe-core@4.14.1
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

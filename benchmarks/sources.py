@@ -81,8 +81,8 @@ def fit(folder: Path | None, size: dict) -> dict[str, float]:
 def query(size: dict) -> dict[str, float]:
     """One query of ScaNN alone and of the mixture, in turn; and the share of the exact list that the mixture finds."""
     place = index_data.write(size["n"], size["dim"], 2 * size["queries"])
-    vectors, asked = np.load(place / "vectors.npy"), index_data.halves(place)[1]
-    index = _scann(place, vectors)
+    vectors, (tuned_on, asked) = np.load(place / "vectors.npy"), index_data.halves(place)
+    index = _scann(place, vectors, tuned_on)
     rng = np.random.default_rng(0)
     n = size["n"]
     offsets = np.arange(n + 1, dtype=np.int64) * NEIGHBOURS
@@ -153,11 +153,11 @@ def _log(folder: Path | None, size: dict) -> sl.Dataset:
     return sl.Dataset(pl.DataFrame(table), "user", "item", timestamp="position")
 
 
-def _scann(place: Path, vectors: np.ndarray) -> ScaNN:
-    """The index of `python -m benchmarks.index` where it was built and tuned, else one that promises its recall."""
+def _scann(place: Path, vectors: np.ndarray, queries: np.ndarray) -> ScaNN:
+    """The index of `python -m benchmarks.index` where it was built and tuned, else one that promises its recall on queries."""
     if (place / "scann").is_dir():
         return ScaNN.load(place / "scann")
-    return ScaNN(recall=0.95, k=K).build(vectors)
+    return ScaNN(recall=0.95, k=K).build(vectors, queries=queries)
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The API reference: every public name, with its docstring.
 
-Run as a program it writes ``docs/reference.md`` and ``docs/modules.md``; mkdocstrings loads ``Fenced`` from it.
+Run as a program it writes ``docs/reference.md``, ``modules.md``, ``commands.md`` and ``recipe-keys.md``; mkdocstrings loads ``Fenced`` from it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ def _home(name: str, place: str) -> str:
 
 
 if __name__ == "__main__":
+    import commands
     import modules
+    import recipe_keys
 
     Path(__file__).with_name("reference.md").write_text(reference(), encoding="utf-8")
-    modules.PAGE.write_text(modules.page(), encoding="utf-8")
+    for made in (modules, commands, recipe_keys):
+        made.PAGE.write_text(made.page(), encoding="utf-8")

@@ -59,8 +59,18 @@ def callers() -> dict[str, set[str]]:
             if home in found and home != name:
                 found[home].add(name)
         for room, called in re.findall(r"room_above\('(\w+)'\)\.(\w+)", ast.unparse(modules()[name])):
-            found[passed_on[room, called]].add(name)
+            above = handed_down()[room]
+            found[passed_on.get((above, called), above)].add(name)
     return found
+
+
+def handed_down() -> dict[str, str]:
+    """The modules that rooms below them may call, by the name that they ask for (``_above.py``)."""
+    given = re.findall(
+        r"provide\('(\w+)', lambda: importlib\.import_module\('shortlist\.([\w.]+)'\)\)",
+        ast.unparse(modules()["__init__"]),
+    )
+    return dict(given)
 
 
 def public(name: str) -> list[str]:

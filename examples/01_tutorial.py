@@ -12,7 +12,7 @@ model = sl.TwoTower(
 sl.fit(model, train, optimizer=sl.Adagrad(0.1), epochs=3, batch_size=8192)
 print(sl.evaluate(model, test, seen=train))
 
-recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+recommender = sl.Recommender(model, index=sl.Quantized(), seen=train)
 recommender.save("movielens.shortlist", overwrite=True)
 
 recommender = sl.Recommender.load("movielens.shortlist")

@@ -4,7 +4,7 @@ import shortlist as sl
 
 movielens = sl.datasets.movielens("100k")
 model, _ = sl.recipes.load("factorization").train(movielens, epochs=2)
-recommender = sl.Recommender(model, index=sl.ScaNN(), seen=movielens)
+recommender = sl.Recommender(model, index=sl.Quantized(), seen=movielens)
 
 print(recommender.recommend(["42"], k=3))
 print(recommender.recommend(["42"], k=3, where="year between 1930 and 1960"))

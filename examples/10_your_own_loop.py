@@ -73,5 +73,5 @@ model = sl.from_tfrs(
     seen=train,
 )
 print(sl.evaluate(model, test, seen=train, ks=(10, 100)))
-sl.Recommender(model, index=sl.ScaNN(), seen=train).save("own.shortlist", overwrite=True)
+sl.Recommender(model, index=sl.Quantized(), seen=train).save("own.shortlist", overwrite=True)
 print(sl.Recommender.load("own.shortlist").recommend(["42"], k=3))

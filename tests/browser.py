@@ -49,10 +49,15 @@ class Watch:
 
 @contextmanager
 def watched(
-    browser: Any, url: str, width: int = 1280, scheme: str = "light", offline: bool = True
+    browser: Any, url: str, width: int = 1280, scheme: str = "light", offline: bool = True, free: bool = False
 ) -> Iterator[tuple[Any, Watch]]:
-    """The page at ``url`` and its watch; offline, so that nothing but files and data can be fetched."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=offline)
+    """The page at ``url`` and its watch; offline, so that nothing but files and data can be fetched.
+
+    ``free`` lets a test run scripts of its own in a page whose policy would not.
+    """
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=offline, bypass_csp=free
+    )
     context.set_default_timeout(120_000)
     page, watch = context.new_page(), Watch()
     page.on("console", lambda said: watch.errors.append(said.text) if said.type in ("error", "warning") else None)

@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14")
 BUNDLE = """
 import shortlist as sl
 log = {"user": [f"u{n % 40}" for n in range(400)], "item": [n * 7 % 30 for n in range(400)]}

@@ -40,14 +40,15 @@ def expected(module: str) -> Path:
 ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
     "model/onnx.py": "recommender/test_exported.py",
+    "serve/change_log.py": "serve/test_writer.py",
+    "serve/change_routes.py": "serve/test_writer.py",
     "serve/processes/children.py": "serve/processes/test_supervisor.py",
-    "serve/processes/following.py": "serve/processes/test_writing.py",
+    "serve/processes/following.py": "serve/processes/test_hub.py",
     "serve/processes/messages.py": "serve/processes/test_channel.py",
     "serve/processes/scraping.py": "serve/processes/test_supervisor.py",
     "serve/processes/swapping.py": "serve/processes/test_supervisor.py",
     "serve/processes/worker.py": "serve/processes/test_supervisor.py",
     "serve/service.py": "serve/test_answers.py",
     "serve/shapes.py": "serve/test_openapi.py",
-    "serve/writes.py": "serve/test_writer.py",
 }
 """Modules without tests of their name, and the file that tests them."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from docs.readme import figures, line, page
 
 from shortlist.cli.main import COMMANDS
 
@@ -20,13 +21,23 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_python_block_runs(tmp_path: Path) -> None:
-    (code,) = blocks("python")
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_python_blocks_run(number: int, tmp_path: Path) -> None:
+    code = blocks("python")[number]
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "popularity" in done.stdout
+    if number == 0:  # the printed lines that depend on no machine are those of the page
+        (shown,) = blocks("text")
+        for printed in (
+            "  model                                 recall@10   ± s.e.  seconds",
+            "seen items excluded",
+            "popularity       0.0111   0.0889   0.4084",
+        ):
+            assert printed in done.stdout.splitlines()
+            assert printed in shown.splitlines()
     assert (tmp_path / "movielens.shortlist" / "manifest.json").is_file()
 
 
@@ -44,6 +55,15 @@ def test_the_shortlist_commands_run(tmp_path: Path) -> None:
         words = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 0, (command, done.stderr)
+
+
+def test_the_figures_are_those_of_the_results() -> None:
+    assert page(README) == README, "python docs/readme.py"
+    assert sum(line.startswith("| ") for line in figures().splitlines()) == 6
+
+
+def test_a_row_has_its_best_value_bold() -> None:
+    assert line("a", [0.1, 0.25, None], " in 3 s") == "| a | 0.100 in 3 s | **0.250** |  |"
 
 
 @pytest.mark.parametrize("target", ["demo", "test", "check", "docs", "packages"])
@@ -69,5 +89,8 @@ def test_the_tree_names_every_command() -> None:
 
 
 def test_what_it_points_to_is_there() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README) + re.findall(r"`((?:docs/)?[\w-]+\.md)`", README):
+    pictures = re.findall(r'(?:src|srcset)="([^"]+)"', README)
+    for target in (
+        pictures + re.findall(r"\]\((?!https?:)([^)#]+)", README) + re.findall(r"`((?:docs/)?[\w-]+\.md)`", README)
+    ):
         assert (ROOT / target).exists(), target

@@ -41,11 +41,11 @@ def main() -> int:
         problem = load(options.dataset, options.protocol, options.data_dir)
         changes = dict(map(change_of, options.set))
         if options.tune:
-            result = tune(options.recipe, problem, options.tune, options.trials)
+            result = tune(options.recipe, problem, options.tune, options.trials, changes=changes, folder=options.towers)
         else:
             asked = (options.dataset, options.protocol, options.recipe)
             before = json.loads(place.read_text()) if options.carry_on and place.is_file() else None
-            result = runs.run(*asked, problem, options.seeds, changes, keep, before)
+            result = runs.run(*asked, problem, options.seeds, changes, keep, before, options.towers)
     except sl.ShortlistError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -76,6 +76,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where all data but ml-100k lie")
     parser.add_argument("--tune", metavar="SEARCH", help="search on a part of the training data instead")
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="points of the search, at most")
+    parser.add_argument(
+        "--towers", type=Path, metavar="DIR", help="keep trained towers here, and take those that are there"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result here")
     parser.add_argument("--json", action="store_true", help="the whole result on stdout")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of torch")

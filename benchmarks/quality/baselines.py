@@ -1,4 +1,5 @@
-"""What any model has to be ahead of: popularity, EASE, iALS, Mult-VAE, RecTools' SASRec, and a query made of the latest items."""
+"""What any model has to be ahead of: popularity, tables of neighbours, EASE, iALS, Mult-VAE, RecTools' SASRec, and a query made of
+the latest items."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+import shortlist as sl
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.rectools import sasrec
+from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, Sweeps, solve
 
 FOLD_STEPS = 24  # from nothing, where the steps of a sweep start from the last one's end
@@ -22,6 +25,30 @@ def popularity(problem: Problem, seed: int = 0) -> Scorer:
     """Training counts, the same for every query."""
     counts = np.bincount(problem.train.candidate_rows, minlength=len(problem.train.candidates)).astype(np.float32)
     return lambda rows: np.broadcast_to(counts, (len(rows), len(counts)))
+
+
+def transitions(problem: Problem, seed: int = 0, **options: float) -> Scorer:
+    """The package's ``Transitions``, what a table of neighbours has no score for by popularity."""
+    return _of_neighbours(problem, sl.Transitions(**options).fit(problem.train))
+
+
+def cooccurrence(problem: Problem, seed: int = 0, **options: float) -> Scorer:
+    """The package's ``Cooccurrence``, likewise."""
+    return _of_neighbours(problem, sl.Cooccurrence(**options).fit(problem.train))
+
+
+def _of_neighbours(problem: Problem, table: sl.Neighbours) -> Scorer:
+    """A table's scores of what is given; candidates without one are below all others, by training counts."""
+    offsets, items = problem.histories
+    size = len(problem.train.candidates)
+    popular = (-1 / (1 + np.bincount(problem.train.candidate_rows, minlength=size))).astype(np.float32)
+
+    def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        histories = Lists.of([items[offsets[row] : offsets[row + 1]].astype(np.int64) for row in rows])
+        near = table.dense(histories, size)
+        return np.where(near > 0, near, popular)
+
+    return score
 
 
 def ease(problem: Problem, seed: int = 0, *, regularization: float = 200.0) -> Scorer:
@@ -81,6 +108,8 @@ def recency(problem: Problem, seed: int = 0, *, regularization: float = 200.0, h
 
 BASELINES: dict[str, Callable[..., Scorer]] = {
     "popularity": popularity,
+    "transitions": transitions,
+    "cooccurrence": cooccurrence,
     "ease": ease,
     "ials": ials,
     "recency": recency,

@@ -21,9 +21,14 @@ ROWS = 256
 
 def figures(score: Scorer, problem: Problem) -> dict[str, float]:
     """The protocol's measures by label."""
+    most = max(measure.k for measure in problem.protocol.measures)
+    return measured(places(score, problem, most).astype(np.float64), problem)
+
+
+def measured(place: NDArray[np.float64], problem: Problem) -> dict[str, float]:
+    """The protocol's measures by label, of the place of each test pair."""
     measures = problem.protocol.measures
     most = max(measure.k for measure in measures)
-    place = places(score, problem, most).astype(np.float64)
     queries, query = np.unique(problem.test.query_rows, return_inverse=True)
     candidate = problem.test.candidate_rows.astype(np.int64)
     test = TestSet.of_rows(query.astype(np.int64), candidate, len(queries), len(problem.test.candidates))
@@ -37,15 +42,12 @@ def places(score: Scorer, problem: Problem, k: int) -> NDArray[np.int64]:
     """
     order = np.argsort(problem.test.query_rows, kind="stable")
     pair_query, own = problem.test.query_rows[order], problem.test.candidate_rows[order].astype(np.int64)
-    offsets, seen = problem.histories
     place = np.empty(len(order), dtype=np.int64)
     for start in range(0, len(problem.queries), ROWS):
         rows = problem.queries[start : start + ROWS]
         scores = np.array(score(rows), dtype=np.float32, copy=True)
-        if problem.protocol.exclude_seen:
-            lengths = offsets[rows + 1] - offsets[rows]
-            columns = np.concatenate([seen[offsets[row] : offsets[row + 1]] for row in rows])
-            scores[np.repeat(np.arange(len(rows)), lengths), columns] = -np.inf
+        if (closed := problem.hidden(rows)) is not None:
+            scores[closed.query.numpy(), closed.candidate.numpy()] = -np.inf
         first, last = np.searchsorted(pair_query, [rows[0], rows[-1] + 1])
         at = np.searchsorted(rows, pair_query[first:last])
         place[first:last] = _counted(torch.from_numpy(scores), at, own[first:last], k)

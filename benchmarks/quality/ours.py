@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import shortlist as sl
+from benchmarks.quality import mixing
+from benchmarks.quality.kept import Kept
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.problems import Problem
-from shortlist.model.history_inputs import with_histories
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -28,27 +29,28 @@ def load(name: str, changes: Mapping[str, Any]) -> sl.recipes.Recipe:
     return sl.recipes.load(own if own.is_file() else name, changes)
 
 
-def trained(problem: Problem, seed: int, name: str, changes: Mapping[str, Any], **options: Any) -> Scorer:
-    """Trains on the problem's training data; returns the dot products of both towers."""
-    recipe = load(name, changes)
-    model, _ = recipe.train(problem.train, seed=seed, **options)
-    return scorer(model, problem)
+def trained(problem: Problem, seed: int, name: str, changes: Mapping[str, Any], kept: Kept | None = None) -> Scorer:
+    """Trains on the problem's training data; returns the scores of its towers, or of their mixture with other sources.
+
+    Args:
+        kept: where trained towers are kept.
+    """
+    return scorer(model_of(problem, seed, load(name, changes), kept or Kept()), problem)
 
 
-def scorer(model: sl.TwoTower, problem: Problem) -> Scorer:
+def model_of(problem: Problem, seed: int, recipe: sl.recipes.Recipe, kept: Kept) -> sl.TwoTower | sl.Mixture:
+    """The recipe's model of the problem's training data."""
+    return recipe.mixed(kept.towers(recipe, problem.train, seed), problem.train)
+
+
+def scorer(model: sl.TwoTower | sl.Mixture, problem: Problem) -> Scorer:
     """The model's scores of query rows."""
-    queries, candidates = problem.train.queries, problem.train.candidates
-    candidate = model.candidate_vectors(candidates)  # [candidates, dim]
-    query = np.zeros((len(queries), candidate.shape[1] * model.query.heads), dtype=np.float32)
-    asked = queries[problem.queries]
-    if problem.given is problem.train:
-        asked = model.with_histories(asked, problem.given)
-    else:  # what was chosen since training counts too
-        asked = with_histories(model.query, asked, problem.given)
-    query[problem.queries] = model.query_vectors(asked)
+    if isinstance(model, sl.Mixture):
+        return mixing.scorer(model, problem)
+    query, candidate = mixing.vectors(model, problem)
+    query = query.reshape(len(query), model.query.heads, -1)  # [asked, heads, dim]
 
     def score(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        split = query[rows].reshape(len(rows), model.query.heads, -1)  # [rows, heads, dim]
-        return (split @ candidate.T).max(1)
+        return (query[np.searchsorted(problem.queries, rows)] @ candidate.T).max(1)
 
     return score

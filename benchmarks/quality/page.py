@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.choose.tables import TABLES
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
-from benchmarks.quality.runs import RESULTS
+from benchmarks.quality.runs import RESULTS, is_mixture
 from benchmarks.quality.tune import tomllib
 
 PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
@@ -25,10 +25,13 @@ is made by `python -m benchmarks.quality --docs` from `benchmarks/results/qualit
   run once.
 - Every setting was chosen on a part of the training data, by a search that is written down ([below](#searches)) or as the
   protocol's words say; the test part is only measured. The whole catalogue competes, and ties count against the model.
-- Popularity, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
-  Sports, since it solves for a matrix of items × items (13 and 3 GB there). *recency* asks EASE's weights with the history weighted by
+- Popularity, transitions, co-occurrence, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
+  Sports, since it solves for a matrix of items × items (13 and 3 GB there); Gowalla has no times, so no transitions. *transitions*
+  and *cooccurrence* are tables of neighbours alone, what they have no score for by popularity. *recency* asks EASE's weights with the history weighted by
   age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code.
-- A bar is the best known dot-product model; the aim is higher. `{recipe}` is a recipe of ours:
+- A bar is the best known dot-product model, for models whose score is one dot product; for [mixtures](guides/sources.md) of
+  towers with tables of neighbours it is higher. The aim is higher still. Weights and temperatures of a mixture were chosen on
+  validation with towers that were trained without it. `{recipe}` is a recipe of ours:
   `shortlist train --recipe`, or a file of `benchmarks/quality/recipes/`.
 """
 
@@ -44,7 +47,7 @@ def text_of(results: Path = RESULTS) -> str:
     """The page's text."""
     read = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
     notes = tomllib.loads(NOTES.read_text(encoding="utf-8"))
-    parts = [HEAD.replace("{recipe}", "**bold**"), "## In short\n", _summary(read), ""]
+    parts = [HEAD.replace("{recipe}", "**bold**"), "## In short\n", _summary(read), "", _mixtures(read), ""]
     for (dataset, name), protocol in PROTOCOLS.items():
         found = [result for result in read if _key(result) == (dataset, name)]
         parts.append(_section(dataset, name, protocol, found, notes.get(f"{dataset} {name}", "")))
@@ -88,20 +91,49 @@ def _choice(path: Path) -> str | None:
 
 
 def _summary(read: list[dict[str, Any]]) -> str:
-    """Our best recipe of each protocol beside its bars: the one whose measure that is the furthest behind is the nearest."""
-    lines = ["| protocol | our best | reached | bar | aim | |", "|---|---|---|---|---|---|"]
+    """Our best dot product of each protocol beside its bars."""
+    lines = ["| protocol | our best dot product | reached | bar | aim | |", "|---|---|---|---|---|---|"]
     for key, protocol in PROTOCOLS.items():
-        found = [result for result in read if _key(result) == key and _recipe(result) not in BASELINES]
+        found = _ours(read, key, mixed=False)
         if not found:
             lines.append(f"| {protocol.what} | not run | | {_bars(protocol, 'bar')} | {_bars(protocol, 'aim')} | |")
             continue
-        best = max(found, key=lambda result: min(row["mean"] / (row["bar"] or 1) for row in result["rows"]))
-        reached = " / ".join(f"{row['mean']:.4f}" for row in best["rows"])
+        best = _best(found)
         lines.append(
-            f"| {protocol.what} | {_recipe(best)} | {reached} | {_bars(protocol, 'bar')} | {_bars(protocol, 'aim')} | "
+            f"| {protocol.what} | {_recipe(best)} | {_reached(best)} | {_bars(protocol, 'bar')} | {_bars(protocol, 'aim')} | "
             f"{_verdict(best, read)} |"
         )
     return "\n".join(lines)
+
+
+def _mixtures(read: list[dict[str, Any]]) -> str:
+    """Our best mixture of each protocol that has one, beside its bars and what its towers reach without other sources."""
+    lines = ["| protocol | our best mixture | seeds | reached | our best dot product | bar | aim | |", "|---" * 8 + "|"]
+    for key, protocol in PROTOCOLS.items():
+        found, alone = (_ours(read, key, mixed) for mixed in (True, False))
+        if found:
+            best = _best(found)
+            towers = _reached(_best(alone)) if alone else "not run"
+            lines.append(
+                f"| {protocol.what} | {_recipe(best)} | {best['rows'][0]['seeds']} | {_reached(best)} | {towers} | "
+                f"{_bars(protocol, 'mixed_bar')} | {_bars(protocol, 'mixed_aim')} | {_verdict(best, read)} |"
+            )
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _ours(read: list[dict[str, Any]], key: tuple[str, str], mixed: bool) -> list[dict[str, Any]]:
+    """The results of our recipes of one protocol: dot products, or mixtures."""
+    found = [result for result in read if _key(result) == key and _recipe(result) not in BASELINES]
+    return [result for result in found if is_mixture(result.get("settings", {})) == mixed]
+
+
+def _best(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result whose measure that is the furthest behind its bar is the nearest."""
+    return max(found, key=lambda result: min(row["mean"] / (row["bar"] or 1) for row in result["rows"]))
+
+
+def _reached(result: dict[str, Any]) -> str:
+    return " / ".join(f"{row['mean']:.4f}" for row in result["rows"])
 
 
 def _verdict(best: dict[str, Any], read: list[dict[str, Any]]) -> str:
@@ -131,10 +163,11 @@ def _section(dataset: str, name: str, protocol: Protocol, found: list[dict[str, 
         shown = recipe if recipe in BASELINES else f"**{recipe}**"
         seconds = sum(run["seconds"] for run in result["runs"]) / len(result["runs"])
         lines.append(f"| {shown} | {' | '.join(cells)} | {result['rows'][0]['seeds']} | {seconds:.0f} |")
-    for kind in ("bar", "aim"):
-        if protocol.measures[0].bar is not None:
-            values = [f"{getattr(measure, kind):.3f}" for measure in protocol.measures]
-            lines.append(f"| *{kind}* | {' | '.join(values)} | | |")
+    mixtures = any(is_mixture(result.get("settings", {})) for result in found)
+    for kind, of in (("bar", ""), ("aim", ""), ("mixed_bar", " of a mixture"), ("mixed_aim", " of a mixture")):
+        if (not of or mixtures) and getattr(protocol.measures[0], kind) is not None:
+            values = [_figure(getattr(measure, kind)) for measure in protocol.measures]
+            lines.append(f"| *{kind.removeprefix('mixed_')}{of}* | {' | '.join(values)} | | |")
     lines.append("")
     if note:
         lines += [note.strip(), ""]
@@ -161,7 +194,7 @@ def _searches(folder: Path) -> str:
         dataset, protocol = (command[command.index(f"--{word}") + 1] for word in ("dataset", "protocol"))
         labels = [measure.label for measure in PROTOCOLS[dataset, protocol].measures]
         ranges = ", ".join(f"{key} {_range(values)}" for key, values in result["space"].items())
-        best = ", ".join(f"{key} {value}" for key, value in result["best"].items())
+        best = ", ".join(f"{key} {_choice_of(value, result['space'][key])}" for key, value in result["best"].items())
         reached = " / ".join(f"{result['trials'][0][label]:.4f}" for label in labels)
         lines.append(
             f"| {dataset} {protocol} | {result['recipe']} | {len(result['trials'])} | {ranges} | {best} | {reached} |"
@@ -170,14 +203,26 @@ def _searches(folder: Path) -> str:
 
 
 def _range(values: list[Any]) -> str:
+    if isinstance(values[0], (list, dict)):
+        return f"{len(values)} sets of options"
     if len(values) > 2 and all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
         return f"{values[0]}–{values[-1]}"
     return " or ".join(map(str, values))
 
 
+def _choice_of(value: Any, values: list[Any]) -> str:
+    """A value; of sets of options, which."""
+    return f"no. {values.index(value) + 1}" if isinstance(value, (list, dict)) else str(value)
+
+
 def _bars(protocol: Protocol, kind: str) -> str:
     values = [getattr(measure, kind) for measure in protocol.measures]
-    return "" if values[0] is None else " / ".join(f"{value:.3f}" for value in values)
+    return "" if values[0] is None else " / ".join(map(_figure, values))
+
+
+def _figure(value: float) -> str:
+    """With three digits, or four where the value has them."""
+    return f"{value:.3f}" if round(value, 3) == value else f"{value:.4f}"
 
 
 def _key(result: dict[str, Any]) -> tuple[str, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 
 import shortlist as sl
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
+from shortlist.evaluation.ranks import Hidden
 
 AMAZON = {"beauty": "beauty", "sports": "sports_and_outdoors", "toys": "toys_and_games"}
 HELD_OUT_USERS = 0.1
@@ -44,6 +46,23 @@ class Problem:
         order = np.lexsort((times, rows))
         counts = np.bincount(rows, minlength=len(self.given.queries))
         return np.concatenate([[0], np.cumsum(counts)]), self.given.candidate_rows[order]
+
+    def hidden(self, rows: NDArray[np.int64]) -> Hidden | None:
+        """What does not compete for these queries, which are counted from 0: what is given of them, where the protocol says so."""
+        if not self.protocol.exclude_seen:
+            return None
+        offsets, seen = self.histories
+        lengths = offsets[rows + 1] - offsets[rows]
+        columns = np.concatenate([seen[offsets[row] : offsets[row + 1]] for row in rows])
+        query = np.repeat(np.arange(len(rows)), lengths)
+        return Hidden(torch.from_numpy(query), torch.from_numpy(columns.astype(np.int64)))
+
+    def some(self, most: int, seed: int) -> Problem:
+        """The same with at most so many of the asked queries, drawn by ``seed``."""
+        if len(self.queries) <= most:
+            return self
+        drawn = np.random.default_rng(seed).choice(self.queries, most, replace=False)
+        return replace(self, test=_where(self.test, np.isin(self.test.query_rows, drawn)))
 
     def validation(self) -> Problem:
         """The same protocol within the training data: what tuning may look at."""

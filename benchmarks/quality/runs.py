@@ -14,6 +14,7 @@ import shortlist as sl
 from benchmarks import machine
 from benchmarks.quality import ours
 from benchmarks.quality.baselines import BASELINES, SEEDED
+from benchmarks.quality.kept import Kept
 from benchmarks.quality.measures import Scorer, figures
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import Measure
@@ -21,8 +22,11 @@ from benchmarks.quality.protocols import Measure
 RESULTS = Path(__file__).parents[1] / "results" / "quality"
 
 
-def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any]) -> Scorer:
-    """Returns the scorer of a baseline or of one of our recipes, learnt from the problem's training data."""
+def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any], kept: Kept | None = None) -> Scorer:
+    """Returns the scorer of a baseline or of one of our recipes, learnt from the problem's training data.
+
+    kept: where trained towers are kept.
+    """
     if recipe in BASELINES:
         try:
             return BASELINES[recipe](problem, seed, **changes)
@@ -31,7 +35,7 @@ def fitted(recipe: str, problem: Problem, seed: int, changes: Mapping[str, Any])
     if recipe not in ours.names() and not recipe.endswith(".toml"):
         known = [*BASELINES, *ours.names()]
         raise sl.ConfigError(f"there is no recipe {recipe!r}.", hint=f"known: {', '.join(known)}")
-    return ours.trained(problem, seed, recipe, changes)
+    return ours.trained(problem, seed, recipe, changes, kept)
 
 
 def run(
@@ -43,11 +47,13 @@ def run(
     changes: Mapping[str, Any],
     keep: Callable[[dict[str, Any]], None] = lambda result: None,
     before: Mapping[str, Any] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
 
     keep: is given the result so far after each seed, so that a run that is broken off is not lost.
     before: an earlier result of the same settings, whose seeds are not run again; ConfigError where settings differ.
+    folder: of trained towers, which are not trained again; the seconds that they took count.
     """
     if recipe in BASELINES and recipe not in SEEDED:
         seeds = 1
@@ -56,14 +62,21 @@ def run(
     result = dict(before or {})
     for seed in range(len(runs), seeds):
         started = time.perf_counter()
-        found = figures(fitted(recipe, problem, seed, changes), problem)
-        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started, 1)})
+        kept = Kept(folder)
+        found = figures(fitted(recipe, problem, seed, changes, kept), problem)
+        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started + kept.saved, 1)})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
         print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-        rows = [_row(dataset, protocol, recipe, measure, runs) for measure in problem.protocol.measures]
+        mixed = is_mixture(settings)
+        rows = [_row(dataset, protocol, recipe, measure, runs, mixed) for measure in problem.protocol.measures]
         result = {"rows": rows, "runs": list(runs), "settings": settings, "environment": machine.environment()}
         keep(result)
     return result
+
+
+def is_mixture(settings: Mapping[str, Any]) -> bool:
+    """Whether a recipe's settings name other sources than its towers."""
+    return bool(settings.get("sources")) or isinstance(settings.get("neighbours"), Mapping)
 
 
 def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> list[dict[str, Any]]:
@@ -84,8 +97,11 @@ def _within(old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[dict[str, Any]], mixed: bool
+) -> dict[str, Any]:
     """Mean and spread of one measure over the runs, beside its bar."""
+    bar, aim = measure.goals(mixed)
     values = [each[measure.label] for each in runs]
     mean = statistics.fmean(values)
     return {
@@ -96,9 +112,9 @@ def _row(dataset: str, protocol: str, recipe: str, measure: Measure, runs: list[
         "mean": mean,
         "std": statistics.stdev(values) if len(values) > 1 else 0.0,
         "seeds": len(values),
-        "bar": measure.bar,
-        "aim": measure.aim,
-        "holds": None if measure.bar is None else mean >= measure.bar,
+        "bar": bar,
+        "aim": aim,
+        "holds": None if bar is None else mean >= bar,
     }
 
 
@@ -113,7 +129,7 @@ def table(result: Mapping[str, Any]) -> str:
     lines = []
     for row in result["rows"]:
         verdict = {True: "holds", False: "missed", None: ""}[row["holds"]]
-        bar = "" if row["bar"] is None else f"bar {row['bar']:.3f} {verdict}"
+        bar = "" if row["bar"] is None else f"bar {row['bar']:.4f} {verdict}"
         lines.append(
             f"{row['dataset']} {row['protocol']}  {row['recipe']:<16}{row['metric']:<12}"
             f"{row['mean']:.4f} ± {row['std']:.4f}  ({row['seeds']} seeds)  {bar}"

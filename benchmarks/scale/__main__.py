@@ -1,14 +1,17 @@
 """`python -m benchmarks.scale PART`: measures a part and keeps it in results/scale.json; `page` writes docs/scale.md.
 
-Parts, each of a few minutes: encode, another_day, train, rows, ratio, vocabulary, tables, plan, shuffle; `all` of them, one after another.
+Parts, each of a few minutes: encode, another_day, train, rows, ratio, vocabulary, tables, memory,
+plan, shuffle; `all` of them, one after another.
 `--quick` does the same on a few rows, to see that it works, and keeps nothing.
 """
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from benchmarks.machine import environment
@@ -18,6 +21,13 @@ RESULTS = Path(__file__).parents[1] / "results" / "scale.json"
 LARGE = {"rows": 200_000_000, "users": 5_000_000, "items": 1_000_000}
 MIDDLE = {"rows": 20_000_000, "users": 1_000_000, "items": 200_000}
 VOCABULARIES = ((100_000, 20_000), (1_000_000, 200_000), (5_000_000, 1_000_000), (20_000_000, 4_000_000))
+WIDE = {"rows": 1_000_000, "users": 600_000, "items": 150_000}  # ids whose tables are most of the memory, at dim 64
+MEMORY: tuple[dict, ...] = (
+    {"processes": 1},
+    {"processes": 2},
+    {"processes": 4},
+    {"processes": 1, "optimizer": "RowwiseAdagrad", "dtype": "bfloat16"},
+)
 SMALL = 1_000  # --quick divides by so many
 
 
@@ -84,6 +94,15 @@ class Bench:
         )
         return [{**way, **self._trained(*VOCABULARIES[2], dim=32, **way)} for way in ways]
 
+    def memory(self) -> list[dict]:
+        """Anonymous memory of a run with checkpoints, an index and a bundle, by 1, 2 and 4 processes, above that at its start."""
+        shards = self._shards(WIDE)
+        worker("encode", source=str(self._log(WIDE)), shards=str(shards))
+        return [
+            {**way, **watched(shards=str(shards), batch=max(64, WIDE["rows"] // self.by // 120), **way)}
+            for way in MEMORY
+        ]
+
     def plan(self) -> dict:
         """What `shortlist plan` says of the whole log."""
         return worker("plan", source=str(self._log(LARGE)), sample=2_000 if self.quick else 2_000_000)
@@ -122,6 +141,22 @@ def worker(task: str, **options: object) -> dict:
     return result
 
 
+def watched(processes: int, **options: object) -> dict:
+    """Runs `benchmarks.scale.memory` in so many processes; the peaks of each, by phase."""
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        told = json.dumps({"folder": folder, **options})
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run([*start, "-m", "benchmarks.scale.memory", told], env=environment, check=True)
+        found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]
+    result = {"ids": found[0]["ids"], "tables": found[0]["tables"], "state": found[0]["state"]}
+    result["phases"] = [one["phases"] for one in found]
+    print("memory", processes, options, result, file=sys.stderr)
+    return result
+
+
 def keep(part: str, result: object) -> None:
     """Puts a part's result into the file, beside the others."""
     found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -129,7 +164,7 @@ def keep(part: str, result: object) -> None:
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
-PARTS = ("encode", "another_day", "train", "rows", "ratio", "vocabulary", "tables", "plan", "shuffle")
+PARTS = ("encode", "another_day", "train", "rows", "ratio", "vocabulary", "tables", "memory", "plan", "shuffle")
 
 
 def main() -> None:
@@ -145,7 +180,7 @@ def main() -> None:
         write()
         return
     if chosen.part == "data":  # written beforehand, so that no part's time goes into it
-        for size in (MIDDLE, LARGE, *({"rows": MIDDLE["rows"], "users": u, "items": i} for u, i in VOCABULARIES)):
+        for size in (MIDDLE, LARGE, WIDE, *({"rows": MIDDLE["rows"], "users": u, "items": i} for u, i in VOCABULARIES)):
             print(bench._log(size))
         return
     for part in PARTS if chosen.part == "all" else (chosen.part,):

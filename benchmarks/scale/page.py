@@ -50,6 +50,8 @@ def page(found: dict) -> str:
                 **f["ranks"]["size"]
             ),
         ),
+        "memory": ("memory", lambda f: memory(f["memory"])),
+        "memory_notes": ("memory", lambda f: memory_notes(f["memory"])),
         "resume": ("resume", lambda f: resume(f["resume"])),
         "seeds": ("shuffle", lambda f: str(len(f["shuffle"]["buffer of 100%"]["top_100"]))),
         "shuffle": ("shuffle", lambda f: shuffle(f["shuffle"])),
@@ -169,6 +171,44 @@ def ranks(found: dict) -> str:
                 f"{gb(max(one['peak_memory']))} | {one['loss']:.5f} |"
             )
     return "\n".join(lines)
+
+
+TRAINING = ("data", "build", "steps", "checkpoint", "end")
+
+
+def of_training(one: dict) -> int:
+    """Returns the most memory of the largest process of a run, from its data to the end of its training."""
+    return max(phases[name] for phases in one["phases"] for name in TRAINING)
+
+
+def of_steps(one: dict) -> int:
+    """Returns the most memory of the first process until a checkpoint is written."""
+    return max(one["phases"][0][name] for name in ("data", "build", "steps"))
+
+
+def memory(found: list[dict]) -> str:
+    """Returns the memory of each phase, of the largest process."""
+    names = (*TRAINING, "index", "save")
+    lines = [f"| tables | processes | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    for one in found:
+        kept = f"{one.get('dtype', 'float32')}, {one.get('optimizer', 'Adagrad')}"
+        most = [max(phases.get(name, 0) for phases in one["phases"]) for name in names]
+        lines.append(f"| {kept} | {one['processes']} | {' | '.join(map(gb, most))} |")
+    return "\n".join(lines)
+
+
+def memory_notes(found: list[dict]) -> str:
+    """Returns what the memory of each phase means."""
+    plain = {one["processes"]: one for one in found if "dtype" not in one}
+    alone = plain[1]
+    shares = [f"{of_training(plain[number]) / of_training(alone):.2f} with {number}" for number in (2, 4)]
+    saving = [f"{max(one['phases'][0][name] for name in ('index', 'save')) / of_steps(one):.2f}" for one in found]
+    return (
+        f"Tables and optimizer of one process take {gb(alone['tables'] + alone['state'])}, "
+        f"{(alone['tables'] + alone['state']) / of_training(alone):.0%} of its peak. Of that peak the largest of several processes takes "
+        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times the peak of the steps, "
+        "in the order of the rows: what was learned stays in mapped files."
+    )
 
 
 def resume(found: dict) -> str:

@@ -46,6 +46,7 @@ from shortlist.features import Vector as Vector
 from shortlist.index import BruteForce as BruteForce
 from shortlist.index import Faiss as Faiss
 from shortlist.index import Milvus as Milvus
+from shortlist.index import Quantized as Quantized
 from shortlist.index import ScaNN as ScaNN
 from shortlist.loss import BPR as BPR
 from shortlist.loss import BSL as BSL
@@ -79,6 +80,7 @@ from shortlist.sources import Cooccurrence as Cooccurrence
 from shortlist.sources import Mixture as Mixture
 from shortlist.sources import Neighbours as Neighbours
 from shortlist.sources import Newest as Newest
+from shortlist.sources import OwnHistory as OwnHistory
 from shortlist.sources import Popular as Popular
 from shortlist.sources import RankedList as RankedList
 from shortlist.sources import Recent as Recent

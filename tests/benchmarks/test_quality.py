@@ -9,12 +9,27 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from benchmarks.quality import __main__, baselines, measures, multvae, ours, page, problems, rectools, runs, tune
+from benchmarks.quality import (
+    __main__,
+    baselines,
+    measures,
+    mixing,
+    multvae,
+    ours,
+    page,
+    problems,
+    rectools,
+    runs,
+    tune,
+    weighing,
+)
+from benchmarks.quality.kept import Kept
 from benchmarks.quality.problems import Problem
 from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
 from scipy import sparse
 
 import shortlist as sl
+from shortlist.sources import Weights
 
 
 def problem(*named: Measure, exclude_seen: bool = True) -> Problem:
@@ -192,6 +207,94 @@ def test_recency_halves_an_item_s_weight_with_its_age() -> None:
     np.testing.assert_allclose(found[0], np.array([0.25, 0.5, 1.0]) @ weights, rtol=1e-5)
 
 
+def test_transitions_score_what_came_next_and_others_by_popularity() -> None:
+    """Items 0 → 1 → 2 by query 0, 0 → 2 by query 1, both twice away from nothing; 3 is chosen by query 2 alone."""
+    rows = pl.DataFrame({"user": [0, 0, 0, 1, 1, 2], "item": [0, 1, 2, 0, 2, 3], "time": [1, 2, 3, 1, 2, 1]})
+    data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
+    options = {"window": 1, "backward": 0.0, "source_power": 0.0, "target_power": 0.0, "age": 0.5}
+    found = baselines.transitions(Problem(data, data, data, PROTOCOLS["beauty", "last"]), **options)(np.array([0, 2]))
+    # query 0, latest first: 2 (leads nowhere), 1 (1 → 2, half), 0 (0 → 1 and 0 → 2, a quarter each)
+    np.testing.assert_allclose(found[0], [-1 / 3, 0.25, 0.5 + 0.25, -1 / 2])
+    np.testing.assert_allclose(found[1], [-1 / 3, -1 / 2, -1 / 3, -1 / 2])  # 3 leads nowhere: by popularity
+
+
+def test_cooccurrence_scores_what_the_same_queries_chose() -> None:
+    rows = pl.DataFrame({"user": [0, 0, 1, 1, 2], "item": [0, 1, 0, 2, 0]})
+    data = sl.Dataset(rows, query="user", candidate="item")
+    options = {"query_power": 0.0, "source_power": 1.0, "target_power": 0.0}
+    found = baselines.cooccurrence(Problem(data, data, data, PROTOCOLS["gowalla", "split"]), **options)(np.array([2]))
+    np.testing.assert_allclose(found, [[-1 / 4, 1 / 3, 1 / 3]])  # of three who chose 0, one chose 1 and one 2
+
+
+def mixture_of(asked: Problem) -> sl.Mixture:
+    """Popularity, what came next, and the latest choices of all."""
+    sources = [sl.popularity(asked.train), sl.Transitions().fit(asked.train), sl.Recent().fit(asked.train)]
+    return sl.Mixture(sources, asked.train, weights=[0.2, 0.5, 0.3], temperatures=[2.0])
+
+
+def walks() -> sl.Dataset:
+    """Thirty queries that mostly walk from item to item, of forty."""
+    chance = np.random.default_rng(5)
+    steps = np.where(chance.random((30, 7)) < 0.7, 1, chance.integers(0, 40, (30, 7)))
+    items = (chance.integers(0, 40, (30, 1)) + np.cumsum(steps, 1)) % 40
+    table = {"user": np.repeat(np.arange(30), 7), "item": items.ravel(), "time": np.tile(np.arange(7), 30)}
+    return sl.Dataset(pl.DataFrame(table), "user", "item", timestamp="time")
+
+
+def test_a_mixture_has_the_figures_that_evaluate_gives() -> None:
+    named = (Measure("top", 5), Measure("ndcg", 5))
+    asked = problems._held_out(walks(), Protocol("made up", "last", named), seed=0)
+    model = mixture_of(asked)
+    found = measures.figures(ours.scorer(model, asked), asked)
+    wanted = sl.evaluate(model, asked.test, seen=asked.train, ks=(5,), metrics=("top", "ndcg"))["model"]["seen_out"]
+    assert found == pytest.approx({measure.label: wanted[measure.label] for measure in named})
+
+
+def test_a_mixture_is_asked_with_what_is_given() -> None:
+    """The one before the last validates: it is not trained on, and is the latest of the history when the test part is asked."""
+    asked = problems._held_out(walks(), Protocol("made up", "last-two", (Measure("recall", 5),)), seed=0)
+    histories = mixing.mixed(mixture_of(asked), asked).context.histories
+    offsets, items = asked.histories
+    for number, row in enumerate(asked.queries.tolist()):
+        given = items[offsets[row] : offsets[row + 1]].tolist()
+        assert histories.row(number).tolist() == list(dict.fromkeys(reversed(given)))[::-1]
+
+
+def test_weights_tried_at_once_have_the_figures_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weighing, "ROWS", 7)
+    named = (Measure("recall", 5), Measure("ndcg", 5))
+    asked = problems._held_out(walks(), Protocol("made up", "last", named), seed=0)
+    model = mixture_of(asked)
+    found = weighing.weighed(model, asked, {"transitions": [0.0, 0.2, 0.9]}, {"towers": [0.5, 3.0]})
+    assert [changes["weights.transitions"] for changes, _ in found] == [0.0, 0.0, 0.2, 0.2]  # 0.9 and 0.3 leave nothing
+    for changes, measured in found:
+        share = changes["weights.transitions"]
+        weights = Weights((0.7 - share, share, 0.3), (changes["temperatures.towers"],))
+        assert measured == pytest.approx(measures.figures(ours.scorer(model.with_weights(weights), asked), asked))
+    assert found[0][1] != found[2][1]
+    with pytest.raises(sl.ConfigError, match="names the source 'transition'"):
+        weighing.weighed(model, asked, {"transition": [0.1]}, {})
+
+
+def test_kept_towers_are_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = walks()
+    recipe = sl.recipes.load("tutorial", ["fit.epochs=1", "model.dim=4"])
+    first = Kept(tmp_path)
+    towers = first.towers(recipe, data, 3)
+    assert (first.saved, len([*tmp_path.iterdir()])) == (0, 1)
+    mixed = sl.recipes.load("tutorial", ["fit.epochs=1", "model.dim=4", "neighbours.kind='transitions'"])
+    with monkeypatch.context() as patched:
+        patched.delattr(sl.recipes.Recipe, "train_towers")
+        again = Kept(tmp_path)
+        found = again.towers(mixed, data, 3)  # what is mixed with towers does not change them
+    assert again.saved > 0
+    np.testing.assert_array_equal(found.candidate_vectors(data.candidates), towers.candidate_vectors(data.candidates))
+    other = data.with_interactions(data.interactions[1:])
+    for args in ((recipe, data, 4), (recipe, other, 3), (sl.recipes.load("tutorial", ["fit.epochs=1"]), data, 3)):
+        Kept(tmp_path).towers(*args)
+    assert len([*tmp_path.iterdir()]) == 4
+
+
 def test_the_divergence_of_a_code_from_a_standard_normal() -> None:
     """Of N(μ, σ²) it is (σ² + μ² − 1 − log σ²) / 2 in each dimension."""
     model = multvae.MultVae(items=3, hidden=4, latent=2, dropout=0.0)
@@ -301,6 +404,33 @@ def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) ->
     assert (tmp_path / "results/tuning/ml-100k-random-unseen-ease.json").is_file()
 
 
+def test_weights_of_a_mixture_are_tried_at_each_point(command, tmp_path: Path) -> None:
+    recipe, search = tmp_path / "mixed.toml", tmp_path / "weights.toml"
+    recipe.write_text('towers = "popularity"\n[[sources]]\nkind = "transitions"\nweight = 0.5\n')
+    search.write_text(
+        "[space]\n'sources' = [[{kind = 'transitions', weight = 0.5, options = {window = 1}}], [{kind = 'transitions', weight = 0.5}]]\n"
+        "[weights]\ntransitions = [0.5, 0.9]\n[temperatures]\ntowers = [2.0]\n"
+    )
+    asked = ("--dataset", "ml-100k", "--protocol", "last", "--recipe", str(recipe), "--set", "fit.seed=3")
+    status, result, _ = command(*asked, "--tune", str(search), "--towers", str(tmp_path / "kept"))
+    assert status == 0
+    assert len(result["trials"]) == 4
+    assert result["fixed"] == {"fit.seed": 3}
+    assert result["space"].keys() == {"sources", "weights.transitions", "temperatures.towers"}
+    assert result["best"].keys() == result["space"].keys()
+    assert len([*(tmp_path / "kept").iterdir()]) == 1  # one training for all
+    assert len({trial["ndcg_10"] for trial in result["trials"]}) == 4
+
+
+def test_some_of_the_queries_keep_their_pairs() -> None:
+    asked = problems._held_out(walks(), Protocol("made up", "random", (Measure("recall", 5),)), seed=0)
+    drawn = asked.some(10, seed=1)
+    assert len(drawn.queries) == 10
+    assert asked.some(30, seed=1) is asked
+    inside = np.isin(asked.test.query_rows, drawn.queries)
+    assert drawn.test.interactions.rows() == asked.test.interactions.filter(pl.Series(inside)).rows()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -323,8 +453,9 @@ def test_every_recipe_and_search_kept_here_can_be_read() -> None:
     for path in ours.RECIPES.glob("*.toml"):
         assert sl.recipes.load(path)
     for path in tune.SEARCHES.glob("*.toml"):
-        space, _ = tune.space_of(path.stem)
-        assert all(isinstance(values, list) and values for values in space.values())
+        values = tune.space_of(path.stem).values
+        assert values
+        assert all(isinstance(one, list) and one for one in values.values())
 
 
 def test_the_page_is_what_the_results_say() -> None:
@@ -342,8 +473,9 @@ def test_every_result_can_be_repeated_and_judges_its_own_bar() -> None:
         for row, measure in zip(result["rows"], measures_, strict=True):
             values = [run[row["metric"]] for run in result["runs"]]
             assert row["mean"] == pytest.approx(sum(values) / len(values)), path
-            assert (row["bar"], row["aim"], row["seeds"]) == (measure.bar, measure.aim, len(values)), path
-            assert row["holds"] == (None if measure.bar is None else row["mean"] >= measure.bar), path
+            bar, aim = measure.goals(runs.is_mixture(result["settings"]))
+            assert (row["bar"], row["aim"], row["seeds"]) == (bar, aim, len(values)), path
+            assert row["holds"] == (None if bar is None else row["mean"] >= bar), path
 
 
 def test_the_page_of_made_up_results(tmp_path: Path) -> None:

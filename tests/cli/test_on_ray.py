@@ -167,7 +167,7 @@ def check_gate(tmp_path: Path, address: str) -> None:
         "--on",
         address,
         "--workers",
-        "2",
+        "1",
         "--promote",
         str(link),
         "--json",

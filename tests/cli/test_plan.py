@@ -13,7 +13,7 @@ from tests.train.log import COLUMNS, ROWS, written
 import shortlist as sl
 from shortlist.cli.plan import _guessed, lines
 from shortlist.data.shards import find
-from shortlist.train.forecast import forecast
+from shortlist.train.forecast import Forecast, forecast
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,10 @@ def test_what_a_person_reads(log: Path) -> None:
     found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=ROWS)
     text = " ".join("\n".join(lines(found)).split())
     assert "interactions 60,000 in 3 files, 60,000 looked at queries 4,000 candidates" in text
-    for part in ("training in memory", "train from memory", "index (BruteForce)", "an epoch"):
+    for part in ("training in memory", "train from memory", "index (BruteForce)", "an epoch", "swap"):
         assert part in text
+    none = Forecast(**{**vars(found), "memory": 1000})
+    assert "too little for the phase 'save'" in "\n".join(lines(none))
     with pytest.raises(sl.ConfigError, match="--candidate COLUMN"):
         _guess_unclear(log)
 

@@ -16,27 +16,50 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.errors import BundleError, SearchError
-from shortlist.index import BruteForce, Faiss, Index, Lists, Milvus, ScaNN, exact_from, index_from_settings, load_index
+from shortlist.index import (
+    BruteForce,
+    Faiss,
+    Index,
+    Lists,
+    Milvus,
+    Quantized,
+    ScaNN,
+    exact_from,
+    index_from_settings,
+    load_index,
+)
 from shortlist.index.milvus import milvus_trouble
+from shortlist.index.quantized import quantized_trouble
 from shortlist.index.scann import scann_trouble
 
 N, DIM = 1500, 12
 
 _no_faiss = pytest.mark.skipif(importlib.util.find_spec("faiss") is None, reason="faiss is not installed")
 _no_milvus = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus or milvus-lite is not installed")
+_no_quantized = pytest.mark.skipif(quantized_trouble() is not None, reason="turbovec is not installed")
 _no_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 
 KINDS = {
     "brute_force": BruteForce(),
     "bfloat16": BruteForce(storage="bfloat16"),
     "int8": BruteForce(storage="int8"),
+    "quantized": Quantized(),
+    "quantized_2": Quantized(bits=2, reorder=100),
     "scann": ScaNN(),
     "scann_leaves": ScaNN(leaves=40, leaves_to_search=8, reorder=100),
     "hnsw": Faiss("hnsw"),
     "ivfpq": Faiss("ivfpq", lists=40, lists_to_search=10),
     "milvus": Milvus(f"{tempfile.mkdtemp()}/congruence.db", search_effort=100),
 }
-_marks = {"scann": _no_scann, "scann_leaves": _no_scann, "hnsw": _no_faiss, "ivfpq": _no_faiss, "milvus": _no_milvus}
+_marks = {
+    "quantized": _no_quantized,
+    "quantized_2": _no_quantized,
+    "scann": _no_scann,
+    "scann_leaves": _no_scann,
+    "hnsw": _no_faiss,
+    "ivfpq": _no_faiss,
+    "milvus": _no_milvus,
+}
 every_index = pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[_marks[kind]] if kind in _marks else []) for kind in KINDS]
 )

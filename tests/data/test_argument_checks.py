@@ -191,6 +191,8 @@ FLAGS = {
     "History(share)": lambda given: sl.History(share=given),
     "Normalization(indicator)": lambda given: sl.Normalization("age", indicator=given),
     "Recommender.keep_up(rebuild)": lambda given: served().keep_up(rebuild=given),
+    "Recommender.from_hub(trusted)": lambda given: sl.Recommender.from_hub("a/b", trusted=given),
+    "Recommender.push_to_hub(private)": lambda given: served().push_to_hub("a/b", private=given),
     "Recommender.load(mmap)": lambda given: sl.Recommender.load("no.shortlist", mmap=given),
     "Recommender.load(trusted)": lambda given: sl.Recommender.load("no.shortlist", trusted=given),
     "Recommender.recommend(exclude_seen)": lambda given: served().recommend([1], exclude_seen=given),
@@ -226,7 +228,7 @@ FLAGS = {
 }
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
-    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
+    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
     "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
 }  # fmt: skip
 

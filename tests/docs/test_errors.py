@@ -23,7 +23,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "serve/changes.py": {"TypeError"},
     "serve/processes/channel.py": {"EOFError"},
     "serve/protocol.py": {"ValueError"},
-    "serve/writer.py": {"InterruptedError"},
+    "serve/change_log.py": {"InterruptedError"},
     "store/folder.py": {"IsADirectoryError", "NotADirectoryError"},
     "train/checkpoint_files.py": {"OSError"},
 }

@@ -97,7 +97,13 @@ def page_texts() -> Iterator[tuple[str, str]]:
     """Each paragraph, list item, table row and heading of README and of the pages, without code blocks."""
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     for page in pages:
-        if "ko" in page.parts or page.name in ("errors.md", "licences.md", "modules.md"):
+        if "ko" in page.parts or page.name in (
+            "errors.md",
+            "licences.md",
+            "modules.md",
+            "recipe-keys.md",
+            "commands.md",
+        ):
             continue
         prose = re.sub(r"^( *)```.*?^ *```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
         for block in re.split(r"\n\s*\n|\n(?=\s*[-|*#\d])", prose):

@@ -41,7 +41,7 @@ class Told(ApproximateIndex):
     def _train(self, vectors: np.ndarray) -> np.ndarray:
         return vectors
 
-    def _probe(self, native: np.ndarray, queries: np.ndarray, width: Width) -> np.ndarray:
+    def _probe(self, native: np.ndarray, queries: np.ndarray, width: Width, open_: object = None) -> np.ndarray:
         Told.asked.append((len(queries), width))
         known = Told.known[Told.known < len(native)]
         best = known[np.argsort(-native[known, 0], kind="stable")][: width.results]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from shortlist.errors import MissingExtraError, SearchError
-from shortlist.index import BruteForce, Faiss, Index, ScaNN
+from shortlist.index import BruteForce, Faiss, Index, Quantized, ScaNN
 from shortlist.index import faiss as faiss_module
 from shortlist.index import scann as scann_module
 
 
 def test_every_index_keeps_the_contract_to_the_type():
-    for index in (BruteForce(), ScaNN(), Faiss()):
+    for index in (BruteForce(), Quantized(), ScaNN(), Faiss()):
         assert {name for name in dir(Index) if not name.startswith("_")} <= set(dir(type(index)))
 
 

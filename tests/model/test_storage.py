@@ -11,7 +11,8 @@ import torch
 from tests.model.camps import camps, towers
 
 import shortlist as sl
-from shortlist.model.storage import stochastic_round
+from shortlist.model import EmbeddingTable, storage
+from shortlist.model.storage import Part, TableStorage, stochastic_round
 
 
 def test_stochastic_rounding_takes_a_neighbour_and_is_right_on_average() -> None:
@@ -40,3 +41,41 @@ def test_a_disk_without_room_says_so_before_training(tmp_path: Path, monkeypatch
     with pytest.raises(sl.TrainingError, match="No space left on device"):
         sl.fit(towers(table_folder=str(tmp_path)), camps(), epochs=1, batch_size=16)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_part_is_every_nth_row_from_its_own() -> None:
+    assert [Part(rank, 3).count(7) for rank in range(3)] == [3, 2, 2]
+    assert [Part(rank, 3).of(torch.arange(7)).tolist() for rank in range(3)] == [[0, 3, 6], [1, 4], [2, 5]]
+    assert Part().of("whole") == "whole"
+    assert Part(2, 3).count(2) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("rows", [1, 2, 5, 97])
+def test_parts_are_drawn_as_the_whole_table_is(dtype: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they are drawn in pieces; and what is drawn next is the same."""
+
+    def drawn(part: Part | None) -> tuple[torch.Tensor, float]:
+        generator = torch.Generator().manual_seed(3)
+        table = TableStorage(dtype).table(rows, 5, 0.05, generator, part)  # type: ignore[arg-type]
+        return table, torch.rand(1, generator=generator).item()
+
+    whole, after = drawn(None)
+    assert whole.abs().max() <= 0.05
+    monkeypatch.setattr(storage, "DRAWN", 20)
+    for size in (1, 2, 3):
+        for rank in range(size):
+            part, after_part = drawn(Part(rank, size))
+            assert torch.equal(part, whole[rank::size])
+            assert after_part == after
+
+
+def test_a_divided_table_never_holds_the_rows_of_others() -> None:
+    class Division:
+        part = Part(1, 4)
+
+        def remote(self, cardinality: int) -> object:
+            return type("Elsewhere", (), {"cardinality": cardinality})()
+
+    table = EmbeddingTable(10, 3, division=Division())  # type: ignore[arg-type]
+    assert (len(table.weight), table.cardinality) == (3, 10)

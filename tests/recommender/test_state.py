@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
+import pytest
 
 import shortlist as sl
+from shortlist.recommender import state as states
 from shortlist.recommender.live import changed
-from shortlist.recommender.state import Popularity, fingerprint, state_from_model
+from shortlist.recommender.state import Popularity, fingerprint, known_queries, state_from_model
+from shortlist.recommender.tensors import BFLOAT16, widened
 
 
 def test_counts_of_what_came_are_zero(recommender: sl.Recommender) -> None:
@@ -57,3 +62,26 @@ def test_every_vector_and_weight_is_in_the_fingerprint(model: sl.TwoTower) -> No
         table.weight[1, 0] += 1
         prints.add(fingerprint(state, vectors))
     assert len(prints) == 4
+
+
+def test_tables_of_bfloat16_are_not_widened_and_have_the_fingerprint_of_their_numbers(
+    model: sl.TwoTower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "PIECE", 3)
+    for table in (*model.query.tables.values(), *model.candidate.tables.values()):
+        table.weight = table.weight.bfloat16()
+    state, vectors = state_from_model(model, None)
+    assert {array.dtype for array in state.model.tensors.values()} == {BFLOAT16}
+    wide = {name: widened(array) for name, array in state.model.tensors.items()}
+    assert {array.dtype for array in wide.values()} == {np.dtype(np.float32)}
+    as_float = replace(state, model=replace(state.model, tensors=wide))
+    assert fingerprint(state, vectors) == fingerprint(as_float, vectors)
+
+
+def test_vectors_of_known_queries_are_copied_only_where_some_are_left_out(recommender: sl.Recommender) -> None:
+    state = recommender.served.state
+    assert state.query_vectors is not None
+    some = known_queries(state)
+    assert np.array_equal(some, state.query_vectors[:3])
+    everyone = replace(state, known=np.ones(len(state.known), bool))
+    assert np.shares_memory(known_queries(everyone), state.query_vectors)

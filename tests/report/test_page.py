@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.accessibility import VIEWS, needs_axe, violations
 from tests.browser import browser, watched  # noqa: F401
 from tests.report.conftest import COMMENT, EVIL
 
@@ -148,6 +149,15 @@ def test_the_browser_draws_it(browser: Any, text: str, tmp_path: Path, width: in
         page.wait_for_function("document.querySelectorAll('.chart svg, .chart canvas').length === 7")
         assert watch.errors == []
         assert watch.requests == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_everyone_can_read_it(browser: Any, text: str, tmp_path: Path, width: int, scheme: str) -> None:  # noqa: F811
+    needs_axe()
+    (tmp_path / "report.html").write_text(text, encoding="utf-8")
+    with watched(browser, (tmp_path / "report.html").as_uri(), width, scheme, free=True) as (page, _):
+        page.wait_for_load_state("networkidle")
+        assert violations(page) == []
 
 
 def test_the_watch_sees_an_error_and_a_request(browser: Any, tmp_path: Path) -> None:  # noqa: F811

@@ -74,7 +74,7 @@ def test_connections_are_left_to_others_until_the_end_or_for_good(
         acceptor.close(leave)
         acceptor.close()  # the server's own end closes all there are
         await acceptor.wait_closed()
-        assert acceptor.coming == 0
+        assert acceptor.opening == 0
 
     asyncio.run(some_turns())
     assert len(made) == taken

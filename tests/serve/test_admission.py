@@ -1,4 +1,4 @@
-"""The admission queue: who is let in, who waits, who is turned away, and when those are heard again."""
+"""The admission queue: who is let in, who waits, who is turned away, and when those are resumed again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shortlist.serve.admission import REFUSAL, Admission, busy, plain
+from shortlist.serve.admission import REFUSAL, Admission, is_plain, overloaded
 from shortlist.serve.settings import Limits
 
 HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
@@ -19,14 +19,14 @@ class Connection:
     def __init__(self, gone: bool = False) -> None:
         self.gone = gone
         self.leave: Callable[[float], None] | None = None
-        self.heard = 0
+        self.resumed = 0
 
-    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
         self.leave = None if self.gone else leave
         return not self.gone
 
     def resume(self) -> None:
-        self.heard += 1
+        self.resumed += 1
 
 
 class Loop:
@@ -80,12 +80,12 @@ def test_a_few_are_inside_and_the_next_come_in_their_order() -> None:
         True,
         *[False] * 3,
     ]
-    assert (admission.inside, len(admission.waiting), admission.full) == (2, 3, True)  # 5 may be under way
+    assert (admission.active, len(admission.waiting), admission.full) == (2, 3, True)  # 5 may be under way
     assert second.leave
     second.leave(0.01)
     assert third.leave
     assert not fourth.leave
-    assert (admission.inside, len(admission.waiting), admission.full) == (2, 2, False)
+    assert (admission.active, len(admission.waiting), admission.full) == (2, 2, False)
 
 
 def test_who_has_hung_up_takes_no_place() -> None:
@@ -97,7 +97,7 @@ def test_who_has_hung_up_takes_no_place() -> None:
     assert first.leave
     first.leave(0.01)
     assert last.leave
-    assert (admission.inside, len(admission.waiting)) == (1, 0)
+    assert (admission.active, len(admission.waiting)) == (1, 0)
 
 
 def test_the_queue_is_as_long_as_can_be_answered_in_time() -> None:
@@ -150,15 +150,15 @@ def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> Non
     assert admission.refused == 3000
     assert (told[0], told[498], told[501], told[2990]) == (1, 1, 2, 6)  # two thousandths of a second each
     loop.until(100.0 + 1000 * REFUSAL)
-    assert abs(sum(connection.heard for connection in connections) - 1000) <= 11  # it looks each 5 ms
+    assert abs(sum(connection.resumed for connection in connections) - 1000) <= 11  # it looks each 5 ms
     loop.until(100.0 + 3000 * REFUSAL + 0.01)
-    assert [connection.heard for connection in connections] == [1] * 3000
+    assert [connection.resumed for connection in connections] == [1] * 3000
     assert not loop.due
     assert admission.refuse(Connection(), loop) == 1  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("data", "is_plain"),
+    ("data", "expected"),
     [
         (HEAD + b"\r\n{}", True),
         (HEAD + b"connection: keep-alive\r\n\r\n{}", True),
@@ -177,12 +177,12 @@ def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> Non
         (b"POST /x HTTP/1.1\r\nhost: x\r\n\r\n", False),
     ],
 )
-def test_what_is_plain(data: bytes, is_plain: bool) -> None:
-    assert plain(data) is is_plain
+def test_what_is_plain(data: bytes, expected: bool) -> None:
+    assert is_plain(data) is expected
 
 
 def test_the_refusal_is_a_problem_that_says_when_to_come_back() -> None:
-    head, _, body = busy(3).partition(b"\r\n\r\n")
+    head, _, body = overloaded(3).partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 503 Service Unavailable"
     assert b"retry-after: 3" in lines

@@ -196,16 +196,16 @@ def test_ready_means_that_requests_are_answered_and_none_waits_for_good(clients:
     async def talk() -> None:
         app.service.recommend = stuck
         asked = asyncio.create_task(client._client.post("/v1/recommend", content=GOOD))
-        while not app._working:
+        while not app._in_progress:
             await asyncio.sleep(0)
-        began = next(iter(app._working.values()))
+        began = next(iter(app._in_progress.values()))
         assert app.progressing(began + 19)
         assert not app.progressing(began + 21)
         app.service.progress = lambda now: app.progressing(began + 21)
         assert (await client._client.get("/readyz")).status_code == 503
-        app.end_waiting(began + 59)
-        assert app._working
-        app.end_waiting(began + 61)
+        app.cancel_overdue(began + 59)
+        assert app._in_progress
+        app.cancel_overdue(began + 61)
         reply = await asked
         assert reply.status_code == 503
         assert reply.headers["retry-after"] == "5"
@@ -231,7 +231,7 @@ def test_the_callers_request_id_and_trace_come_back(clients: Callable[..., Any])
     assert int(own, 16)
     for odd in ("", "a b", "a\tb", "é".encode(), "x" * 129, 'a"b', "a;b"):
         given = headers_of("/v1/recommend", **{"x-request-id": odd})["x-request-id"]
-        assert given.startswith(client.app._born)
+        assert given.startswith(client.app._instance)
     for odd in (f"00-{'0' * 32}-{parent}-01", f"00-{trace}-{'0' * 16}-01", f"01-{trace}-{parent}-01", "canary"):
         assert "traceparent" not in headers_of("/v1/recommend", traceparent=odd)
     assert headers_of("/nowhere", **{"x-request-id": "mine"})["x-request-id"] == "mine"

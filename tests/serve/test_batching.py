@@ -211,13 +211,13 @@ def test_while_others_are_answered_on_the_loop_pieces_are_taken_in_slices(client
     """A piece of eight as four times two, between which the loop goes first; without others as one."""
     service, seen = client.app.service, watched(client)
     service.batcher.paces = Steady(TURN / 8)
-    service.turns.hurry()
-    service.turns.hurry = lambda: None
+    service.turns.loop_answers()
+    service.turns.loop_answers = lambda: None
     body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 3][:9]}
     reply = client.post("/v1/recommend", body)
     assert [count for count, _ in seen][:4] == [2, 2, 2, 2]
     assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 3
-    service.turns._hurried = -1.0
+    service.turns._loop_answered = -1.0
     seen.clear()
     client.post("/v1/recommend", body)
     assert [count for count, _ in seen] == [8, 1]

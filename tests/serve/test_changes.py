@@ -37,7 +37,7 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
     for now in (10.0, 40.0):
         long.expired(now)
         short.expired(now)
-        assert (short._rows, set(short._gone)) == (long._rows, set(long._gone))
+        assert (short._rows, set(short._deleted)) == (long._rows, set(long._deleted))
 
 
 def test_names_of_changes_are_kept_without_looking_through_them() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shortlist.serve import Settings
+from shortlist.serve.http import NAMES
 from shortlist.serve.settings import Limits
 
 GOOD = b'{"queries":[{"id":"ann"}]}'
@@ -60,3 +61,8 @@ def test_compressed_bodies_are_read_and_bounded(clients: Callable[..., Any]) -> 
     assert send(gzip.compress(GOOD) * 2, "gzip").status_code == 400
     assert send(GOOD, "gzip").status_code == 400
     assert send(GOOD, "br").status_code == 415
+
+
+def test_errors_may_name_every_field_of_a_request() -> None:
+    assert {"queries", "k", "history", "exclude", "where", "upsert", "expire", "at", "candidate"} <= NAMES
+    assert "took_ms" not in NAMES

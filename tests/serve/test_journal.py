@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.serve.journal import Journal, LogGoneError, Shorter
+from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
 
 
 def record(number: int) -> dict[str, Any]:
@@ -38,11 +38,11 @@ def test_the_log_comes_back(tmp_path: Path) -> None:
     journal.close()
     again = Journal(tmp_path)
     assert list(again.read()) == [record(1), record(2), record(3)]
-    shorter = Shorter(again, [record(3)], again.size)
+    shorter = ShorterLog(again, [record(3)], again.size)
     again.append([record(4)])
     shorter.write(lambda: None)
     again.append([record(5)])
-    shorter.adopt()
+    shorter.replace_log()
     again.append([record(6)])
     assert again.weight == 8
     again.close()
@@ -185,18 +185,18 @@ def test_a_shorter_log_that_cannot_be_written_leaves_the_longer_one(tmp_path: Pa
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        Shorter(journal, [record(2)], journal.size).write(stopped)
-    shorter = Shorter(journal, [record(2)], journal.size)
+        ShorterLog(journal, [record(2)], journal.size).write(stopped)
+    shorter = ShorterLog(journal, [record(2)], journal.size)
     shorter.write(lambda: None)
     journal.path.unlink()
     with pytest.raises(LogGoneError):
-        shorter.adopt()
+        shorter.replace_log()
     journal.restore([record(1), record(2)])
-    shorter = Shorter(journal, [record(2)], journal.size)
+    shorter = ShorterLog(journal, [record(2)], journal.size)
     shorter.write(lambda: None)
     journal.restore([record(1), record(2)])
     with pytest.raises(LogGoneError):
-        shorter.adopt()
+        shorter.replace_log()
     journal.append([record(3)])
     journal.close()
     assert read(tmp_path) == [record(1), record(2), record(3)]

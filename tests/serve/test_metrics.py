@@ -31,9 +31,9 @@ def test_what_an_alert_needs_is_there_before_it_happens(client: Any) -> None:
         *(f'requests_total{{route="/v1/recommend",status="{status}"}}' for status in (200, 422, 500, 503)),
         'requests_total{route="none",status="503"}',
         *(f'swaps_total{{outcome="{outcome}"}}' for outcome in ("done", "refused")),
-        *(f'changes_total{{kind="{kind}"}}' for kind in ("upsert", "delete", "event")),
+        *(f'changes_total{{kind="{kind}"}}' for kind in ("upsert", "delete", "event", "impression")),
         *(f'connections_cut_total{{reason="{reason}"}}' for reason in ("slow", "unread", "room", "idle")),
-        *(f'refused_total{{reason="{reason}"}}' for reason in ("queue", "wait", "disk", "late")),
+        *(f'refused_total{{reason="{reason}"}}' for reason in ("queue", "wait", "room", "disk", "late")),
         "log_failures_total",
         "log_bytes",
         "unsent_bytes",
@@ -80,14 +80,14 @@ def test_refusals_have_a_reason(clients: Callable[..., Any]) -> None:
 def test_the_age_of_the_data(client: Any, until: Any, seconds: str) -> None:
     service = client.app.service
     served = service.loaded.served
-    service.put(service.loaded.changed(replace(served, metadata={"run": {"data": {"until": until}}})))
+    service.activate(service.loaded.changed(replace(served, metadata={"run": {"data": {"until": until}}})))
     assert f"shortlist_data_timestamp_seconds {seconds}\n" in client.get("/metrics").text
-    service.put(service.loaded.changed(replace(served, metadata={"run": "once"})))
+    service.activate(service.loaded.changed(replace(served, metadata={"run": "once"})))
     assert "shortlist_data_timestamp_seconds NaN\n" in client.get("/metrics").text
 
 
 def test_the_age_of_the_model(client: Any) -> None:
     service = client.app.service
     served = replace(service.loaded.served, origin={"created": "1970-01-02T00:00:00+00:00"})
-    service.put(service.loaded.changed(served))
+    service.activate(service.loaded.changed(served))
     assert "shortlist_model_timestamp_seconds 86400.0\n" in client.get("/metrics").text

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.accessibility import VIEWS, needs_axe, violations
 from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
 
 import shortlist as sl
@@ -105,6 +106,14 @@ def test_renders_without_errors_and_fits(browser, address, width, scheme):  # no
         assert page.locator("#card dt").all_inner_texts()[:3] == ["bundle", "made", "queries"]
         assert page.locator(".legend li").count() == 2 + 3
     assert (watch.errors, watch.requests) == ([], [])
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_everyone_can_use_it(browser, address, width, scheme):  # noqa: F811
+    needs_axe()
+    with watched(browser, address, width, scheme, offline=False, free=True) as (page, _):
+        settled(page)
+        assert violations(page) == []
 
 
 def test_a_user_is_found_by_keyboard(browser, address):  # noqa: F811

@@ -7,8 +7,9 @@ import json
 import msgspec
 import pytest
 
+from shortlist.serve.change_schema import EventsRequest
 from shortlist.serve.problems import Problem, from_decoding
-from shortlist.serve.schema import EventsRequest, RecommendRequest
+from shortlist.serve.schema import RecommendRequest
 
 
 def test_a_body_leaves_out_what_is_not_known() -> None:

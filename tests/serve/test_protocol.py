@@ -237,9 +237,9 @@ def test_who_reads_nothing_is_cut_off_and_counted(client: Any) -> None:
         connection = connected(client, wire)
         connection.data_received(b"GET /app.js HTTP/1.1\r\nhost: localhost\r\n\r\n")
         await settled(connection)
-        client.app.unsent.look(client.loop.time() + 9)
+        client.app.unsent.check(client.loop.time() + 9)
         assert not wire.closed
-        client.app.unsent.look(client.loop.time() + 11)
+        client.app.unsent.check(client.loop.time() + 11)
         assert wire.closed
         connection.connection_lost(None)
 
@@ -338,7 +338,7 @@ def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered(client: 
         assert not wire.reading
         while wire.written.count(b"HTTP/1.1 200") < 3001:
             await asyncio.sleep(0)
-            assert not (wire.reading and connection._rest)  # also not while one of them waits for its body
+            assert not (wire.reading and connection._unparsed)  # also not while one of them waits for its body
         assert most <= 4096 // len(request) + 1
         assert wire.reading
         assert connection.idle
@@ -362,7 +362,7 @@ def test_the_time_in_which_a_request_waits_for_another_is_not_its_senders(client
         assert client.app.received.total == 0
         connection.data_received(request * 10)
         assert client.app.received.total == 12 * len(request)
-        client.app.admission.slots = client.app.admission.inside = 1
+        client.app.admission.slots = client.app.admission.active = 1
         client.app.admission.leave(client.loop.time())
         while wire.written.count(b"HTTP/1.1 200") < 12:
             await asyncio.sleep(0)
@@ -417,7 +417,7 @@ def test_the_time_of_a_request_begins_with_its_last_byte(client: Any) -> None:
         ((_, cycle, _),) = entered
         cycle.scope[COMPLETE] -= 3.0
         client.app.admission.slots = 1
-        client.app.admission.inside = 1
+        client.app.admission.active = 1
         client.app.admission.leave(client.loop.time())
         await settled(connection)
         assert wire.written.count(b"HTTP/1.1 200") == 2
@@ -435,7 +435,7 @@ def test_a_server_that_leaves_answers_and_keeps_no_connection(client: Any) -> No
     """While it drains, a new connection is answered, told to close, and no refusal is short of that."""
 
     async def talk() -> None:
-        client.app.leave()
+        client.app.drain()
         body = b'{"queries":[{"id":"ann"}],"k":1}'
         request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
         for path in (b"/readyz", b"/healthz"):
@@ -487,7 +487,7 @@ def test_what_is_left_of_a_request_is_not_answered_once_its_client_has_hung_up(c
     client.loop.run_until_complete(talk())
     assert len(seen) < 10
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 3}).status_code == 200
-    assert client.app._working == {}
+    assert client.app._in_progress == {}
     text = client.get("/metrics").text
     assert 'shortlist_requests_total{route="/v1/recommend",status="499"} 1.0' in text
     assert 'status="500"} 1.0' not in text
@@ -556,13 +556,13 @@ def test_a_client_that_has_closed_its_side_is_asked_whether_it_reads(
         made = lambda: Connection(config=config, server_state=state, app_state={})  # noqa: E731
         listening = await loop.create_server(made, "127.0.0.1", 0)
         port = listening.sockets[0].getsockname()[1]
-        before = set(Connection.everyone)
+        before = set(Connection.all_open)
         gone = socket.create_connection(("127.0.0.1", port))
         gone.sendall(request)
         while not seen:
             await asyncio.sleep(0.001)
         gone.close()
-        while Connection.everyone - before:
+        while Connection.all_open - before:
             await asyncio.sleep(0.001)
         gate.set()
         await asyncio.gather(*state.tasks)

@@ -15,10 +15,10 @@ class Sender:
     def __init__(self, waiting_since: float | None) -> None:
         self.waiting_since, self.what = waiting_since, ""
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         self.what = reason
 
-    def turn_away(self) -> None:
+    def refuse_body(self) -> None:
         self.what = "away"
 
 

@@ -42,10 +42,6 @@ def test_a_request_has_its_defaults() -> None:
         (schema.RecommendRequest, '{"queries":[{"features":{"a":{}}}]}'),
         (schema.SimilarRequest, "{}"),
         (schema.ScoreRequest, '{"queries":[]}'),
-        (schema.ChangeRequest, '{"expire":[{"id":"a"}]}'),
-        (schema.ChangeRequest, '{"expire":[{"id":"a","at":-1}]}'),
-        (schema.EventsRequest, '{"events":[{"query":"a"}]}'),
-        (schema.EventsRequest, '{"events":[{"query":null,"candidate":"a"}]}'),
     ],
 )
 def test_what_does_not_fit_is_refused(kind: type, text: str) -> None:
@@ -55,16 +51,9 @@ def test_what_does_not_fit_is_refused(kind: type, text: str) -> None:
 
 def test_the_ends_of_the_bounds_fit() -> None:
     decoded(schema.RecommendRequest, f'{{"queries":[{{"id":{-(2**63)}}},{{"id":"{"x" * 1024}"}}],"k":100000}}')
-    decoded(schema.ChangeRequest, '{"expire":[{"id":"a","at":0}]}')
-    decoded(schema.ChangeRequest, "{}")
 
 
 def test_an_item_leaves_out_what_goes_without_saying() -> None:
     assert msgspec.json.encode(schema.Item("a", 1.5)) == b'{"id":"a","score":1.5}'
     filled = schema.Item("a", 3.0, "popularity", {"title": None})
     assert msgspec.json.encode(filled) == b'{"id":"a","score":3.0,"source":"popularity","columns":{"title":null}}'
-
-
-def test_errors_may_name_every_field_of_a_request() -> None:
-    assert {"queries", "k", "history", "exclude", "where", "upsert", "expire", "at", "candidate"} <= schema.NAMES
-    assert "took_ms" not in schema.NAMES

@@ -19,7 +19,7 @@ from shortlist.serve.swap import Ids, Swapper, check_replaces, share_of, signatu
 
 def swapped(client: Any, path: Path) -> bool:
     swapper = Swapper(client.app.service, path, None)
-    return bool(client.loop.run_until_complete(swapper.look()))
+    return bool(client.loop.run_until_complete(swapper.check()))
 
 
 def test_another_bundle_takes_over_with_all_changes(writable: Callable[..., Any], bundles: Path) -> None:
@@ -44,7 +44,7 @@ def test_the_same_bundle_again_is_no_swap(writable: Callable[..., Any], bundles:
     assert not swapped(client, bundles / "one")
     service = client.app.service
     swapper = Swapper(service, bundles / "one", signature(bundles / "one"))
-    assert client.loop.run_until_complete(swapper.look()) is False
+    assert client.loop.run_until_complete(swapper.check()) is False
 
 
 def test_a_broken_bundle_is_refused_and_the_old_one_goes_on(
@@ -64,13 +64,13 @@ def test_a_broken_bundle_is_refused_and_the_old_one_goes_on(
     content = vectors.read_bytes()
     vectors.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     swapper = Swapper(client.app.service, place, None)
-    assert client.loop.run_until_complete(swapper.look()) is False
+    assert client.loop.run_until_complete(swapper.check()) is False
     assert "was altered" in out.getvalue()
     assert ids(client) == ["c", "d", "b", "a"]
-    assert client.loop.run_until_complete(swapper.look()) is False  # nothing changed: not even looked at
+    assert client.loop.run_until_complete(swapper.check()) is False  # nothing changed: not even looked at
     assert out.getvalue().count("swap_refused") == 1
     vectors.write_bytes(content)
-    assert client.loop.run_until_complete(swapper.look()) is True
+    assert client.loop.run_until_complete(swapper.check()) is True
     assert 'shortlist_swaps_total{outcome="refused"} 1.0' in client.get("/metrics").text
 
 
@@ -114,7 +114,7 @@ def test_a_request_keeps_the_bundle_it_began_with(clients: Callable[..., Any], b
             tasks.append(asyncio.ensure_future(ask("ann")))
             if number % 3 == 0:
                 await asyncio.sleep(0)
-                service.put(two if service.loaded is one else one)
+                service.activate(two if service.loaded is one else one)
         return await asyncio.gather(*tasks)
 
     bodies = client.loop.run_until_complete(load())

@@ -86,8 +86,8 @@ def test_work_that_cannot_be_begun_or_handed_over_takes_no_turn(turns: Turns, mo
 
     async def three() -> list[Any]:
         return await asyncio.gather(
-            turns.take_late(Lane.SMALL, failing),
-            turns.take_late(Lane.SMALL, lambda: None),
+            turns.take_prepared(Lane.SMALL, failing),
+            turns.take_prepared(Lane.SMALL, lambda: None),
             turns.take(Lane.SMALL, lambda: 7),
             return_exceptions=True,
         )
@@ -124,7 +124,7 @@ def test_the_event_loop_goes_first(turns: Turns, monkeypatch: pytest.MonkeyPatch
     async def both() -> None:
         turns.enter()
         turns.enter()
-        work = asyncio.ensure_future(turns.take_late(Lane.LARGE, lambda: lambda: order.append("thread")))
+        work = asyncio.ensure_future(turns.take_prepared(Lane.LARGE, lambda: lambda: order.append("thread")))
         for name in ("first", "second"):
             for _ in range(100):
                 await asyncio.sleep(0)
@@ -134,7 +134,7 @@ def test_the_event_loop_goes_first(turns: Turns, monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(both())
     assert order == ["first", "second", "thread"]
-    assert turns.give_way() == 0.0
+    assert turns.yield_to_loop() == 0.0
 
 
 def test_a_request_that_waits_for_its_turn_is_not_in_the_way(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:

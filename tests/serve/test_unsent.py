@@ -15,13 +15,13 @@ class Reader:
     def __init__(self, size: int) -> None:
         self.size, self.reason = size, ""
 
-    def held(self) -> int:
+    def buffered(self) -> int:
         return self.size
 
-    def left(self) -> int:
+    def outstanding(self) -> int:
         return self.size
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         self.size, self.reason = 0, reason
 
 
@@ -56,11 +56,11 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_one_that_takes_a_little_is_n
     for now in range(1, 31):
         still.size -= 100  # a drop now and then is no progress
         moving.size -= 4_000  # a step of 16,384 in five seconds
-        unsent.look(float(now))
+        unsent.check(float(now))
         assert still.reason == ("unread" if now > 10 else "")
     assert moving.reason == ""
     moving.size = 0
-    unsent.look(31.0)
+    unsent.check(31.0)
     assert unsent.total == 0
     moving.size = MB
     assert unsent.total == 0  # nobody looks at it any more
@@ -71,12 +71,12 @@ def test_what_is_written_meanwhile_is_no_loss_of_progress() -> None:
     reader = Reader(20_000)
     unsent.watch(reader, 0.0)
     reader.size = 40_000
-    unsent.look(5.0)
+    unsent.check(5.0)
     reader.size = 20_000
-    unsent.look(9.0)
-    unsent.look(18.0)
+    unsent.check(9.0)
+    unsent.check(18.0)
     assert reader.reason == ""
-    unsent.look(20.0)
+    unsent.check(20.0)
     assert reader.reason == "unread"
 
 
@@ -88,5 +88,5 @@ def test_a_server_that_stops_waits_for_no_reader_that_is_slow(taken: int, reason
     unsent.watch(reader, 0.0)
     unsent.finish()
     reader.size -= taken
-    unsent.look(3.0)
+    unsent.check(3.0)
     assert reader.reason == reason

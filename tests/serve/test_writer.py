@@ -247,17 +247,18 @@ def test_a_candidate_expires_while_the_disk_is_full(
 def test_the_log_is_shortened_while_the_server_runs(writable: Callable[..., Any], tmp_path: Path) -> None:
     """1,200 times the same deletion are 2,400 of weight; the shortest log is one record of one entry."""
     client = writable()
-    writer, journal = client.app.service.writer, client.app.service.writer._journal
+    writer, changelog = client.app.service.writer, client.app.service.writer._log
+    journal = changelog._journal
     log = client.app.service.log = Log(io.StringIO(), requests=False)
     for _ in range(1200):
         writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []})
         journal.append([deletion])
     assert journal.weight == 2400
     writer._apply([])
-    assert writer._shortening is not None
+    assert changelog._shortening is not None
     assert change(client, delete=["b"]).status_code == 200  # meanwhile
-    writer._aside.submit(int).result()
-    while writer._shortening is not None:
+    changelog._shortener.submit(int).result()
+    while changelog._shortening is not None:
         writer._apply([])
     assert journal.weight == 4
     assert (tmp_path / "state" / "changes.log").stat().st_size == journal.size < 200
@@ -269,10 +270,11 @@ def test_the_log_is_shortened_while_the_server_runs(writable: Callable[..., Any]
 def test_a_long_log_is_not_begun_to_be_shortened_at_the_end(writable: Callable[..., Any]) -> None:
     """As when a server is stopped in its first second, before it has looked at its log."""
     writer = writable().app.service.writer
+    changelog = writer._log
     writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []})
-    writer._journal.append([deletion] * 1200)
+    changelog._journal.append([deletion] * 1200)
     after = writable()  # the one before is closed
-    assert writer._shortening is None
+    assert changelog._shortening is None
     assert ids(after) == ["c", "d", "b"]
 
 
@@ -308,13 +310,13 @@ class Panic(BaseException):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), Panic()])
-@pytest.mark.parametrize("name", ["_apply", "_tried", "_with_journal", "_next", "put"])
+@pytest.mark.parametrize("name", ["_apply", "_tried", "_with_journal", "_next", "activate"])
 def test_whatever_goes_wrong_a_change_is_answered_and_the_next_is_made(
     writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, error: BaseException
 ) -> None:
     client = writable()
     service = client.app.service
-    place: Any = {"_with_journal": service.writer._journal, "put": service}.get(name, service.writer)
+    place: Any = {"_with_journal": service.writer._log._journal, "activate": service}.get(name, service.writer)
     name = "append" if name == "_with_journal" else name
     assert change(client, delete=["a"]).status_code == 200
 

@@ -71,10 +71,17 @@ def test_nothing_in_common() -> None:
     assert len(sl.Cooccurrence().fit(dataset([(0, 0, 0, 1.0), (1, 1, 0, 1.0)])).columns) == 0
 
 
-@pytest.mark.parametrize("options", [{"query_power": -1}, {"target_power": 3}, {"neighbours": 0}, {"length": 0}])
+@pytest.mark.parametrize(
+    "options", [{"query_power": -1}, {"target_power": 3}, {"neighbours": 0}, {"length": 0}, {"age": 0}]
+)
 def test_settings_that_cannot_be(options) -> None:
     with pytest.raises(ConfigError, match=f"Cooccurrence got {next(iter(options))}="):
         sl.Cooccurrence(**options)
+
+
+def test_it_hands_on_how_a_history_asks() -> None:
+    table = sl.Cooccurrence(age=0.5, length=3).fit(dataset([(0, 0, 0, 1.0), (0, 1, 1, 1.0)]))
+    assert (table.age, table.length, table.kind) == (0.5, 3, "cooccurrence")
 
 
 def test_it_wants_a_dataset() -> None:

@@ -85,10 +85,17 @@ def test_what_is_too_large_is_refused() -> None:
         side_of(30_001, 40_000)
 
 
-@pytest.mark.parametrize("options", [{"strength": 0}, {"strength": -1.0}, {"candidates": 0}, {"neighbours": 0}])
+@pytest.mark.parametrize(
+    "options", [{"strength": 0}, {"strength": -1.0}, {"candidates": 0}, {"neighbours": 0}, {"age": 2}]
+)
 def test_settings_that_cannot_be(options) -> None:
     with pytest.raises(ConfigError, match=f"EASE got {next(iter(options))}="):
         sl.EASE(**options)
+
+
+def test_it_hands_on_how_a_history_asks() -> None:
+    table = sl.EASE(age=0.5, length=3).fit(dataset([(0, 0, 0, 1.0), (0, 1, 1, 1.0)]))
+    assert (table.age, table.length, table.kind) == (0.5, 3, "ease")
 
 
 def test_it_wants_a_dataset() -> None:

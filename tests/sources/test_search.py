@@ -12,6 +12,7 @@ from tests.sources.plain import blended, lists_of, mixed, ranked, scores, table_
 
 from shortlist.index import BruteForce, Lists
 from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search, search_with_scale
+from shortlist.sources.search import first_of
 
 SIZE = 7  # candidates in the index; the table has one less
 rows = st.integers(0, SIZE - 1)
@@ -261,3 +262,11 @@ def test_a_place_is_counted_among_what_a_query_may_have() -> None:
     assert hits.row(0)[1].tolist() == pytest.approx([1, 61 / 62, 61 / 63, 0])
     assert hits.row(1)[0].tolist() == [0, 1, 3]
     assert hits.row(1)[1].tolist() == pytest.approx([1, 61 / 62, 0])
+
+
+@given(st.lists(st.integers(0, 4), max_size=12), st.integers(1, 6))
+def test_the_first_of_some_are_those_of_a_sort_of_all(totals: list[int], k: int) -> None:
+    ids = np.random.default_rng(len(totals)).permutation(50)[: len(totals)]
+    found = first_of(ids, np.array(totals, np.float64), k)
+    expected = sorted((-total, int(one)) for total, one in zip(totals, ids, strict=True))
+    assert ids[found].tolist() == [one for _, one in expected][:k]

@@ -25,6 +25,7 @@ from shortlist.index import BruteForce, load_index
 from shortlist.recommender.bundle import add_metadata
 from shortlist.recommender.promotion import promote, promotions
 from shortlist.train import checkpoint_files
+from shortlist.train.processes import Alone
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _read_shards(place: Path) -> int | None:
 
 def _write_checkpoint(place: Path, version: int) -> None:
     tensors = {"a": torch.arange(version, dtype=torch.float32), "b": torch.ones((2, 2), dtype=torch.bfloat16)}
-    checkpoint_files.write(place / "checkpoints", version, {"version": version}, tensors, keep=2)
+    checkpoint_files.write(place / "checkpoints", version, {"version": version}, tensors, 2, Alone())
 
 
 def _read_checkpoint(place: Path) -> int | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from tests.train.short_run import (
     assert_same,
     stopped,
@@ -13,8 +17,10 @@ from tests.train.short_run import (
 )
 
 import shortlist as sl
+from shortlist.model.storage import Part
 from shortlist.store import checksum
 from shortlist.train import checkpoint_files
+from shortlist.train.processes import Alone
 
 
 def test_the_newest_stay(tmp_path: Path) -> None:
@@ -66,5 +72,93 @@ def test_a_checkpoint_of_a_later_format_is_refused_by_its_number(tmp_path: Path)
     del header["checksum"]
     header["format"] = 99
     path.write_text(json.dumps({**header, "checksum": checksum(header)}))
-    with pytest.raises(sl.TrainingError, match="format 99; this version of shortlist reads up to 1"):
+    with pytest.raises(sl.TrainingError, match="format 99; this version of shortlist reads up to 2"):
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, resume=True))
+
+
+class Several(Alone):
+    """One of several processes; threads stand for them."""
+
+    def __init__(self, rank: int, said: list[Any], met: threading.Barrier) -> None:
+        self.rank, self.size, self.first, self.part = rank, len(said), rank == 0, Part(rank, len(said))  # type: ignore[misc]
+        self._said, self._met = said, met
+
+    def gathered(self, value: Any) -> list[Any]:
+        self._said[self.rank] = value
+        self._met.wait(30)
+        everyone = list(self._said)
+        self._met.wait(30)
+        return everyone
+
+
+TABLE = torch.arange(14.0).view(7, 2)
+
+
+def written_by(size: int, folder: Path, step: int = 1) -> list[str]:
+    """A checkpoint of a table, and of a layer that the first process writes; the error of each, or none."""
+    said, met = [None] * size, threading.Barrier(size)
+
+    def write(rank: int) -> str:
+        own = {"table": TABLE[rank::size]} | ({} if rank else {"layer": torch.ones(1, dtype=torch.bfloat16)})
+        try:
+            checkpoint_files.write(folder, step, {"processes": size}, own, 2, Several(rank, said, met))
+        except OSError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(write, range(size)))
+
+
+@pytest.mark.parametrize("writers", [1, 2, 3, 9])
+@pytest.mark.parametrize("readers", [1, 2, 3, 9])
+def test_any_number_of_processes_finds_its_rows_in_the_parts_of_any_other(
+    writers: int, readers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_files, "ROWS", 2)
+    assert written_by(writers, tmp_path) == [""] * writers
+    assert len(list(tmp_path.iterdir())) == writers + 1
+    saved = checkpoint_files.newest(tmp_path)
+    assert saved is not None
+    assert [len(part["table"]) for part in saved.parts] == [len(range(rank, 7, writers)) for rank in range(writers)]
+    assert torch.equal(saved.tensors["layer"], torch.ones(1, dtype=torch.bfloat16))
+    for rank in range(readers):
+        own = torch.zeros(len(range(rank, 7, readers)), 2)
+        saved.copy("table", own, Part(rank, readers))
+        assert torch.equal(own, TABLE[rank::readers])
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_where_one_process_cannot_write_the_last_good_checkpoint_stays(
+    failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written_by(3, tmp_path)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    real = checkpoint_files.write_tensors
+
+    def full(path: Path, tensors: Any) -> None:
+        if path.name == f"tensors-{failing}":
+            raise OSError(28, "No space left on device")
+        real(path, tensors)
+
+    monkeypatch.setattr(checkpoint_files, "write_tensors", full)
+    assert written_by(3, tmp_path, step=2) == [f"rank {failing} of 3: [Errno 28] No space left on device"] * 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_the_first_process_cannot_make_is_an_error_of_all(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    errors = written_by(2, tmp_path / "file" / "run")
+    assert len(set(errors)) == 1
+    assert "Not a directory" in errors[0]
+
+
+def test_one_part_that_is_damaged_damages_the_checkpoint(tmp_path: Path) -> None:
+    written_by(2, tmp_path)
+    written_by(2, tmp_path, step=2)
+    (torn,) = tmp_path.glob("checkpoint-000000002-2of2-*.safetensors")
+    damage(torn, "altered")
+    with pytest.warns(sl.ShortlistWarning, match="checkpoint-000000002: .*one before, of step 1"):
+        saved = checkpoint_files.newest(tmp_path)
+    assert saved is not None
+    assert saved.step == 1

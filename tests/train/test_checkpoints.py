@@ -179,7 +179,7 @@ def test_a_folder_with_checkpoints_is_not_taken_over_silently(tmp_path: Path) ->
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
-@pytest.mark.parametrize("at", ["save_file", "os.replace"])
+@pytest.mark.parametrize("at", ["write_tensors", "os.replace"])
 def test_a_full_disk_leaves_the_last_good_one_and_training_goes_on(
     at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -291,6 +293,64 @@ def one_of_two(
 
     monkeypatch.setattr(torch.distributed, "all_reduce", fails)
     return other
+
+
+class Store:
+    """What torch's store does, among threads."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def set(self, key: str, value: str) -> None:
+        self.values[key] = value
+
+    def get(self, key: str) -> bytes:
+        return self.values[key].encode()
+
+    def check(self, keys: list[str]) -> bool:
+        return all(key in self.values for key in keys)
+
+    def add(self, key: str, amount: int) -> int:
+        self.values[key] = str(int(self.values.get(key, "0")) + amount)
+        return int(self.values[key])
+
+
+def process_of(rank: int, store: Store, hosts: list[str]) -> distributed.Together:
+    """One of several processes, on the machines ``hosts``."""
+    one = distributed.Together.__new__(distributed.Together)
+    one.rank, one.size, one.first, one._store = rank, len(hosts), rank == 0, store
+    store.set(f"shortlist/process/{rank}", json.dumps([hosts[rank], 1]))
+    return one
+
+
+def test_the_first_works_then_on_every_machine_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "LOOK", 0)
+    store, hosts = Store(), ["a", "b", "a", "b", "a"]
+    running = [process_of(rank, store, hosts) for rank in range(5)]
+    for _ in range(2):  # a second turn waits for its own
+        began: list[int] = []
+        ended: list[int] = []
+
+        def work(rank: int, began: list[int] = began, ended: list[int] = ended) -> int:
+            began.append(rank)
+            assert rank == 0 or 0 in ended
+            assert all(other in ended for other in began[:-1] if hosts[other] == hosts[rank])
+            ended.append(rank)
+            return rank
+
+        with ThreadPoolExecutor(5) as pool:
+            each = [pool.submit(one.first_then_others, partial(work, one.rank)) for one in reversed(running)]
+            assert [one.result(30) for one in each] == [4, 3, 2, 1, 0]
+        assert sorted(began) == [0, 1, 2, 3, 4]
+
+
+def test_who_waits_for_a_process_that_stopped_stops_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    second = process_of(1, store, ["a", "b"])
+    process_of(0, store, ["a", "b"])
+    store.set(distributed.REASON, "rank 0 stopped: the disk is full")
+    with pytest.raises(sl.TrainingError, match="rank 0 stopped: the disk is full; rank 1 of 2 stops too"):
+        second.first_then_others(lambda: pytest.fail("it must not begin"))
 
 
 def test_errors_of_the_device_keep_their_words(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import shortlist as sl
 from shortlist.data.shards import find
 from shortlist.data.shards.estimate import counted_distinct, distinct, sample_of
 from shortlist.model import EmbeddingTable
-from shortlist.train.forecast import Forecast, forecast
+from shortlist.train.forecast import Forecast, TableForecast, forecast
 from shortlist.train.optimizers import Updater
 
 
@@ -118,3 +118,32 @@ def test_what_takes_less_is_seen_to(log: Path) -> None:
     rows = sum(table.rows for table in plain.tables)
     assert (plain.weights, plain.optimizer) == (rows * 256, rows * 256)
     assert (small.weights, small.optimizer) == (rows * 128, rows * 4)
+
+
+def test_every_phase_has_its_peak(log: Path) -> None:
+    """Worked by hand, in bytes: the process, 300 MB, and the parts that a phase holds."""
+    found = forecast(
+        find(log), sl.recipes.load("factorization", {"optimizer": {"name": "Adagrad"}}), COLUMNS, sample=2_000
+    )
+    tables = (TableForecast("query: a", 10, 4, 160, 160), TableForecast("candidate: b", 5, 4, 80, 80))
+    sizes = {
+        "tables": tables,
+        "dense": 7,
+        "ids": 1000,
+        "interactions_in_memory": 20_000,
+        "interactions_from_disk": 3_000,
+    }
+    sizes |= {"shards": 500, "vectors": 240, "index": 90, "serving": 2_000}
+    small = Forecast(**{**vars(found), **sizes, "memory": 10**9})
+    assert [(phase.name, phase.memory - 300_000_000, phase.disk) for phase in small.phases] == [
+        ("build", 21_480, 0),
+        ("steps", 21_487, 0),
+        ("checkpoint", 21_487, 3 * 487),
+        ("index", 21_577, 240),
+        ("save", 22_667, 487 + 240 + 90),
+        ("serving", 2_000, 0),
+        ("swap", 4_000, 0),
+    ]
+    assert small.peak.name == "save"
+    large = Forecast(**{**vars(small), "memory": 500_000_000})  # interactions would take more than half
+    assert [(phase.memory - 300_000_000, phase.disk) for phase in large.phases[:2]] == [(4_480, 500), (4_487, 0)]

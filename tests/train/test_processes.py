@@ -28,7 +28,8 @@ def test_alone_everything_is_ones_own() -> None:
         assert processes.first_then_others(lambda: "done") == "done"
         assert processes.concatenated(values) is values
         assert processes.united(values, 2) is values
-        assert processes.own(values) is values
+        assert processes.part.of(values) is values
+        assert processes.gathered({"of": [1, None]}) == [{"of": [1, None]}]
         processes.add(values)
         assert values.tolist() == [1.0, 2.0]
         assert not processes.raised_elsewhere(sl.TrainingError("stopped"))

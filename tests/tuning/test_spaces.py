@@ -7,18 +7,19 @@ from itertools import pairwise
 import pytest
 
 from shortlist.errors import ConfigError
-from shortlist.index import Faiss, ScaNN
+from shortlist.index import Faiss, Quantized, ScaNN
 from shortlist.tuning import spaces
 
 
 @pytest.fixture(autouse=True)
 def both_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "quantized_trouble", lambda: None)
     monkeypatch.setattr(spaces, "scann_trouble", lambda: None)
     monkeypatch.setattr(spaces, "faiss_trouble", lambda: None)
 
 
 def test_backends_by_name() -> None:
-    assert spaces.chosen(None) == spaces.Chosen(("exact", "scann", "ivfpq", "hnsw"), {})
+    assert spaces.chosen(None) == spaces.Chosen(("exact", "quantized", "scann", "ivfpq", "hnsw"), {})
     assert spaces.chosen(["hnsw", "faiss"]).names == ("hnsw", "ivfpq")
     with pytest.raises(ConfigError, match="did you mean 'scann'"):
         spaces.chosen(["scan"])
@@ -27,9 +28,11 @@ def test_backends_by_name() -> None:
 def test_what_cannot_run_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "scann_trouble", lambda: "this processor lacks avx2")
     monkeypatch.setattr(spaces, "faiss_trouble", lambda: "the package 'faiss-cpu' is not installed")
-    found = spaces.chosen(["scann", "hnsw"])
+    monkeypatch.setattr(spaces, "quantized_trouble", lambda: "the package 'turbovec' is not installed")
+    found = spaces.chosen(["quantized", "scann", "hnsw"])
     assert found.names == ()
     assert found.missing == {
+        "quantized": "the package 'turbovec' is not installed (pip install \"shortlist[quantized]\")",
         "scann": "this processor lacks avx2 (another backend will do)",
         "hnsw": "the package 'faiss-cpu' is not installed (pip install \"shortlist[faiss]\")",
     }
@@ -67,6 +70,15 @@ def test_axes_rise_from_the_least_to_the_most() -> None:
     assert many.values[-1] == 200  # a quarter of many
     fixed, _ = spaces.axes(ScaNN(leaves=100, leaves_to_search=7), 40_000, 10)
     assert fixed.values == (7,)
+
+
+def test_quantized_is_built_with_both_widths_and_has_one_axis() -> None:
+    assert [one.settings()["bits"] for one in spaces.builds("quantized", 1000, None)] == [4, 2]
+    assert [one.settings()["bits"] for one in spaces.builds("quantized", 1000, Quantized(bits=2))] == [2]
+    assert spaces.backend_of(Quantized()) == "quantized"
+    depth, none = spaces.axes(Quantized(), 40_000, 10)
+    assert none is None
+    assert (depth.name, depth.values[0], depth.values[-1]) == ("reorder", 10, 1200)
 
 
 def test_a_graph_has_one_axis() -> None:

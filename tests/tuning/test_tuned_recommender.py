@@ -1,5 +1,7 @@
 """A recommender's index tuned on its own queries, and what that costs in accuracy."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,7 @@ from tests.tuning.conftest import no_stopwatch  # noqa: F401 - of this module, t
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
 from shortlist.index.scann import scann_trouble
+from shortlist.tuning import tuned_recommender
 
 pytestmark = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 
@@ -130,3 +133,23 @@ def test_of_a_mixture_the_lists_of_all_sources_are_measured(parts) -> None:
     assert tuned.recommender.metadata["tuning"]["mixture_recall"] == 1.0
     assert tuned.accuracy is not None
     assert tuned.accuracy.index[10] == pytest.approx(by_hand(tuned.recommender, test, 10))
+
+
+def test_the_recall_of_a_mixture_is_that_of_its_lists_and_not_of_the_index(parts, monkeypatch) -> None:
+    model, train, _ = parts
+    mixture = sl.Mixture([model, sl.Cooccurrence().fit(train)], train, weights=[0.99, 0.01])
+    lossy = sl.ScaNN(leaves=20, leaves_to_search=2, reorder=12).build(model.candidate_vectors(train.candidates))
+    recommender = sl.Recommender(mixture, index=sl.BruteForce())
+    whole = tuned_recommender.tune_index
+    monkeypatch.setattr(tuned_recommender, "tune_index", lambda *args, **of: replace(whole(*args, **of), index=lossy))
+    tuned = sl.tune(recommender, k=10, backends=["exact"])
+
+    def shared(first: sl.Recommender, second: sl.Recommender) -> int:
+        readers = recommender.query_ids.to_list()
+        both = zip(first.recommend(readers, k=10), second.recommend(readers, k=10), strict=True)
+        return sum(len({*one.ids} & {*other.ids}) for one, other in both)
+
+    of_lists, most = shared(tuned.recommender, recommender), 10 * len(recommender.query_ids)
+    assert tuned.mixture_recall == of_lists / most == tuned.to_dict()["mixture_recall"]
+    of_index = shared(sl.Recommender(model, lossy), sl.Recommender(model, sl.BruteForce()))
+    assert of_index < of_lists < most  # the table finds some of what the index misses

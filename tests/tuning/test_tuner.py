@@ -201,10 +201,12 @@ def test_search_settings_change_on_one_build() -> None:
 
 
 def test_a_missing_backend_is_named_and_the_others_go_on(monkeypatch) -> None:
+    monkeypatch.setattr(spaces, "quantized_trouble", lambda: "the package 'turbovec' is not installed")
     monkeypatch.setattr(spaces, "scann_trouble", lambda: "the package 'scann' is not installed")
     monkeypatch.setattr(spaces, "faiss_trouble", lambda: "the package 'faiss-cpu' is not installed")
     found = tune_index(VECTORS, QUERIES)
     assert type(found.index) is BruteForce
+    assert found.missing["quantized"].endswith('(pip install "shortlist[quantized]")')
     assert found.missing["scann"].endswith('(pip install "shortlist[scann]")')
     assert "shortlist[faiss]" in found.missing["hnsw"]
 

@@ -173,7 +173,7 @@ class _Demo:
 
     def _recommend(self, model: TwoTower | Mixture, train: Dataset) -> Recommender:
         from shortlist.errors import ShortlistError
-        from shortlist.index import BruteForce, ScaNN
+        from shortlist.index import BruteForce, Quantized
         from shortlist.recommender import Recommender
 
         _headline(5, f"Three recommendations for user {USER}, what they have rated left out")
@@ -182,16 +182,16 @@ class _Demo:
             exact = Recommender(model, index=BruteForce(), seen=train)
             self._show_list("BruteForce", exact)
             try:
-                approximate = Recommender(model, index=ScaNN(), seen=train)
+                approximate = Recommender(model, index=Quantized(), seen=train)
             except ShortlistError as error:
-                click.echo(f"  ScaNN cannot run here: {error.message}")
+                click.echo(f"  Quantized cannot run here: {error.message}")
                 self.figures["ann"] = {"overlap_10": None, "reason": error.message}
                 return exact
-            self._show_list("ScaNN", approximate)
+            self._show_list("Quantized", approximate)
             overlap = approximate.ann_overlap(k=10)
-        click.echo(f"  Over all users ScaNN found {overlap:.1%} of the exact top 10.")
+        click.echo(f"  Over all users Quantized found {overlap:.1%} of the exact top 10.")
         click.echo(
-            "  (A catalogue this small is searched exactly by default; ScaNN is for ten thousand candidates and more.)"
+            "  (A catalogue this small is searched exactly by default; Quantized is for ten thousand candidates and more.)"
         )
         self.figures["ann"] = {"overlap_10": overlap}
         return exact

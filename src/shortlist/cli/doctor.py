@@ -76,9 +76,15 @@ def _training() -> dict[str, Any]:
 
 def _indexes() -> dict[str, Any]:
     from shortlist.index.faiss import faiss_trouble
+    from shortlist.index.quantized import quantized_trouble
     from shortlist.index.scann import scann_trouble
 
-    troubles = {"BruteForce": None, "ScaNN": scann_trouble(), "Faiss": faiss_trouble()}
+    troubles = {
+        "BruteForce": None,
+        "Quantized": quantized_trouble(),
+        "ScaNN": scann_trouble(),
+        "Faiss": faiss_trouble(),
+    }
     return {kind: "ready" if trouble is None else f"cannot run: {trouble}" for kind, trouble in troubles.items()}
 
 

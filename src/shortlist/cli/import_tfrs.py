@@ -23,7 +23,9 @@ __all__ = ["command"]
 @click.option("--candidate", required=True, help="Name of the column of candidate ids.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
 @click.option("--seen", help="Table of the interactions that the model was trained on.")
-@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option(
+    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @event_options

@@ -9,12 +9,12 @@ __all__ = ["index_named"]
 
 
 def index_named(name: str) -> Index | None:
-    """Unbuilt index settings for ``exact``, ``scann`` or ``faiss``; None for ``auto``. ConfigError for others."""
+    """Unbuilt index settings for ``exact``, ``quantized``, ``scann`` or ``faiss``; None for ``auto``. ConfigError for others."""
     import shortlist as sl
 
     if name == "auto":
         return None
-    kinds = {"exact": sl.BruteForce, "scann": sl.ScaNN, "faiss": sl.Faiss}
+    kinds = {"exact": sl.BruteForce, "quantized": sl.Quantized, "scann": sl.ScaNN, "faiss": sl.Faiss}
     if name not in kinds:
         raise ConfigError(f"there is no index {name!r}.", hint=did_you_mean(name, ["auto", *kinds]))
     index: Index = kinds[name]()

@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "Write an HTML report for a bundle.",
     "recommend": "Print the top k for query ids.",
     "serve": "Serve a bundle over HTTP, with a web page.",
+    "mcp": "Offer a bundle to an assistant, as tools of the Model Context Protocol.",
     "impressions": "Write a server's log of lists shown, with their clicks, as a table.",
     "promote": "Point a link, such as current, at a bundle.",
     "rollback": "Point that link at the bundle before.",
@@ -45,6 +46,7 @@ COMMANDS = {
     "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
+    "schema": "Print the JSON Schema of a recipe, for editors.",
     "tune": "Give a bundle the fastest index that reaches a recall.",
 }
 

@@ -82,7 +82,7 @@ def check_outcome(outcome: Outcome, recommender: Recommender, force: bool) -> No
             message = (
                 f"the index {type(index).__name__} finds {found:.0%} of the true top {k}; {least:.0%} were expected"
             )
-            troubles.append((message, "--index exact, or ScaNN(recall=0.95) in Python"))
+            troubles.append((message, "--index exact, or Quantized(recall=0.95) in Python"))
     if not troubles:
         return
     if force:

@@ -18,7 +18,7 @@ from shortlist.errors import ConfigError
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
     from shortlist.data.shards import Source
-    from shortlist.train.forecast import Forecast
+    from shortlist.train.forecast import Forecast, PhaseForecast
 
 __all__ = ["command"]
 
@@ -42,7 +42,9 @@ LIKELY = {
 )
 @click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
 @click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
-@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option(
+    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
@@ -67,7 +69,8 @@ def command(
 ) -> None:
     """Forecast the memory and time of training RECIPE on INTERACTIONS (a file, a folder, s3://…).
 
-    Prints rows, ids, memory of tables, optimizer, index and serving, and time per epoch on this machine. Writes nothing.
+    Prints rows, ids, memory of tables and optimizer, the most memory of each phase (build, steps, checkpoint, index, save,
+    serving, swap) for one process, and time per epoch on this machine. Writes nothing.
 
         shortlist plan log/ recipe.toml --query user_id --candidate item_id
     """
@@ -152,9 +155,10 @@ def lines(found: Forecast) -> list[str]:
             f"{_gb(found.training_in_memory)}, {_gb(found.interactions_in_memory)} of it interactions",
         ),
         ("training from disk", f"{_gb(found.training_from_disk)}, and {_gb(found.shards)} of shards on the disk"),
-        ("memory there is", f"{_gb(found.memory)}: {_advice(found)}"),
         (f"index ({found.index_kind})", _gb(found.index)),
-        ("serving", _gb(found.serving)),
+        ("", ""),
+        *((phase.name, _phase(phase)) for phase in found.phases),
+        ("memory there is", f"{_gb(found.memory)}: {_advice(found)}"),
         ("", ""),
         ("speed here", f"{found.examples_per_second:,.0f} examples/s on the sample"),
         (
@@ -170,12 +174,18 @@ def _files(count: int | None) -> str:
     return "" if count is None else f" in {count:,} {'file' if count == 1 else 'files'}"
 
 
+def _phase(phase: PhaseForecast) -> str:
+    return f"{_gb(phase.memory)} of memory" + (f", {_gb(phase.disk)} on the disk" if phase.disk else "")
+
+
 def _advice(found: Forecast) -> str:
-    if found.training_in_memory <= found.memory / 2:
-        return "train from memory"
-    if found.training_from_disk <= found.memory:
-        return "train from disk (--stream)"
-    return "too little; a smaller dim, RowwiseAdagrad, model.table_dtype, model.table_folder or min_count take less"
+    peak = found.peak
+    if peak.memory > found.memory:
+        return (
+            f"too little for the phase {peak.name!r}, {_gb(peak.memory)}; a smaller dim, RowwiseAdagrad, model.table_dtype, "
+            "model.table_folder or min_count take less, and each of several processes (torchrun) takes its part"
+        )
+    return "train from memory" if found.from_memory else "train from disk (--stream)"
 
 
 def _gb(count: int) -> str:

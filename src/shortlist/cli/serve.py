@@ -341,7 +341,7 @@ def _port(taken: socket.socket) -> int | None:
 
 
 def _prepare(workers: int) -> None:
-    """Set what numpy and Polars look for when they are imported.
+    """Set what numpy, Polars and turbovec look for when they are imported.
 
     Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
     since the thread that would do it later does not outlive a fork. It takes memory from one place and keeps little for each
@@ -350,7 +350,7 @@ def _prepare(workers: int) -> None:
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, str(each))
     os.environ.setdefault("_RJEM_MALLOC_CONF", MEMORY)
 

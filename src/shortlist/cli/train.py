@@ -325,7 +325,9 @@ def work(options: dict[str, Any]) -> None:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
-@click.option("--index", "index_name", default="auto", show_default=True, help="auto, exact, scann or faiss.")
+@click.option(
+    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write live curves to FOLDER.")
 @click.option("--mlflow", metavar="EXPERIMENT", help="Log live curves to an MLflow experiment.")
@@ -348,7 +350,7 @@ def work(options: dict[str, Any]) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @or_on_ray(partial(train_on, work))
-@functools.wraps(trained)  # which brings its own options
+@functools.wraps(trained, assigned=())  # its options, not its docstring
 def command(as_json: bool, max_failures: int | None, **options: Any) -> None:
     """Train on INTERACTIONS (.parquet, .csv, .csv.gz, …, a folder, a Delta table, s3://…) and write a bundle.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
 SEED = 42  # of the held-out rows
+LOOK = 0.2  # seconds between two tries to read what another process encodes
 HOW = {"time": "the latest", "last": "the last of each query", "random": "at random"}
 
 
@@ -221,21 +223,30 @@ def _encoded(interactions: str, columns: dict[str, Any], given: Path | None) -> 
     Shards in the cache that would be replaced while a training reads them stay; others are made next to them.
     """
     import shortlist as sl
-    from shortlist.data.shards import InUseError
+    from shortlist.data.shards import BusyError, InUseError
+
+    processes = joined()
 
     def encode(folder: Path) -> Shards:
         say(f"shards: {folder} (what was encoded before is kept)")
-        with progress("encoding") as bar:
-            return joined().first_then_others(
-                lambda: sl.Shards.encode(interactions, folder, **columns, grow=True, on_piece=bar)
-            )
+        while True:
+            try:
+                with progress("encoding") as bar:
+                    return sl.Shards.encode(interactions, folder, **columns, grow=True, on_piece=bar)
+            except BusyError:
+                if processes.first:
+                    raise
+                time.sleep(LOOK)  # a process of this run on another machine, which shares the folder
 
-    if given is not None:
-        return encode(given)
-    try:
-        return encode(_cache(interactions, columns))
-    except InUseError:
-        return encode(_cache(interactions, columns, as_it_is=True))
+    def encode_somewhere() -> Shards:
+        if given is not None:
+            return encode(given)
+        try:
+            return encode(_cache(interactions, columns))
+        except InUseError:
+            return encode(_cache(interactions, columns, as_it_is=True))
+
+    return processes.first_then_others(encode_somewhere)
 
 
 def _cache(interactions: str, columns: dict[str, Any], as_it_is: bool = False) -> Path:

@@ -31,7 +31,9 @@ __all__ = ["command"]
 )
 @click.option("--k", default=100, show_default=True, help="The k of --recall.")
 @click.option(
-    "--backend", "backends", help="Backends to try, comma-separated: exact, scann, faiss, hnsw, ivfpq (default: all)."
+    "--backend",
+    "backends",
+    help="Backends to try, comma-separated: exact, quantized, scann, faiss, hnsw, ivfpq (default: all).",
 )
 @click.option("--test", help="Table of test interactions, to measure what the index costs in accuracy.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle to write (default: replace BUNDLE).")

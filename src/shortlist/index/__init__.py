@@ -14,6 +14,7 @@ from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
 from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
+from shortlist.index.quantized import Quantized
 from shortlist.index.registry import exact_from, index_from_settings, load_index
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Verify
@@ -29,6 +30,7 @@ __all__ = [
     "Index",
     "Lists",
     "Milvus",
+    "Quantized",
     "ScaNN",
     "Upkeep",
     "Verify",

@@ -33,15 +33,16 @@ from shortlist.index.values import Floats, Ints
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ApproximateIndex", "Width"]
+__all__ = ["BEARABLE", "ApproximateIndex", "Width", "renumber", "sub_request"]
 
 _FEW = 20_000  # exact search over a filter's candidates, up to this many
 # or while their square is at most so many times n · the candidates re-ranked: a filter that leaves f of n costs exact
 # search f rows, and an index about as many times its usual work as n/f. Several queries share the reading of the rows.
 _WORTH, _SHARED = 4, 8
 _FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
-_BEARABLE = 16  # if more than one in so many results is excluded, the search is repeated further out
+BEARABLE = 16  # if more than one in so many results is excluded, the search is repeated further out
 _DEPTH = 2.5  # effort for candidates beyond a share p of the results is 1 + _DEPTH·√p: recall stays level (measured)
+_PAIRS = 64  # candidates of one query that are scored as everywhere at once: a first ranking would take longer
 _GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
 
@@ -117,8 +118,12 @@ class ApproximateIndex(LiveIndex):
         """
 
     @abstractmethod
-    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
-        """Distinct positions, int64 ``[queries, results]`` or fewer, in any order; −1 for none."""
+    def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
+        """Distinct positions, int64 ``[queries, results]`` or fewer, in any order; −1 for none.
+
+        Args:
+            open_: the candidates that may be found, ``[n]``. A kind that cannot look at those alone ignores it.
+        """
 
     @abstractmethod
     def _rerank(self, n: int, k: int) -> int:
@@ -138,10 +143,20 @@ class ApproximateIndex(LiveIndex):
                 (Path(folder) / name).write_bytes(content)
             return self._read_native(Reader(Path(folder), verify=False), snapshot)
 
+    def _first(self, n: int, k: int, taken: int) -> tuple[Width, int]:
+        """How far to look first for a query that may not have ``taken`` of the candidates, and how many of the results
+        these may be before the query is asked again."""
+        rerank = self._rerank(n, k)
+        return Width(rerank, 1.0), rerank // BEARABLE
+
+    def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
+        """Whether exact search over the ``free`` candidates that filters leave of ``n`` costs less than the index."""
+        return free < n and (free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k))
+
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
         free = filters.free(n)
-        few = free < n and (free <= _FEW or free**2 <= _WORTH * min(m, _SHARED) * n * self._rerank(n, request.k))
+        few = self._searched_exactly(free, n, m, request.k)
         if snapshot.native is None or filters.lists is not None or few or request.k * 4 >= free or m == 0:
             return base.search(request, filters)
         if filters.excluded is not None:
@@ -151,24 +166,26 @@ class ApproximateIndex(LiveIndex):
             found, lost = self._alone(snapshot, request, filters.excluded)
             if found is not None:
                 return found
-        return self._widening(snapshot, request, filters, n / free, lost)
+        return self._widening(snapshot, request, filters, lost)
 
     def _alone(self, snapshot: Snapshot, request: SearchRequest, excluded: Pairs | None) -> tuple[Matches | None, int]:
         """A single query with no filters but its own, by the shortest way to the same answer; None if too few are
         found or too many were excluded. And how many were excluded."""
         base, k, n = snapshot.base, request.k, snapshot.base.ids.size
         taken = 0 if excluded is None else excluded.positions.size
-        rerank = self._rerank(n, k)
-        positions = np.sort(self._probe(snapshot.native, request.queries, Width(rerank, 1.0))[0])
-        positions = positions[np.searchsorted(positions, 0) :]
+        width, bearable = self._first(n, k, taken)
+        positions = self._probe(snapshot.native, request.queries, width)[0]
+        if positions.size > _PAIRS:
+            positions = np.sort(positions)  # read in the order of memory
+        positions = positions[positions >= 0]
         lost = 0
         if excluded is not None and taken:
             barred = member(excluded.positions, positions)
             lost = int(np.count_nonzero(barred))
             positions = positions[~barred] if lost else positions
-        if positions.size < min(k, n - taken) or lost > rerank // _BEARABLE:
+        if positions.size < min(k, n - taken) or lost > bearable:
             return None, lost
-        if positions.size > k:
+        if positions.size > max(k, _PAIRS):
             scores = np.einsum("ij,j->i", base.vectors.take(positions, axis=0), request.queries[0])
             kth = np.partition(scores, scores.size - k)[scores.size - k]
             positions = positions[scores >= kth - tolerance(request.norms, base.max_norm, snapshot.dim)[0]]
@@ -177,9 +194,7 @@ class ApproximateIndex(LiveIndex):
         order = np.lexsort((positions, -exact))[:k]
         return Matches(rows[:k], positions[order], exact[order]), lost
 
-    def _widening(
-        self, snapshot: Snapshot, request: SearchRequest, filters: Filters, effort: float, lost: int
-    ) -> Matches:
+    def _widening(self, snapshot: Snapshot, request: SearchRequest, filters: Filters, lost: int) -> Matches:
         """Searches, then searches wider for queries with too few results, and at last exactly.
 
         Args:
@@ -188,17 +203,17 @@ class ApproximateIndex(LiveIndex):
         base, n, m, k = snapshot.base, snapshot.base.ids.size, request.queries.shape[0], request.k
         wanted, open_ = np.minimum(filters.eligible(n, m), k), base.open_to(filters)
         taken = 0 if filters.excluded is None else int(np.diff(filters.excluded.offsets).max(initial=0))
-        rerank = self._rerank(n, k)
-        width, bearable = Width(min(n, math.ceil(rerank * effort)), effort), rerank // _BEARABLE if taken else n
+        rerank, effort = self._rerank(n, k), n / filters.free(n)
+        width, bearable = Width(min(n, math.ceil(rerank * effort)), effort), rerank // BEARABLE if taken else n
         if lost > bearable:
             width, bearable = _behind(rerank, n, lost, effort), n
         pending, parts, factor = np.arange(m), [], 1
         while True:
-            rows, part = _sub(request, filters, pending)
+            rows, part = sub_request(request, filters, pending)
             found, kept, barred = self._candidates(snapshot, rows, part, open_, width)
             hungry = kept < wanted[pending]
             short = hungry | (barred > bearable)
-            parts.append(_renumber(found, pending, ~short))
+            parts.append(renumber(found, pending, ~short))
             pending = pending[short]
             if pending.size == 0 or width.results == n or factor == _FACTORS[-1]:
                 break
@@ -209,8 +224,8 @@ class ApproximateIndex(LiveIndex):
             else:
                 width = _behind(rerank, n, deep, effort)
         if pending.size:
-            rows, part = _sub(request, filters, pending)
-            parts.append(_renumber(base.search(rows, part), pending, np.ones(pending.size, bool)))
+            rows, part = sub_request(request, filters, pending)
+            parts.append(renumber(base.search(rows, part), pending, np.ones(pending.size, bool)))
         return parts[0] if len(parts) == 1 else best(join(parts), m, k)
 
     def _candidates(
@@ -224,7 +239,7 @@ class ApproximateIndex(LiveIndex):
         """The best that the native index offers and the filters let through; per query how many those were, and how
         many were excluded for this query alone."""
         base, k, m = snapshot.base, request.k, request.queries.shape[0]
-        positions = np.sort(self._probe(snapshot.native, request.queries, width), axis=1)
+        positions = np.sort(self._probe(snapshot.native, request.queries, width, open_), axis=1)
         keep, lost = _keep(positions, filters, open_, base.ids.size)
         kept: Ints = keep.sum(axis=1)
         if k < positions.shape[1]:
@@ -289,14 +304,15 @@ def _near_best(scores: Floats, keep: npt.NDArray[np.bool_], k: int, slack: Float
     return near
 
 
-def _sub(request: SearchRequest, filters: Filters, rows: Ints) -> tuple[SearchRequest, Filters]:
+def sub_request(request: SearchRequest, filters: Filters, rows: Ints) -> tuple[SearchRequest, Filters]:
+    """The request and its filters for some of its queries, in rising order."""
     if rows.size == request.queries.shape[0]:
         return request, filters
     part = replace(request, queries=request.queries[rows], norms=request.norms[rows])
     return part, filters.take(rows)
 
 
-def _renumber(found: Matches, rows: Ints, chosen: npt.NDArray[np.bool_]) -> Matches:
+def renumber(found: Matches, rows: Ints, chosen: npt.NDArray[np.bool_]) -> Matches:
     """Matches of the chosen rows, under the numbers that the rows have outside."""
     keep = chosen[found.rows]
     return Matches(rows[found.rows[keep]], found.positions[keep], found.scores[keep])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist._forks import refuse_after_fork
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, did_you_mean
@@ -142,7 +143,7 @@ class Faiss(ApproximateIndex):
         native.add(vectors)
         return native
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
+    def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         library = _faiss()
         n = native.ntotal
         if self.graph(n):

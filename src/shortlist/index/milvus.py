@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist._forks import refuse_after_fork
 from shortlist.errors import ConfigError, MissingExtraError, SearchError
@@ -108,7 +109,9 @@ class Milvus(ApproximateIndex):
         if not isinstance(collection, str) or not collection.isidentifier() or not collection.isascii():
             raise ConfigError(f"Milvus's collection is {collection!r}; letters, digits and _ were expected.")
         if recall is not None:
-            raise ConfigError("Milvus does not support recall=.", hint="use ScaNN(recall=0.95) or Faiss(recall=0.95)")
+            raise ConfigError(
+                "Milvus does not support recall=.", hint="use Quantized(recall=0.95) or Faiss(recall=0.95)"
+            )
         check_counts("Milvus", {"links": links, "build_effort": build_effort, "search_effort": search_effort})
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort))
 
@@ -146,7 +149,7 @@ class Milvus(ApproximateIndex):
             _point(client, settings.collection, native.name)
         return native
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
+    def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         refuse_after_fork("Milvus")
         effort = self._settings.search_effort or 200
         limit = min(width.results, native.size, _MOST)

@@ -20,7 +20,7 @@ class Point:
     """One setting, measured.
 
     Attributes:
-        backend: "exact", "scann", "ivfpq" or "hnsw".
+        backend: "exact", "quantized", "scann", "ivfpq" or "hnsw".
         build: number of the build within the run.
         settings: for ``index_from_settings``.
         recall: at the promise's k, on held-out queries.

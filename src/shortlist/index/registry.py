@@ -13,12 +13,13 @@ from shortlist.index.brute_force import BruteForce
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
 from shortlist.index.milvus import Milvus
+from shortlist.index.quantized import Quantized
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Reader, Verify
 
 __all__ = ["exact_from", "index_from_settings", "load_index"]
 
-_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, ScaNN, Faiss, Milvus)}
+_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, Quantized, ScaNN, Faiss, Milvus)}
 
 
 def index_from_settings(settings: dict[str, Any]) -> Index:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError
 from shortlist.index.approximate import ApproximateIndex, Width
@@ -198,7 +199,7 @@ class ScaNN(ApproximateIndex):
         with without_native_log():
             return library.create_searcher(vectors, config, os.cpu_count() or 1)
 
-    def _probe(self, native: Any, queries: Floats, width: Width) -> Ints:
+    def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         n = native.size()
         leaves = min(self.leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
         if queries.shape[0] == 1:

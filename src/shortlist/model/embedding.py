@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError
-from shortlist.model.storage import TableStorage, stochastic_round
+from shortlist.model.storage import Part, TableStorage, stochastic_round
 
-__all__ = ["EmbeddingTable", "Remote", "TouchedRows"]
+__all__ = ["Division", "EmbeddingTable", "Remote", "TouchedRows"]
 
 
 class TouchedRows(NamedTuple):
@@ -44,6 +44,17 @@ class Remote(Protocol):
         """
 
 
+class Division(Protocol):
+    """How tables are divided over several processes."""
+
+    @property
+    def part(self) -> Part:
+        """The rows of this process."""
+
+    def remote(self, cardinality: int) -> Remote:
+        """The rows of a table of ``cardinality`` rows, wherever they are."""
+
+
 class EmbeddingTable(nn.Module):
     """A table ``weight [cardinality, dim]`` read by codes.
 
@@ -51,10 +62,12 @@ class EmbeddingTable(nn.Module):
     ``touched``; the backward pass leaves a gradient ``[touched, dim]`` on that leaf. Nothing of the table's size is
     ever allocated, and ``fit`` updates those rows alone. Outside training it is a plain lookup.
 
-    Rows start uniform in ``[-scale, scale]`` (the tutorial's Keras default is 0.05).
+    Rows start uniform in ``[-scale, scale]`` (the tutorial's Keras default is 0.05). With a ``division`` only the rows of
+    this process are made, and they are those that the whole table would have.
     """
 
     weight: Tensor
+    remote: Remote | None
 
     def __init__(
         self,
@@ -64,14 +77,16 @@ class EmbeddingTable(nn.Module):
         scale: float = 0.05,
         generator: torch.Generator | None = None,
         storage: TableStorage | None = None,
+        division: Division | None = None,
     ) -> None:
         super().__init__()
         if cardinality < 1 or dim < 1:
             raise ConfigError(f"an embedding table of {cardinality} rows of {dim}; both must be at least 1.")
         self.storage = storage or TableStorage()
-        self.register_buffer("weight", self.storage.table(cardinality, dim, scale, generator))
+        part = None if division is None else division.part
+        self.register_buffer("weight", self.storage.table(cardinality, dim, scale, generator, part))
         self.touched: list[TouchedRows] = []
-        self.remote: Remote | None = None
+        self.remote = None if division is None else division.remote(cardinality)
 
     @property
     def dim(self) -> int:

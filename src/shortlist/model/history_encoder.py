@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shortlist.errors import ConfigError
 from shortlist.features import History
-from shortlist.model.embedding import EmbeddingTable
+from shortlist.model.embedding import Division, EmbeddingTable
 from shortlist.model.encoders import causal_encoder
 
 __all__ = ["HistoryEncoder", "PaddedTensor", "SequenceTensor"]
@@ -57,7 +57,13 @@ class HistoryEncoder(nn.Module):
     """
 
     def __init__(
-        self, history: History, cardinality: int, dim: int, scale: float, generator: torch.Generator | None = None
+        self,
+        history: History,
+        cardinality: int,
+        dim: int,
+        scale: float,
+        generator: torch.Generator | None = None,
+        division: Division | None = None,
     ) -> None:
         super().__init__()
         if dim % history.heads and history.encoder in ("transformer", "hstu"):
@@ -66,7 +72,9 @@ class HistoryEncoder(nn.Module):
                 hint="choose heads that divide dim, such as 1 or 2",
             )
         self.kind = history.encoder
-        self.table = None if history.share else EmbeddingTable(cardinality, dim, scale=scale, generator=generator)
+        self.table = None
+        if not history.share:
+            self.table = EmbeddingTable(cardinality, dim, scale=scale, generator=generator, division=division)
         self._lent: list[
             EmbeddingTable
         ] = []  # in a list, so that the table is a submodule of the candidate tower alone

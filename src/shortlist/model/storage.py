@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError, TrainingError
+from shortlist.store import mapped_zeros, roomy_zeros
 
-__all__ = ["TableStorage", "TableType", "stochastic_round"]
+__all__ = ["Part", "TableStorage", "TableType", "mapped_tensor", "roomy_tensor", "stochastic_round"]
 
 TableType = Literal["float32", "bfloat16"]
+Array = TypeVar("Array", bound=Any)
+DRAWN = 1 << 22  # numbers drawn at a time, where they are not drawn in place
+
+
+class Part(NamedTuple):
+    """Every ``size``-th row of a table, from row ``rank`` on: those that one of ``size`` processes holds."""
+
+    rank: int = 0
+    size: int = 1
+
+    def count(self, rows: int) -> int:
+        """How many of a table's rows these are."""
+        return len(range(self.rank, rows, self.size))
+
+    def of(self, whole: Array) -> Array:
+        """These rows of a whole table, as a view."""
+        own: Array = whole if self.size == 1 else whole[self.rank :: self.size]
+        return own
 
 
 @dataclass(frozen=True)
@@ -41,13 +58,24 @@ class TableStorage:
                 f"a tower got table_folder={self.folder!r}, which is not a folder.", hint="create it first"
             )
 
-    def table(self, rows: int, dim: int, scale: float, generator: torch.Generator | None) -> Tensor:
-        """A table ``[rows, dim]``, uniform in ``[-scale, scale]``."""
-        if self.dtype == "float32":
+    def table(
+        self, rows: int, dim: int, scale: float, generator: torch.Generator | None, part: Part | None = None
+    ) -> Tensor:
+        """A table ``[rows, dim]``, uniform in ``[-scale, scale]``; or a part of it, of which nothing else is ever in memory.
+
+        Numbers are drawn row after row, those of other parts too, so that every part has the rows that the whole table has.
+        """
+        part = part or Part()
+        if self.dtype == "float32" and part.size == 1:
             return self.zeros((rows, dim)).uniform_(-scale, scale, generator=generator)
-        table = self.zeros((rows, dim), torch.bfloat16)
-        for part in table.split(1 << 20):
-            part.copy_(torch.empty(part.shape).uniform_(-scale, scale, generator=generator))
+        table = self.zeros((part.count(rows), dim), torch.bfloat16 if self.dtype == "bfloat16" else None)
+        each = max(1, DRAWN // dim) * part.size  # so that a part's first row is at one place in each of them
+        done = 0
+        for low in range(0, rows, each):
+            drawn = torch.empty(min(each, rows - low), dim).uniform_(-scale, scale, generator=generator)
+            own = part.of(drawn)
+            table[done : done + len(own)] = own
+            done += len(own)
         return table
 
     def repeated(self, row: Tensor, rows: int) -> Tensor:
@@ -63,21 +91,26 @@ class TableStorage:
         dtype = dtype or torch.get_default_dtype()
         if self.folder is None:
             return torch.zeros(shape, dtype=dtype)
-        count = torch.Size(shape).numel()
-        size = count * dtype.itemsize
         try:
-            handle, name = tempfile.mkstemp(prefix=".table-", dir=self.folder)
-            try:
-                _reserve(handle, size)
-                return torch.from_file(name, shared=True, size=count, dtype=dtype).view(shape)
-            finally:
-                os.close(handle)
-                os.unlink(name)
+            return mapped_tensor(shape, dtype, self.folder)
         except OSError as error:
+            size = torch.Size(shape).numel() * dtype.itemsize
             raise TrainingError(
                 f"a table of {size / 1e9:.2f} GB could not be written to {self.folder!r}: {error}.",
                 hint="choose a folder with more space, or bfloat16",
             ) from error
+
+
+def mapped_tensor(shape: tuple[int, ...], dtype: torch.dtype, folder: str | None = None) -> Tensor:
+    """Zeros in a file without a name; see ``store.mapped_zeros``."""
+    numbers = torch.from_numpy(mapped_zeros((*shape, dtype.itemsize), "u1", folder))
+    return numbers.view(dtype).view(shape)
+
+
+def roomy_tensor(shape: tuple[int, ...], dtype: torch.dtype, folder: str | None = None) -> Tensor:
+    """Zeros in memory, or in a file where they are large; see ``store.roomy_zeros``."""
+    numbers = torch.from_numpy(roomy_zeros((*shape, dtype.itemsize), "u1", folder))
+    return numbers.view(dtype).view(shape)
 
 
 def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -95,11 +128,3 @@ def stochastic_round(values: Tensor, generator: torch.Generator | None = None) -
     bits = values.contiguous().view(torch.int32)
     noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device, generator=generator)
     return ((bits + noise) & -(1 << 16)).view(torch.float32).bfloat16()
-
-
-def _reserve(handle: int, size: int) -> None:
-    """Reserve the space on the disk now: a mapped file without space later would end the process."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, size)
-    else:
-        os.ftruncate(handle, size)

@@ -18,7 +18,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.features.checks import ValueRefusedError
-from shortlist.model.embedding import EmbeddingTable
+from shortlist.model.embedding import Division, EmbeddingTable
 from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
@@ -185,12 +185,18 @@ class Tower(nn.Module):
             column = next((name for name in ids if name in table.columns), table.columns[0])
             raise error.where(f"where {column!r} is {table[column][error.row]!r}") from error
 
-    def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
+    def build(
+        self,
+        encoded: Mapping[str, Encoded],
+        generator: torch.Generator | None = None,
+        division: Division | None = None,
+    ) -> None:
         """Make tables and layers to fit what the features encode to; does nothing if they exist.
 
         Args:
             encoded: each feature's encoding of some rows.
             generator: draws the first weights; None for torch's own.
+            division: how tables are divided over several processes.
         """
         if self.built:
             return
@@ -202,12 +208,17 @@ class Tower(nn.Module):
             if isinstance(column, Sequences):
                 width = self.features[name].dim or self.dim
                 self.encoders[name] = HistoryEncoder(
-                    self.histories[name], column.cardinality, width, self.init_scale, generator
+                    self.histories[name], column.cardinality, width, self.init_scale, generator, division
                 )
             elif hasattr(column, "cardinality"):
                 width = self.features[name].dim or (self.dim * self.heads if single else self.dim)
                 self.tables[name] = EmbeddingTable(
-                    column.cardinality, width, scale=self.init_scale, generator=generator, storage=self.storage
+                    column.cardinality,
+                    width,
+                    scale=self.init_scale,
+                    generator=generator,
+                    storage=self.storage,
+                    division=division,
                 )
             else:
                 width = column.width
@@ -215,7 +226,7 @@ class Tower(nn.Module):
         if self.bias:
             ids = next(name for name, feature in self.features.items() if feature.kind in IDS)
             self.biased = ids
-            self.tables["bias"] = EmbeddingTable(encoded[ids].cardinality, 1, scale=0.0)  # type: ignore[union-attr]
+            self.tables["bias"] = EmbeddingTable(encoded[ids].cardinality, 1, scale=0.0, division=division)  # type: ignore[union-attr]
         self.built = True
         if self.custom:
             return

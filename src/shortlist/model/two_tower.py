@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from shortlist.data.argument_checks import check_dataset, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
+from shortlist.model.embedding import Division
 from shortlist.model.history_inputs import (
     check_towers,
     joined_histories,
@@ -27,6 +28,7 @@ from shortlist.model.history_inputs import (
 )
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
+from shortlist.model.storage import roomy_tensor
 from shortlist.model.tower import Tower
 
 __all__ = ["Catalogue", "TwoTower"]
@@ -153,12 +155,18 @@ class TwoTower(nn.Module):
         """Where the model's tables are."""
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
 
-    def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
+    def prepare(
+        self,
+        train: Dataset | Shards,
+        generator: torch.Generator | None = None,
+        division: Division | None = None,
+    ) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
 
         Args:
             train: the training data.
             generator: draws the first weights; None for torch's own.
+            division: how tables are divided over several processes; each makes its own rows alone.
 
         Raises:
             ConfigError: for a joined model.
@@ -169,7 +177,7 @@ class TwoTower(nn.Module):
         check_time_of_target(self.query, train)
         self.trained_on = Catalogue.of(train)
         if isinstance(train, Shards):
-            return self._prepare_shards(train, generator)
+            return self._prepare_shards(train, generator, division)
         queries, query_of = query_table(self.query, train)
         self._fit_features(queries, np.bincount(query_of, minlength=len(queries)), train)
         histories = {}
@@ -184,8 +192,8 @@ class TwoTower(nn.Module):
                 for name, column in query_columns.items()
             }
             query_of = np.arange(len(train))
-        self.query.build(query_columns, generator)
-        self.candidate.build(candidate_columns, generator)
+        self.query.build(query_columns, generator, division)
+        self.candidate.build(candidate_columns, generator, division)
         self.lend_tables()
         return EncodedDataset(
             query_columns,
@@ -197,7 +205,9 @@ class TwoTower(nn.Module):
             next((history.start for history in histories.values()), None),
         )
 
-    def _prepare_shards(self, train: Shards, generator: torch.Generator | None) -> EncodedDataset:
+    def _prepare_shards(
+        self, train: Shards, generator: torch.Generator | None, division: Division | None
+    ) -> EncodedDataset:
         """As ``prepare``; the interactions stay on disk. ConfigError for a query tower that reads what shards do not keep.
 
         Features of the queries' table learn from its rows, those of context from the distinct contexts.
@@ -222,8 +232,10 @@ class TwoTower(nn.Module):
         if train.contexts is not None and context:
             contexts = self.query.encode(train.contexts, "the context", but=set(self.query.columns) - set(context))
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
-        self.query.build({name: {**query_columns, **contexts}[name] for name in self.query.features}, generator)
-        self.candidate.build(candidate_columns, generator)
+        self.query.build(
+            {name: {**query_columns, **contexts}[name] for name in self.query.features}, generator, division
+        )
+        self.candidate.build(candidate_columns, generator, division)
         none = np.zeros(0, np.int32)
         counts = train.candidate_counts
         return EncodedDataset(query_columns, candidate_columns, none, none, None, counts, None, train, contexts)
@@ -276,7 +288,7 @@ class TwoTower(nn.Module):
 
     def _vectors(self, tower: Tower, encoded: dict[str, Encoded]) -> NDArray[np.float32]:
         inputs = TowerInputs.of(encoded, self.device)
-        return vectors_of(tower, inputs).cpu().numpy()
+        return vectors_of(tower, inputs, roomy_tensor).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -356,15 +368,29 @@ def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[n
 
 
 @torch.no_grad()
-def vectors_of(tower: Tower, inputs: TowerInputs) -> Tensor:
-    """Vectors ``[rows, dim]`` of all inputs, without dropout or gradients; the tower's mode is left as it was."""
+def vectors_of(
+    tower: Tower, inputs: TowerInputs, empty: Callable[[tuple[int, ...], torch.dtype], Tensor] | None = None
+) -> Tensor:
+    """Vectors ``[rows, dim]`` of all inputs, without dropout or gradients; the tower's mode is left as it was.
+
+    Args:
+        empty: memory for a shape and a dtype; by default where the tower is.
+    """
     training = tower.training
     tower.eval()
     try:
         at_a_time = HISTORIES_AT_A_TIME if tower.histories else ROWS_AT_A_TIME
         if len(inputs) <= at_a_time:
             return tower(inputs)  # type: ignore[no-any-return]
-        rows = torch.arange(len(inputs), device=tower.device)
-        return torch.cat([tower(inputs.take(part)) for part in rows.split(at_a_time)])
+        found: Tensor | None = None
+        for low in range(0, len(inputs), at_a_time):
+            rows = torch.arange(low, min(low + at_a_time, len(inputs)), device=tower.device)
+            some = tower(inputs.take(rows))
+            if found is None:
+                shape = (len(inputs), some.shape[1])
+                found = some.new_empty(shape) if empty is None else empty(shape, some.dtype)
+            found[low : low + len(rows)] = some
+        assert found is not None
+        return found
     finally:
         tower.train(training)

@@ -15,6 +15,7 @@ from shortlist.features import Feature, features_from_state
 from shortlist.recommender.cells import Columns
 from shortlist.recommender.exported import ExportedTower, tower_of
 from shortlist.recommender.state import State
+from shortlist.recommender.tensors import widened
 from shortlist.sources import Mixture, towers_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _built(state: State, modules: Mapping[str, Any] | None, others: Sequence[Emb
         raise MissingExtraError("torch", "train", purpose) from missing
     from shortlist.model import Catalogue, ModelState, OptimizerState, model_from_state
 
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.model.tensors.items()}
+    tensors = {name: torch.from_numpy(np.array(widened(value))) for name, value in state.model.tensors.items()}
     catalogue = Catalogue(state.query, state.candidate, state.queries, state.candidates, state.counts, state.known)
     slots = {name: torch.from_numpy(np.array(value)) for name, value in state.model.slots.items()}
     optimizer = OptimizerState(state.model.optimizer, slots) if state.model.optimizer else None

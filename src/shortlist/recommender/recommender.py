@@ -20,7 +20,7 @@ from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
-from shortlist.recommender import bundle, pipeline
+from shortlist.recommender import bundle, hub, pipeline
 from shortlist.recommender.export_all import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
@@ -47,7 +47,7 @@ class Recommender:
 
     Args:
         model: a trained TwoTower, or a Mixture of sources.
-        index: settings such as ``ScaNN()`` or ``ScaNN(recall=0.95)``, which is tuned on the known queries; by default
+        index: settings such as ``Quantized()`` or ``Quantized(recall=0.95)``, which is tuned on the known queries; by default
             what suits the catalogue (``reason`` says why).
         seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
             ids that the catalogue lacks are passed over.
@@ -63,7 +63,7 @@ class Recommender:
         SearchError: for vectors that are not finite.
 
     Example:
-        recommender = sl.Recommender(model, index=sl.ScaNN(), seen=train)
+        recommender = sl.Recommender(model, index=sl.Quantized(), seen=train)
         recommender.recommend({"user_id": ["42"]}, k=3)[0].ids
         recommender.save("movielens.shortlist")
     """
@@ -94,7 +94,7 @@ class Recommender:
                 ("build", "search"),
                 "an index",
                 optional=True,
-                hint="index=shortlist.ScaNN()",
+                hint="index=shortlist.Quantized()",
             )
             self.served = served_from_model(model, index, seen, policy)
         self._swapping = threading.Lock()
@@ -508,7 +508,7 @@ class Recommender:
     ) -> Recommender:
         """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
 
-        Without the index's package (ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
+        Without the index's package (turbovec, ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
 
         Args:
             path: the bundle's folder.
@@ -533,6 +533,48 @@ class Recommender:
         return cls(
             bundle.load(checked_path(path, "Recommender.load(path)"), modules, "native" if mmap else True, trusted)
         )
+
+    def push_to_hub(
+        self, repo: str, *, private: bool = True, message: str = "A bundle of shortlist", token: str | None = None
+    ) -> str:
+        """Write the bundle and a model card to a repository of the Hugging Face Hub, in one commit.
+
+        The bundle holds the ids of all queries and what each chose in training, so a new repository is private.
+
+        Args:
+            repo: "owner/name"; made where it does not exist.
+            private: whether a new repository is private.
+            message: of the commit.
+            token: with the right to write; by default the one that is logged in, or ``HF_TOKEN``.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            BundleError: where the Hub refuses or cannot be reached; the repository is then as it was.
+            MissingExtraError: without the extra ``hub``.
+        """
+        check_flags("push_to_hub()", private=private)
+        return hub.push(folded(self.served), repo, private, message, token)
+
+    @classmethod
+    def from_hub(
+        cls, repo: str, *, revision: str | None = None, trusted: bool = False, token: str | None = None
+    ) -> Recommender:
+        """The recommender that ``push_to_hub`` wrote, downloaded once for each commit.
+
+        Args:
+            repo: "owner/name".
+            revision: a branch, a tag or a commit; by default the latest commit.
+            trusted: True reads files of native libraries; see ``load``.
+            token: for a private repository; by default the one that is logged in, or ``HF_TOKEN``.
+
+        Raises:
+            BundleError: where the repository or its bundle is missing, cannot be reached, or is damaged.
+            MissingExtraError: without the extra ``hub``.
+        """
+        check_flags("from_hub()", trusted=trusted)
+        return cls.load(hub.fetched(repo, revision, token), trusted=trusted)
 
 
 def _history(

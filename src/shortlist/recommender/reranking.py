@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from shortlist.data.id_map import Id
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
+from shortlist.recommender.pool_cells import PoolCells
 from shortlist.recommender.requests import candidate_rows
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
@@ -206,7 +208,10 @@ class _Pool:
 
     def without(self, rows: Iterable[int]) -> _Pool:
         """Less some rows."""
-        kept = ~np.isin(self.rows, np.fromiter(rows, np.int64))
+        rows = [*rows]
+        if not rows:
+            return self
+        kept = ~np.isin(self.rows, np.array(rows, np.int64))
         return _Pool(self.rows[kept], self.scores[kept], self.sources[kept])
 
     def relevance(self) -> NDArray[np.float64]:
@@ -257,12 +262,17 @@ class _List:
     ) -> None:
         self.asked, self.rules, self.k, self.boosts, self.spans = asked, rules, k, boosts, spans
         self.state = asked.served.state
-        self.drawing = np.random.default_rng([rules.seed, zlib.crc32(repr(name).encode())])
+        self.name = name
         self.items: dict[int, tuple[int, float, int]] = {}  # by place: row, score, source
         self.taken: set[int] = set()
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in rules.at_most}
         self.near: NDArray[np.float32] | None = None  # the largest cosine of each of the pool's to the list
         self.size = pool_size(k)
+
+    @cached_property
+    def drawing(self) -> np.random.Generator:
+        """Draws the same for the same query and seed."""
+        return np.random.default_rng([self.rules.seed, zlib.crc32(repr(self.name).encode())])
 
     def filled(
         self, pool: _Pool, pinned: dict[int, tuple[int, float]], explored: _Pool
@@ -298,10 +308,9 @@ class _List:
         """Choose among these from now on."""
         self.pool = self.boosts.lifted(pool.without(self.taken), self.spans)
         self.left = np.ones(len(self.pool.rows), bool)
-        table = self.state.candidates
-        self.cells = {column: table[column].gather(self.pool.rows).to_list() for column in self.counts}
+        self.cells = PoolCells(self.state.candidates, self.pool.rows)
         if self.rules.diversify > 0:
-            self.relevance = self.pool.relevance()
+            self.worth = (1 - self.rules.diversify) * self.pool.relevance()
             self.units = _units(self.asked.served.vectors_of(self.pool.rows))
             self.near = np.full(len(self.pool.rows), -1.0, np.float32)
             for row in self.taken:
@@ -324,10 +333,9 @@ class _List:
         if self.near is None:
             yield from np.flatnonzero(self.left).tolist()
             return
-        d = self.rules.diversify
-        worth = (1 - d) * self.relevance - d * (self.near if self.taken else 0.0)
+        worth = self.worth - self.rules.diversify * self.near if self.taken else self.worth.copy()
         worth[~self.left] = -np.inf
-        for _ in range(int(self.left.sum())):
+        for _ in range(np.count_nonzero(self.left)):
             at = int(worth.argmax())
             worth[at] = -np.inf
             yield at
@@ -358,7 +366,9 @@ class _List:
             at: its place in the pool.
         """
         table = self.state.candidates
-        return {column: _each(table[column][row] if at is None else self.cells[column][at]) for column in self.counts}
+        return {
+            column: _each(table[column][row] if at is None else self.cells.value(column, at)) for column in self.counts
+        }
 
     def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
         """Put a row at a place, which is ``at`` in the pool."""

@@ -17,10 +17,11 @@ from shortlist.data.id_map import Id, IdMap
 from shortlist.errors import DataError
 from shortlist.index import Lists
 from shortlist.recommender.conditions import Conditions
+from shortlist.recommender.tensors import BFLOAT16, numbers_of, widened
 from shortlist.sources import Added, Mixture, towers_of
+from shortlist.store import roomy_zeros
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from typing_extensions import Buffer
 
     from shortlist.model import Catalogue, TwoTower
@@ -35,6 +36,9 @@ __all__ = [
     "learned_arrays",
     "state_from_model",
 ]
+
+
+PIECE = 1 << 22  # numbers of bfloat16 that are widened at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,12 +223,12 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
         seen=Lists(np.zeros(len(catalogue.queries) + 1, np.int64), np.zeros(0, np.int64)),
         model=ModelFiles(
             stored.config,
-            {name: _numbers(value) for name, value in stored.tensors.items()},
+            {name: numbers_of(value) for name, value in stored.tensors.items()},
             KeptSeries(stored.series),
             optimizer="" if stored.optimizer is None else stored.optimizer.kind,
             slots={}
             if stored.optimizer is None
-            else {name: one.numpy() for name, one in stored.optimizer.slots.items()},
+            else {name: numbers_of(one) for name, one in stored.optimizer.slots.items()},
         ),
         near=model.added if isinstance(model, Mixture) else None,
     )
@@ -235,7 +239,12 @@ def known_queries(state: State) -> NDArray[np.float32] | None:
     """Vectors of the queries that training had, ``[.., dim]``, one for each head; None where none are stored."""
     if state.query_vectors is None:
         return None
-    return np.ascontiguousarray(state.query_vectors[state.known].reshape(-1, state.dim))
+    if state.known.all():
+        return state.query_vectors.reshape(-1, state.dim)
+    shape = (int(np.count_nonzero(state.known)), state.query_vectors.shape[1])
+    chosen = roomy_zeros(shape, state.query_vectors.dtype)
+    np.compress(state.known, state.query_vectors, axis=0, out=chosen)
+    return chosen.reshape(-1, state.dim)
 
 
 def learned_arrays(
@@ -293,15 +302,12 @@ def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
     """
     digest = hashlib.sha256(f"dim {state.dim}".encode())
     for name, part in learned_arrays(state, vectors, state.model.tensors):
-        digest.update(repr((name, part.dtype.str, part.shape)).encode())
-        if part.size:
-            digest.update(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data)
+        numbers = np.ascontiguousarray(part).reshape(-1)
+        digest.update(repr((name, widened(numbers[:0]).dtype.str, part.shape)).encode())
+        at_a_time = PIECE if part.dtype == BFLOAT16 else max(1, len(numbers))
+        for low in range(0, len(numbers), at_a_time):
+            digest.update(widened(numbers[low : low + at_a_time]).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _numbers(tensor: Tensor) -> NDArray[Any]:
-    """A tensor as numpy; bfloat16, which numpy lacks, as float32, which holds it exactly."""
-    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _without_unknown_ids(catalogue: Catalogue) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shortlist.errors import BundleError
 from shortlist.features import Codes, Feature, features_from_state
 from shortlist.recommender.state import ModelFiles, State
-from shortlist.recommender.tensors import halved, widened
+from shortlist.recommender.tensors import BFLOAT16, halved, widened
 
 __all__ = ["WholeTables", "divided"]
 
@@ -45,7 +45,7 @@ def divided(
         codes = _codes(state, side, features_of(side))
         if codes is None or not _same_rows(tensors[name], codes, vectors):
             continue
-        tensors[name] = np.ascontiguousarray(tensors[name][_others(codes, len(tensors[name]))])
+        tensors[name] = widened(np.ascontiguousarray(tensors[name][_others(codes, len(tensors[name]))]))
         tables.append(name)
     for name in tensors:
         if TABLES in name and name not in tables:
@@ -128,11 +128,11 @@ def _codes(state: State, side: str, features: Mapping[str, Feature]) -> NDArray[
 
 def _same_rows(table: NDArray[Any], codes: NDArray[np.int32], vectors: NDArray[np.float32]) -> bool:
     """Whether the table's rows at ``codes`` are the vectors, to the last bit."""
-    if table.dtype != np.float32 or len(codes) != len(vectors):
+    if table.dtype not in (np.float32, BFLOAT16) or len(codes) != len(vectors):
         return False
     for low in range(0, len(codes), ROWS):
         part = slice(low, low + ROWS)
-        rows = table[codes[part]]
+        rows = widened(table[codes[part]])
         if not np.array_equal(rows.view(np.uint32), np.ascontiguousarray(vectors[part]).view(np.uint32)):
             return False
     return True

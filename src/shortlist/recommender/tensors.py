@@ -10,7 +10,7 @@ import math
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from shortlist.errors import BundleError
 
-__all__ = ["BFLOAT16", "TensorEntry", "described", "halved", "read_tensors", "widened", "write_tensors"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["BFLOAT16", "TensorEntry", "described", "halved", "numbers_of", "read_tensors", "widened", "write_tensors"]
 
 BFLOAT16 = np.dtype([("upper", "<u2")])  # the upper halves of float32 numbers: numpy has no type for them
 _DTYPES: dict[str, Any] = {
@@ -66,7 +69,7 @@ def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write ``arrays`` as one safetensors file."""
     placed, end = {}, 0
     for name, entry in described(arrays).items():
-        start, end = end, end + int(arrays[name].nbytes)
+        start, end = end, end + math.prod(entry.shape) * np.dtype(_DTYPES[entry.dtype]).itemsize
         placed[name] = _Placed(entry.dtype, entry.shape, (start, end))
     header = msgspec.json.encode(placed)
     header += b" " * (-(8 + len(header)) % _ALIGNMENT)
@@ -113,6 +116,14 @@ def _view(content: mmap.mmap, start: int, placed: _Placed) -> NDArray[Any]:
     dtype, count = np.dtype(_DTYPES[placed.dtype]), math.prod(placed.shape)
     flat = np.frombuffer(content, dtype, count, start + placed.data_offsets[0]) if count else np.zeros(0, dtype)
     return flat.reshape(placed.shape)
+
+
+def numbers_of(tensor: Tensor) -> NDArray[Any]:
+    """A torch tensor as numpy, on the processor without a copy; bfloat16, which numpy lacks, as ``BFLOAT16``."""
+    import torch
+
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.view(torch.int16).numpy().view(BFLOAT16) if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def halved(array: NDArray[Any]) -> NDArray[Any]:

@@ -15,10 +15,10 @@ SOON = 0.002  # seconds until the next try, where another process is to take the
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 
 
-class Room(Protocol):
+class ConnectionLimit(Protocol):
     """The limit on connections."""
 
-    def make(self, coming: int) -> bool:
+    def has_room(self, opening: int) -> bool:
         """Whether another connection fits next to the open ones and those being opened; idle ones are closed if needed."""
 
 
@@ -31,7 +31,7 @@ class Acceptor:
     Args:
         listening: the socket.
         make: makes the protocol of a connection.
-        room: the limit on connections; None for no limit.
+        limit: the limit on connections; None for no limit.
         share: how many to accept at most when some wait, where other processes accept from the same socket.
     """
 
@@ -39,27 +39,27 @@ class Acceptor:
         self,
         listening: socket.socket,
         make: Callable[[], asyncio.Protocol],
-        room: Room | None = None,
+        limit: ConnectionLimit | None = None,
         share: Callable[[], int] | None = None,
     ) -> None:
         self._listening = listening
         self._make = make
-        self._room = room
+        self._limit = limit
         self._share = share
         self._loop = asyncio.get_running_loop()
-        self._coming: set[asyncio.Task[object]] = set()
-        self._again: asyncio.TimerHandle | None = None
+        self._opening: set[asyncio.Task[object]] = set()
+        self._retry: asyncio.TimerHandle | None = None
         self._closed = False
         listening.setblocking(False)
-        self._loop.add_reader(listening, self._take)
+        self._loop.add_reader(listening, self._accept)
 
-    def _take(self) -> None:
+    def _accept(self) -> None:
         share = AT_ONCE if self._share is None else self._share()
         if not share:
-            self._later(SOON)
+            self._retry_in(SOON)
         for _ in range(share):
-            if self._room is not None and not self._room.make(len(self._coming)):
-                self._later(SHORT)
+            if self._limit is not None and not self._limit.has_room(len(self._opening)):
+                self._retry_in(SHORT)
                 return
             try:
                 connection, _ = self._listening.accept()
@@ -68,23 +68,23 @@ class Acceptor:
             except ConnectionError:  # the client has hung up already
                 continue
             except OSError:  # too many open files in the whole system, or no memory: others may close some
-                self._later(SHORT)
+                self._retry_in(SHORT)
                 return
             connection.setblocking(False)
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             task = self._loop.create_task(self._open(connection))
-            self._coming.add(task)
-            task.add_done_callback(self._coming.discard)
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
 
     @property
-    def coming(self) -> int:
+    def opening(self) -> int:
         """Connections that were accepted and are not open yet."""
-        return len(self._coming)
+        return len(self._opening)
 
-    def _later(self, seconds: float) -> None:
+    def _retry_in(self, seconds: float) -> None:
         self._loop.remove_reader(self._listening)
-        self._again = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._take)
+        self._retry = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._accept)
 
     async def _open(self, connection: socket.socket) -> None:
         try:
@@ -101,15 +101,15 @@ class Acceptor:
         if self._closed:
             return
         self._closed, self._share = True, None
-        if self._again is not None:
-            self._again.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
         if not leave:
-            self._take()
-        if self._again is not None:
-            self._again.cancel()
+            self._accept()
+        if self._retry is not None:
+            self._retry.cancel()
         self._loop.remove_reader(self._listening)
 
     async def wait_closed(self) -> None:
         """Return when every accepted connection is open."""
-        if self._coming:
-            await asyncio.wait(self._coming)
+        if self._opening:
+            await asyncio.wait(self._opening)

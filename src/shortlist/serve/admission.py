@@ -19,7 +19,7 @@ from shortlist.serve.clock import Moment
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.settings import Limits
 
-__all__ = ["Admission", "Entry", "busy", "plain"]
+__all__ = ["Admission", "Entry", "is_plain", "overloaded"]
 
 SLOTS = 128  # requests answered at a time, between two looks at the sockets: batches are larger in a flood
 FIRST = 0.0002  # seconds from one request to the next, until it is measured
@@ -32,7 +32,7 @@ PAUSE = 0.005  # seconds between two looks at which connections may be read agai
 class Connection(Protocol):
     """A connection: its requests begin, and it is read again some time after a refusal."""
 
-    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
+    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
 
     def resume(self) -> None: ...
 
@@ -60,13 +60,13 @@ class Admission:
         self._processor = processor
         self._begun = Moment(0.0, 0.0)  # of the window
         self.slots = min(SLOTS, limits.under_way)
-        self.inside = 0
+        self.active = 0
         self.waiting: deque[Entry] = deque()
         self.refused = 0
         self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
         self._timed = self._finishing = False
-        self._clear = 0.0  # when the refusals until now are paid for
-        self._left = 0.0  # the last time that somebody waited
+        self._paid_until = 0.0  # when the refusals until now are paid for
+        self._last_waited = 0.0  # the last time that somebody waited
         self._passed = 0
         self._set_pace(FIRST)
 
@@ -84,31 +84,31 @@ class Admission:
     @property
     def full(self) -> bool:
         """Whether a new request would wait too long."""
-        return self.inside >= self.slots and len(self.waiting) >= self.most
+        return self.active >= self.slots and len(self.waiting) >= self.most
 
     def enter(self, entry: Entry, now: float) -> None:
         """Let a request in: now, or when it is its turn."""
-        if self.inside < self.slots and not self.waiting:
+        if self.active < self.slots and not self.waiting:
             self._begin(entry)
             return
         if not self.waiting:
-            if now - self._left > STALE:
+            if now - self._last_waited > STALE:
                 self._set_pace(FIRST)
             self._open_window(now)
         self.waiting.append(entry)
 
     def leave(self, now: float) -> None:
         """A request that was inside is done."""
-        self.inside -= 1
+        self.active -= 1
         if not self.waiting:
             return
-        self._left = now
+        self._last_waited = now
         self._passed += 1
         if now - self._begun.wall >= WINDOW:
             measured = Moment(now, self._processor()).since(self._begun) / self._passed
             self._set_pace(measured if self.pace == FIRST else (self.pace + measured) / 2)
             self._open_window(now)
-        while self.waiting and self.inside < self.slots:
+        while self.waiting and self.active < self.slots:
             self._begin(self.waiting.popleft())
 
     def _open_window(self, now: float) -> None:
@@ -117,8 +117,8 @@ class Admission:
 
     def _begin(self, entry: Entry) -> None:
         connection, cycle, app = entry
-        if connection.begin(cycle, app, self.leave):  # else: it has hung up
-            self.inside += 1
+        if connection.start(cycle, app, self.leave):  # else: it has hung up
+            self.active += 1
 
     def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
         """Count a refusal. ``connection`` is not read until it is resumed.
@@ -128,12 +128,12 @@ class Admission:
         """
         now = loop.time()
         self.refused += 1
-        self._clear = max(self._clear, now) + REFUSAL
-        self._paused.append((self._clear, connection))
+        self._paid_until = max(self._paid_until, now) + REFUSAL
+        self._paused.append((self._paid_until, connection))
         if not self._timed:
             self._timed = True
-            loop.call_at(self._clear, self._resume, loop)
-        return max(1, math.ceil(self._clear - now))
+            loop.call_at(self._paid_until, self._resume, loop)
+        return max(1, math.ceil(self._paid_until - now))
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read again from connections whose time is up."""
@@ -152,7 +152,7 @@ _ODD = re.compile(
 )
 
 
-def plain(data: bytes) -> bool:
+def is_plain(data: bytes) -> bool:
     """Whether ``data`` is one whole POST in the most common form, and nothing else."""
     head, _, body = data.partition(b"\r\n\r\n")
     head = head.lower()
@@ -162,16 +162,16 @@ def plain(data: bytes) -> bool:
     return length is not None and int(length[1]) == len(body) and not _ODD.search(head)
 
 
-_BUSY: dict[int, bytes] = {}
+_OVERLOADED: dict[int, bytes] = {}
 
 
-def busy(seconds: int) -> bytes:
+def overloaded(seconds: int) -> bytes:
     """The whole reply to a client that may try again after so many seconds."""
-    if seconds not in _BUSY:
+    if seconds not in _OVERLOADED:
         body = Problem(503, "the server is overloaded.", hint="wait for the seconds in Retry-After").body(None)
         head = (
             f"HTTP/1.1 503 Service Unavailable\r\ncontent-type: {TYPE}\r\ncontent-length: {len(body)}\r\n"
             f"retry-after: {seconds}\r\nx-content-type-options: nosniff\r\n\r\n"
         )
-        _BUSY[seconds] = head.encode() + body
-    return _BUSY[seconds]
+        _OVERLOADED[seconds] = head.encode() + body
+    return _OVERLOADED[seconds]

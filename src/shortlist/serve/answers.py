@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from shortlist.index import score_heads
@@ -16,6 +15,7 @@ from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
+from shortlist.serve.reply_parts import ENCODER, ReplyParts
 from shortlist.serve.rules import check_explained, rules_of
 from shortlist.serve.schema import (
     Cause,
@@ -34,14 +34,9 @@ from shortlist.serve.schema import (
 from shortlist.serve.schema import Reason as ReasonReply
 from shortlist.serve.service import Asked, Service, milliseconds
 from shortlist.serve.string_ids import StringIds
-from shortlist.serve.written import ENCODER, Written
 
 __all__ = ["embed", "recommend", "score", "similar"]
 
-_RECOMMEND = msgspec.json.Decoder(RecommendRequest)
-_SIMILAR = msgspec.json.Decoder(SimilarRequest)
-_SCORE = msgspec.json.Decoder(ScoreRequest)
-_EMBED = msgspec.json.Decoder(EmbedRequest)
 SCORES = 100_000  # queries times candidates of one request
 COPIED = 1 << 18  # bytes of a reply that are put together on the event loop
 TEXT = 16  # bytes of a text that count as one value
@@ -56,10 +51,10 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     read = partial(_asked, service, loaded, body, light)
     asked = read() if light else await service.read(len(body), read)
     request = asked.request
-    written = Written(len(asked.asks), service.writing)
-    take = partial(_put_list, service.ids, written, loaded, request.columns)
+    parts = ReplyParts(len(asked.asks), service.reply_memory)
+    take = partial(_put_list, service.ids, parts, loaded, request.columns)
     await service.recommend(asked, take, _values(loaded, request.k, request.columns, request.explain))
-    return await _lists(service, loaded, written, started)
+    return await _lists(service, loaded, parts, started)
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
@@ -68,7 +63,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(_RECOMMEND, body)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
@@ -85,16 +80,19 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
     loaded, size = service.loaded, len(incoming.body)
     request = await service.read(size, _similar_request, service, loaded, incoming.body)
     open_ = await service.filtering.open(loaded, None, None, request.where)
-    written = Written(len(request.candidates), service.writing)
-    take = partial(_put_list, service.ids, written, loaded, request.columns)
+    parts = ReplyParts(len(request.candidates), service.reply_memory)
+    take = partial(_put_list, service.ids, parts, loaded, request.columns)
     asks = [Ask(one) for one in request.candidates]
     values = _values(loaded, request.k, request.columns)
     await service.ask(lambda *_: Group(loaded, "similar", request.k, open=open_), asks, True, take, values)
-    return await _lists(service, loaded, written, started)
+    return await _lists(service, loaded, parts, started)
 
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
-    request, limits = service.ids.read(decoded(_SIMILAR, body), loaded), service.settings.limits
+    request, limits = (
+        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits,
+    )
     if not 1 <= len(request.candidates) <= limits.queries:
         count = len(request.candidates)
         raise Problem(422, f"{count} candidates were given; 1 to {limits.queries} were expected.", "$.candidates")
@@ -119,7 +117,7 @@ async def score(service: Service, incoming: Incoming) -> Reply:
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _score_request, service, loaded, incoming.body)
     places = vectors = None
-    written = Written(len(asks), service.writing)
+    parts = ReplyParts(len(asks), service.reply_memory)
 
     def take(number: int, answer: tuple[Any, bool]) -> None:
         nonlocal places, vectors
@@ -132,14 +130,17 @@ async def score(service: Service, incoming: Incoming) -> Reply:
         found = score_heads(vector[None], vectors).astype(np.float32)[0].tolist()
         for place, one in zip(places.tolist(), found, strict=True):
             scores[place] = one
-        written.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
+        parts.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
 
     await service.ask(_vectors(loaded), asks, service.light(size), take, len(candidates))
-    return await _reply(service, written, lambda parts: ScoreReply(parts, loaded.bundle))
+    return await _reply(service, parts, lambda results: ScoreReply(results, loaded.bundle))
 
 
 def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
-    request, limits = service.ids.read(decoded(_SCORE, body), loaded), service.settings.limits
+    request, limits = (
+        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits,
+    )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
     asks = _asks(service, loaded, request.queries)
     if len(asks) * len(request.candidates) > SCORES:
@@ -156,19 +157,19 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
     loaded, size = service.loaded, len(incoming.body)
     candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
-    state, written = loaded.state, Written(len(candidates or asks), service.writing)
+    state, parts = loaded.state, ReplyParts(len(candidates or asks), service.reply_memory)
     if candidates is None:
         width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
-        take = lambda number, answer: written.put(number, answer[0].tolist())  # noqa: E731
+        take = lambda number, answer: parts.put(number, answer[0].tolist())  # noqa: E731
         await service.ask(_vectors(loaded), asks, service.light(size), take, width)
     else:
         rows = np.array(state.candidate_ids.rows(candidates), np.int64)
-        await service.read(4 * state.dim * len(rows), _put_candidates, written, loaded, rows)
-    return await _reply(service, written, lambda parts: EmbedReply(parts, state.dim, loaded.bundle))
+        await service.read(4 * state.dim * len(rows), _put_candidates, parts, loaded, rows)
+    return await _reply(service, parts, lambda results: EmbedReply(results, state.dim, loaded.bundle))
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
-    request: EmbedRequest = service.ids.read(decoded(_EMBED, body), loaded)
+    request: EmbedRequest = service.ids.read(decoded(EmbedRequest, body, service.turns.yield_to_loop), loaded)
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
     if request.queries is not None:
@@ -177,20 +178,20 @@ def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Seque
     return request.candidates, []
 
 
-def _put_candidates(written: Written, loaded: Loaded, rows: np.ndarray[Any, Any]) -> None:
+def _put_candidates(parts: ReplyParts, loaded: Loaded, rows: np.ndarray[Any, Any]) -> None:
     """Vectors of candidates; null for one that the catalogue lacks."""
     there = iter(loaded.served.vectors_of(rows[rows >= 0]).tolist())
     for number, row in enumerate(rows.tolist()):
-        written.put(number, None if row < 0 else next(there))
+        parts.put(number, None if row < 0 else next(there))
 
 
 def _put_list(
-    shown: StringIds, written: Written, loaded: Loaded, columns: Sequence[str], number: int, found: Recommendation
+    shown: StringIds, parts: ReplyParts, loaded: Loaded, columns: Sequence[str], number: int, found: Recommendation
 ) -> None:
     """Writes a list, with columns of the candidates and reasons."""
     if not columns and not shown.on and found.reasons is None:
         items = [Item(item[0], item[1], item[2]) for item in found.items]
-        written.put(number, Found(found.query, found.known, items))
+        parts.put(number, Found(found.query, found.known, items))
         return
     before = b'{"id":%s,"known":%s,"items":[' % (ENCODER.encode(shown.shown(found.query)), ENCODER.encode(found.known))
     values: Sequence[Any] = loaded.values_of(found.ids, columns) if columns else [None] * len(found)
@@ -202,7 +203,7 @@ def _put_list(
         Item(shown.shown(item[0]), item[1], item[2], cells, reason)
         for item, cells, reason in zip(found.items, values, reasons, strict=True)
     )
-    written.put_each(number, each, before, b"]}")
+    parts.put_each(number, each, before, b"]}")
 
 
 def _reason(shown: StringIds, reason: Reason) -> ReasonReply:
@@ -238,12 +239,12 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[As
     return read_queries(loaded, service.events, queries, False)
 
 
-async def _lists(service: Service, loaded: Loaded, written: Written, started: float) -> Reply:
-    return await _reply(service, written, lambda parts: RecommendReply(parts, loaded.bundle, milliseconds(started)))
+async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:
+    return await _reply(service, parts, lambda results: RecommendReply(results, loaded.bundle, milliseconds(started)))
 
 
-async def _reply(service: Service, written: Written, make: Callable[[list[Any]], Any]) -> Reply:
+async def _reply(service: Service, parts: ReplyParts, make: Callable[[list[Any]], Any]) -> Reply:
     """The reply around the parts that are written."""
-    if written.size <= COPIED:
-        return Reply(written.whole(make))
-    return Reply(await service.read(written.size, written.whole, make))
+    if parts.size <= COPIED:
+        return Reply(parts.whole(make))
+    return Reply(await service.read(parts.size, parts.whole, make))

@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from shortlist.serve.admission import Admission
-from shortlist.serve.http import Incoming, Receive, Reply, read_body
-from shortlist.serve.problems import TYPE, Problem, let_go
+from shortlist.serve.http import Decompression, Incoming, Receive, Reply, plain_body, read_body
+from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Received
-from shortlist.serve.routes import MODELS, Route, routes_of, settled
-from shortlist.serve.service import Service
+from shortlist.serve.routes import MODELS, Route, canonical, routes_of
+from shortlist.serve.service import LIGHT, Service
 from shortlist.serve.tracing import Span, Traces
+from shortlist.serve.turns import Lane
 from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
@@ -33,10 +34,10 @@ TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]
 LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
-GONE = 499  # in figures and logs, the status of a request whose asker hung up before its answer
+CLIENT_CLOSED = 499  # in figures and logs, the status of a request whose asker hung up before its answer
 
 
-class _HungUp(Exception):  # noqa: N818 - it is nobody's error, and never leaves this module
+class _ClientClosed(Exception):  # noqa: N818 - it is nobody's error, and never leaves this module
     pass
 
 
@@ -49,19 +50,19 @@ class App:
         self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
         self.received = Received(service.settings.limits.body)
         service.metrics.unsent.set_function(lambda: self.unsent.total)
-        self.leaving = False  # whether each reply is its connection's last
-        self.draining = False  # whether nobody else is to come
+        self.draining = False  # whether each reply is its connection's last
+        self.finishing = False  # whether nobody else is to come
         self._routes = routes_of(service)
         service.metrics.expect({route.label for methods in self._routes.values() for route in methods.values()})
         self._under_way = 0
-        self._working: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
-        self._stoppable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
+        self._in_progress: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
+        self._cancellable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
         self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
         self._traces = Traces() if service.settings.traces else None
-        self._born = secrets.token_hex(4)
+        self._instance = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -85,18 +86,18 @@ class App:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    def leave(self) -> None:
+    def drain(self) -> None:
         """From now on the server is not ready and closes each connection after its next reply.
 
         It still accepts new ones.
         """
-        self.leaving = True
+        self.draining = True
         self.service.ready = False
 
     def finish(self) -> None:
         """From now on every request that has arrived is answered, however long it takes, and no connection is kept."""
-        self.leave()
-        self.draining = True
+        self.drain()
+        self.finishing = True
         self.admission.finish()
         self.unsent.finish()
         self.service.batcher.finish()
@@ -120,7 +121,7 @@ class App:
             self._check_host(scope, headers)
             route = self._route(method, path)
             label = route.label
-            self._admit(route, headers)
+            self._check_key(route, headers)
             body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
             incoming = Incoming(path, scope["query_string"], headers, body)
             reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming))
@@ -129,9 +130,9 @@ class App:
             reply, close = _problem(problem, request_id), problem.close
             if problem.status == 503:
                 metrics.refused.labels(problem.reason).inc()
-            let_go(problem)
-        except _HungUp:
-            self._note(scope, span, request_id, trace, label, GONE, bundle, complete, started)
+            drop_traceback(problem)
+        except _ClientClosed:
+            self._record(scope, span, request_id, trace, label, CLIENT_CLOSED, bundle, complete, started)
             return
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
@@ -145,13 +146,13 @@ class App:
                 ),
                 request_id,
             )
-            let_go(error)
+            drop_traceback(error)
         finally:
             self._under_way -= 1
-        await _send(send, reply, request_id, close or self.leaving, trace)
-        self._note(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
+        await _send(send, reply, request_id, close or self.draining, trace)
+        self._record(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
 
-    def _note(
+    def _record(
         self,
         scope: Mapping[str, Any],
         span: Span | None,
@@ -171,7 +172,7 @@ class App:
         """
         service, metrics = self.service, self.service.metrics
         seconds, queue = time.perf_counter() - complete, max(0.0, started - complete)
-        if label not in ALWAYS and status != GONE:
+        if label not in ALWAYS and status != CLIENT_CLOSED:
             metrics.queue.observe(queue)
             metrics.total.observe(seconds)
         metrics.replied(label, status)
@@ -187,18 +188,22 @@ class App:
         """
         task = asyncio.current_task()
         assert task is not None
-        self._working[task] = time.monotonic()
+        self._in_progress[task] = time.monotonic()
         turns = self.service.turns
         turns.enter()
         try:
             if route.access != "write":
-                self._stoppable.add(task)
-            async with self._large if len(incoming.body) > SMALL else contextlib.nullcontext():
-                return await route.handler(self.service, incoming)
+                self._cancellable.add(task)
+            body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
+            large = isinstance(body, Decompression) or len(body) > SMALL
+            async with self._large if large else contextlib.nullcontext():
+                if isinstance(body, Decompression):
+                    body = await turns.take(Lane.LARGE, body.finish)
+                return await route.handler(self.service, incoming._replace(body=body))
         except asyncio.CancelledError:
-            if task in self._working:
-                if task not in self._stoppable:
-                    raise _HungUp from None
+            if task in self._in_progress:
+                if task not in self._cancellable:
+                    raise _ClientClosed from None
                 raise
             raise Problem(
                 503,
@@ -209,25 +214,25 @@ class App:
             ) from None
         finally:
             turns.leave()
-            self._stoppable.discard(task)
-            if self._working.pop(task, None) is not None:
+            self._cancellable.discard(task)
+            if self._in_progress.pop(task, None) is not None:
                 self._answered = time.monotonic()
 
-    def end_waiting(self, now: float) -> None:
+    def cancel_overdue(self, now: float) -> None:
         """Answer requests that have waited for too long by 503.
 
         Args:
             now: by ``time.monotonic``.
         """
         most = self.service.settings.limits.answer_seconds
-        for task in [task for task, since in self._working.items() if now - since > most]:
-            del self._working[task]
+        for task in [task for task, since in self._in_progress.items() if now - since > most]:
+            del self._in_progress[task]
             task.cancel()
 
-    def hung_up(self, task: asyncio.Task[Any]) -> None:
+    def client_closed(self, task: asyncio.Task[Any]) -> None:
         """Stop answering a request whose client has hung up, unless it is a change."""
-        if task in self._stoppable:
-            self._stoppable.discard(task)
+        if task in self._cancellable:
+            self._cancellable.discard(task)
             task.cancel()
 
     def progressing(self, now: float) -> bool:
@@ -236,7 +241,7 @@ class App:
         Args:
             now: by ``time.monotonic``.
         """
-        oldest = next(iter(self._working.values()), now)
+        oldest = next(iter(self._in_progress.values()), now)
         return now - max(oldest, self._answered) <= STALLED
 
     def count_refused(self) -> None:
@@ -253,14 +258,14 @@ class App:
         self.service.metrics.replied("none", 503)
         self.service.metrics.refused.labels("queue").inc()
         busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
-        await _send(send, _problem(busy, request_id), request_id, self.leaving, _trace(headers))
+        await _send(send, _problem(busy, request_id), request_id, self.draining, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's id if it is short and plain; else one of our own."""
         given = headers.get(b"x-request-id")
         if given is not None and GIVEN_ID.fullmatch(given):
             return given.decode()
-        return f"{self._born}-{next(self._numbers)}"
+        return f"{self._instance}-{next(self._numbers)}"
 
     def _check_size(self, reply: Reply) -> None:
         """Check that a reply is no longer than all replies that wait for their readers may be together.
@@ -297,7 +302,7 @@ class App:
             )
 
     def _route(self, method: str, path: str) -> Route:
-        methods = self._routes.get(path) or self._routes.get(settled(path))
+        methods = self._routes.get(path) or self._routes.get(canonical(path))
         if methods is None and path.startswith(MODELS):
             paths = f"{MODELS}{self.service.loaded.name}, with :predict or /metadata behind it"
             raise Problem(404, "there is no such model.", hint=f"paths: {paths}")
@@ -308,7 +313,7 @@ class App:
             raise Problem(405, "this path does not support this method.", hint=f"methods: {', '.join(sorted(methods))}")
         return route
 
-    def _admit(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
+    def _check_key(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Check the key that a route needs.
 
         Raises:
@@ -326,9 +331,9 @@ class App:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if not given and scheme.lower() == b"bearer":
             given = token.strip()
-        if _among(given, keys):
+        if _is_one_of(given, keys):
             return
-        if route.access == "write" and _among(given, settings.keys):
+        if route.access == "write" and _is_one_of(given, settings.keys):
             raise Problem(403, "this key can read but not write.", hint="use one of the keys in SHORTLIST_WRITE_KEYS")
         raise Problem(401, "the API key is missing or wrong.", hint="Authorization: Bearer KEY")
 
@@ -339,7 +344,7 @@ class App:
         self.service.log.event("error", id=request_id, route=label, kind=type(error).__name__, where=where[-8:])
 
 
-def _among(given: bytes, keys: tuple[str, ...]) -> bool:
+def _is_one_of(given: bytes, keys: tuple[str, ...]) -> bool:
     """Whether a key is one of ``keys``, in a time that does not depend on which."""
     return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 - all, in constant time
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -108,7 +107,7 @@ class Batcher:
         self._long = 0  # requests that are being answered in pieces
         self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
         self._flushing = self._finishing = False
-        self._turning: asyncio.Task[None] | None = None
+        self._slow_task: asyncio.Task[None] | None = None
 
     async def ask(self, group: Group, asks: Sequence[Ask], take: Take, *, values: int = 1, light: bool = True) -> None:
         """Answer ``asks``, and call ``take`` with each part of the answers and the position of its first.
@@ -124,7 +123,7 @@ class Batcher:
             Problem: when the queries do not fit, or would wait too long.
         """
         if not light:
-            group = replace(group, light=False)
+            group = group._replace(light=False)
         pace = self.paces.of(group)
         if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
@@ -136,8 +135,8 @@ class Batcher:
         one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
         self._expected[quick] += cost
         try:
-            self._line_up(one, quick, loop)
-            with contextlib.nullcontext() if quick else self._turns.away():
+            self._enqueue(one, quick, loop)
+            with contextlib.nullcontext() if quick else self._turns.off_loop():
                 found = await one.future
         finally:
             self._expected[quick] -= cost
@@ -192,14 +191,14 @@ class Batcher:
             The seconds taken, by the writing too.
         """
         begun, waited = Moment.now(), 0.0
-        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.hurried else len(asks)
+        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
         try:
             for first in range(0, len(asks), size):
-                waited += self._turns.give_way()
+                waited += self._turns.yield_to_loop()
                 used = time.thread_time()
                 found = self._answer(group, asks[first : first + size])
                 self._measure(group, len(found), time.thread_time() - used)
-                waited += self._turns.give_way()
+                waited += self._turns.yield_to_loop()
                 take(at + first, found)
         except ShortlistError as error:
             raise misfit(error) from None
@@ -207,17 +206,17 @@ class Batcher:
 
     # In batches.
 
-    def _line_up(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
+    def _enqueue(self, one: _Waiting, quick: bool, loop: asyncio.AbstractEventLoop) -> None:
         if quick:
             self._quick.append(one)
-            self._turns.hurry()
+            self._turns.loop_answers()
             if not self._flushing:
                 self._flushing = True
                 loop.call_soon(self._flush)
         else:
             self._slow.append(one)
-            if self._turning is None:
-                self._turning = loop.create_task(self._turn())
+            if self._slow_task is None:
+                self._slow_task = loop.create_task(self._turn())
 
     def _flush(self) -> None:
         """Answer one batch of quick requests; the loop looks at its sockets before the next."""
@@ -227,7 +226,7 @@ class Batcher:
             self._quick = []
             return
         batch, self._quick = _joined(waiting, self._limits.batch)
-        self._waited(batch)
+        self._observe_wait(batch)
         begun = self._watch.start()
         outcomes = self._outcomes(batch)
         self._done(batch, outcomes, self._watch.since(begun))
@@ -250,21 +249,21 @@ class Batcher:
                 return partial(self._timed, batch)
 
             try:
-                found = await self._turns.take_late(Lane.SMALL, begin)
+                found = await self._turns.take_prepared(Lane.SMALL, begin)
             except Exception as error:
                 found = [error] * len(batch), 0.0
             if batch:
                 self._done(batch, *found)
-        self._turning = None
+        self._slow_task = None
 
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
-        self._waited(batch)
+        self._observe_wait(batch)
         used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
         outcomes = self._outcomes(batch)
         return outcomes, time.thread_time() - used
 
-    def _waited(self, batch: list[_Waiting]) -> None:
+    def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()
         for one in batch:
             self._metrics.wait.observe(now - one.since)

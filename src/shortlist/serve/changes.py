@@ -14,6 +14,7 @@ from shortlist.errors import DataError
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
+from shortlist.serve.replay import Replay
 
 __all__ = ["Changes", "column_of", "table_of"]
 
@@ -39,7 +40,7 @@ class Changes:
     def __init__(self, events: Events) -> None:
         self.events = events
         self._rows: dict[Any, dict[str, Any]] = {}  # columns that were sent, by candidate; a row never changes
-        self._gone: dict[Any, None] = {}  # deleted at some time: the bundle's row does not count
+        self._deleted: dict[Any, None] = {}  # deleted at some time: the bundle's row does not count
         self._expiries: dict[Any, float] = {}
         self._queue: list[tuple[float, int, Any]] = []  # times and their candidates: a heap
         self._queued = 0
@@ -48,6 +49,21 @@ class Changes:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Apply the next record of the log."""
+        self._apply(record)
+        for one in record.get("events", ()):
+            self.events.add(one["query"], one["candidate"], one["at"])
+
+    def apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Apply the next records of the log; as ``apply`` for each, but choices together."""
+        replay = Replay(self.events)
+        for record in records:
+            self._apply(record)
+            if record["op"] == "events":
+                replay.add(record["events"])
+        replay.finish()
+
+    def _apply(self, record: Mapping[str, Any]) -> None:
+        """Apply a record without its choices, which nothing else depends on."""
         if self._queue and self._queue[0][0] <= record["at"]:
             self.expired(float(record["at"]))
         if "name" in record:
@@ -55,9 +71,6 @@ class Changes:
         if "named" in record:
             self._named(record["named"])
         if record["op"] == "events":
-            add = self.events.add
-            for one in record["events"]:
-                add(one["query"], one["candidate"], one["at"])
             return
         for row in record["upsert"]:
             one = row[self.id_column]
@@ -94,7 +107,7 @@ class Changes:
     def _forget(self, one: Any) -> None:
         self._rows.pop(one, None)
         self._expiries.pop(one, None)
-        self._gone[one] = None
+        self._deleted[one] = None
 
     @property
     def next_expiry(self) -> float | None:
@@ -106,7 +119,7 @@ class Changes:
     @property
     def size(self) -> int:
         """Rows, deletions, expiries and events that the shortest log would hold."""
-        return len(self._rows) + len(self._gone) + len(self._expiries) + self.events.count
+        return len(self._rows) + len(self._deleted) + len(self._expiries) + self.events.count
 
     def onto(self, served: Served) -> Served:
         """``served``, which has none of the changes, with all of them.
@@ -114,8 +127,8 @@ class Changes:
         Raises:
             DataError: when they do not fit it.
         """
-        if self._gone:
-            served = changed(served, None, list(self._gone))
+        if self._deleted:
+            served = changed(served, None, list(self._deleted))
         columns = set(served.state.candidates.columns)
         rows = [{name: value for name, value in row.items() if name in columns} for row in self._rows.values()]
         if not rows:
@@ -127,14 +140,14 @@ class Changes:
         """The changes so far; later ones leave the copy as it is."""
         copy = Changes(self.events.copied())
         copy.id_column, copy.outcomes = self.id_column, dict(self.outcomes)
-        copy._rows, copy._gone, copy._expiries = dict(self._rows), dict(self._gone), dict(self._expiries)
+        copy._rows, copy._deleted, copy._expiries = dict(self._rows), dict(self._deleted), dict(self._expiries)
         return copy
 
     def records(self) -> Iterator[dict[str, Any]]:
         """A log, as short as can be, with the same result: records of at most ``PART`` entries."""
         change = {"op": "change", "at": 0.0, "upsert": [], "delete": [], "expire": []}
-        for gone in _parts(self._gone):
-            yield {**change, "delete": gone}
+        for deleted in _parts(self._deleted):
+            yield {**change, "delete": deleted}
         for rows in _parts(self._rows.values()):
             yield {**change, "upsert": rows}
         for expire in _parts({"id": one, "at": at} for one, at in self._expiries.items()):

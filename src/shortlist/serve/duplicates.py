@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["doubled"]
+__all__ = ["duplicate_key"]
 
 
-class _Twice(Exception):  # noqa: N818 - never leaves this module
+class _DuplicateKey(Exception):  # noqa: N818 - never leaves this module
     pass
 
 
@@ -18,14 +18,14 @@ class _Pairs(list[tuple[str, Any]]):
 
 def _checked(pairs: list[tuple[str, Any]]) -> None:
     if len(pairs) > 1 and len({name for name, _ in pairs}) < len(pairs):
-        raise _Twice
+        raise _DuplicateKey
 
 
 _CHECK = json.JSONDecoder(object_pairs_hook=_checked)
 _KEEP = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
-def doubled(text: str, known: frozenset[str]) -> str | None:
+def duplicate_key(text: str, known: frozenset[str]) -> str | None:
     """The path of a duplicate key; None if there is none.
 
     Args:
@@ -34,7 +34,7 @@ def doubled(text: str, known: frozenset[str]) -> str | None:
     """
     try:
         _CHECK.decode(text)
-    except _Twice:
+    except _DuplicateKey:
         return _path(_KEEP.decode(text), known, "$")
     return None
 

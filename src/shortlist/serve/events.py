@@ -61,6 +61,26 @@ class Events:
             self.count -= 1
         self._of[query] = chosen if len(chosen) > FEW else tuple(part for pair in chosen.items() for part in pair)
 
+    def has_room(self, queries: int) -> bool:
+        """Whether choices of so many more queries fit, so that no other query's are dropped."""
+        return len(self._of) + queries <= QUERIES
+
+    def extend(self, query: Any, pairs: list[Any]) -> None:
+        """Record choices of one query, as ``add`` does; there has to be room for it.
+
+        Args:
+            query: of all of them.
+            pairs: candidate, time, candidate, time …, oldest first, each candidate once.
+        """
+        pairs = pairs[-2 * KEPT :]
+        if query in self._of:
+            for candidate, at in zip(pairs[::2], pairs[1::2], strict=True):
+                self.add(query, candidate, at)
+            return
+        few = len(pairs) <= 2 * FEW
+        self._of[query] = tuple(pairs) if few else dict(zip(pairs[::2], pairs[1::2], strict=True))
+        self.count += len(pairs) // 2
+
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""
         chosen = self._of.get(query)

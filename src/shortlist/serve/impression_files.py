@@ -43,7 +43,7 @@ class Segment:
                 self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
                 break
         self.size = self._chain = 0
-        _hold(self._file)
+        _lock(self._file)
         sync(folder)
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
@@ -112,15 +112,15 @@ def prune(folder: Path, most: int) -> int:
         How many were deleted.
     """
     sizes = {path: path.stat().st_size for path in segments(folder)}
-    total, gone = sum(sizes.values()), 0
+    total, deleted = sum(sizes.values()), 0
     for path, size in sizes.items():
         if total <= most:
             break
         if _in_use(path):
             continue
         path.unlink(missing_ok=True)
-        total, gone = total - size, gone + 1
-    return gone
+        total, deleted = total - size, deleted + 1
+    return deleted
 
 
 def _in_use(path: Path) -> bool:
@@ -129,7 +129,7 @@ def _in_use(path: Path) -> bool:
     except OSError:
         return False
     try:
-        _hold(file)
+        _lock(file)
     except OSError:
         return True
     finally:
@@ -137,7 +137,7 @@ def _in_use(path: Path) -> bool:
     return False
 
 
-def _hold(file: int) -> None:
+def _lock(file: int) -> None:
     """Lock a file until it is closed.
 
     Raises:

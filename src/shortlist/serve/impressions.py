@@ -95,8 +95,8 @@ class ImpressionLog:
             self._segment = None
         if self._segment is None:
             self._segment = Segment(self._folder)
-            if gone := prune(self._folder, self._most - self._most // PARTS):
-                self._log.event("impressions_pruned", files=gone)
+            if deleted := prune(self._folder, self._most - self._most // PARTS):
+                self._log.event("impressions_pruned", files=deleted)
         self._segment.append(records)
 
     def close(self) -> None:

@@ -15,11 +15,12 @@ import msgspec
 from shortlist.errors import BundleError, ConfigError
 from shortlist.store import sync
 
-__all__ = ["Journal", "LogGoneError", "Shorter"]
+__all__ = ["Journal", "LogGoneError", "ShorterLog"]
 
 NAME = "changes.log"
-ASIDE = "changes.log.aside"
+MOVED = "changes.log.aside"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_ALL = msgspec.json.Decoder(list[dict[str, Any]])
 CHUNK = 1 << 20  # bytes that are read at a time
 
 
@@ -64,16 +65,16 @@ class Journal:
         Raises:
             OSError: when that fails.
         """
-        self._hold_folder()
+        self._lock_folder()
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            _hold(self._file)
+            _lock(self._file)
             os.fsync(self._folder)
         except BaseException:
             self.close()
             raise
 
-    def _hold_folder(self) -> None:
+    def _lock_folder(self) -> None:
         """Lock the folder that is at its path now, whatever happens to the files in it.
 
         Raises:
@@ -85,7 +86,7 @@ class Journal:
             if self._folder >= 0 and os.path.samestat(os.fstat(found), os.fstat(self._folder)):
                 os.close(found)
                 return
-            _hold(found)
+            _lock(found)
         except BaseException:
             os.close(found)
             raise
@@ -102,23 +103,44 @@ class Journal:
         left = b""
         while part := os.pread(self._file, CHUNK, self.size + len(left)):
             *lines, left = (left + part).split(b"\n")
-            chain, size, weighs = self._chain, self.size, self.weight
-            for line in lines:
-                text = line[9:]
-                chain = zlib.crc32(text, chain)
-                record = _decoded(text) if line[:9] == b"%08x " % chain else None
-                if record is None:
-                    raise BundleError(
-                        f"the change log {str(self.path)!r} was altered at byte {size:,}.",
-                        hint="restore a copy, or move the file away, which loses its changes",
-                    )
-                size += len(line) + 1
-                weighs += _weight(record)
-                yield record
-            self._chain, self.size, self.weight = chain, size, weighs
+            records, self._chain = self._checked(lines)
+            self.size += sum(map(len, lines)) + len(lines)
+            self.weight += sum(map(_weight, records))
+            yield from records
         if left:
             os.ftruncate(self._file, self.size)
             os.fsync(self._file)
+
+    def _checked(self, lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], int]:
+        """The records of the next lines, and the checksum of the last.
+
+        Raises:
+            BundleError: for lines that were altered.
+        """
+        texts, chain = [line[9:] for line in lines], self._chain
+        for number, (line, text) in enumerate(zip(lines, texts, strict=True)):
+            chain = zlib.crc32(text, chain)
+            if line[:9] != b"%08x " % chain:
+                raise self._altered(lines[:number])
+        with contextlib.suppress(msgspec.DecodeError):
+            records = _ALL.decode(b"[" + b",".join(texts) + b"]")  # in one call, which takes half the time
+            if len(records) == len(texts):
+                return records, chain
+        records = []
+        for number, text in enumerate(texts):
+            try:
+                records.append(_DECODER.decode(text))
+            except msgspec.DecodeError:
+                raise self._altered(lines[:number]) from None
+        return records, chain
+
+    def _altered(self, before: Sequence[bytes]) -> BundleError:
+        """The error of a line, by the lines before it that were not counted yet."""
+        at = self.size + sum(map(len, before)) + len(before)
+        return BundleError(
+            f"the change log {str(self.path)!r} was altered at byte {at:,}.",
+            hint="restore a copy, or move the file away, which loses its changes",
+        )
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
         """Write records and bring them to the disk.
@@ -160,13 +182,13 @@ class Journal:
         Raises:
             OSError: when the folder cannot be written to, or another process has locked it since.
         """
-        self._hold_folder()
+        self._lock_folder()
         with contextlib.suppress(FileNotFoundError):
             if os.stat(self.path).st_size:
-                os.replace(self.path, self.path.with_name(ASIDE))
-        shorter = Shorter(self, records, self.size)
+                os.replace(self.path, self.path.with_name(MOVED))
+        shorter = ShorterLog(self, records, self.size)
         shorter.write(lambda: None)
-        shorter.adopt(follow=False)
+        shorter.replace_log(follow=False)
 
     def close(self) -> None:
         """Close the file and the folder."""
@@ -180,31 +202,31 @@ class LogGoneError(OSError):
     """The file of the log is not where it was, or not what it was."""
 
 
-class Shorter:
+class ShorterLog:
     """A shorter log with the same result as a journal's first ``until`` bytes, written next to it while it grows.
 
     1. ``write``: the shorter records, and those that the journal got meanwhile; in any thread.
-    2. ``adopt``: those that it got since then; then the shorter one takes its place. In the journal's own thread.
+    2. ``replace_log``: those that it got since then; then the shorter one takes its place. In the journal's own thread.
     """
 
     def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int) -> None:
         self._journal = journal
-        self._of = os.dup(journal._file)  # as it is now, whatever takes its place
+        self._source = os.dup(journal._file)  # as it is now, whatever takes its place
         self._records = records
         self._until = until
         self._scratch = journal.path.with_name(f".{NAME}.writing")
         try:
             self._file = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         except OSError:
-            os.close(self._of)
+            os.close(self._source)
             raise
         self._chain = self._size = self._weight = 0
 
-    def write(self, rest: Callable[[], None]) -> None:
+    def write(self, pause: Callable[[], None]) -> None:
         """Write it to the disk.
 
         Args:
-            rest: called after each step of about a millisecond.
+            pause: called after each step of about a millisecond.
 
         Raises:
             OSError: when that fails.
@@ -212,8 +234,8 @@ class Shorter:
         try:
             for record in self._records:
                 self._add([record])
-                rest()
-            self._follow(rest)
+                pause()
+            self._add_new(pause)
             os.fsync(self._file)
         except BaseException:
             self.discard()
@@ -225,19 +247,19 @@ class Shorter:
         self._size += len(content)
         self._weight += sum(map(_weight, records))
 
-    def _follow(self, rest: Callable[[], None]) -> None:
+    def _add_new(self, pause: Callable[[], None]) -> None:
         """Add the records that the journal got since ``until``."""
         left = b""
         end = self._journal.size
         while self._until + len(left) < end:
             at = self._until + len(left)
-            *lines, left = (left + os.pread(self._of, min(CHUNK, end - at), at)).split(b"\n")
+            *lines, left = (left + os.pread(self._source, min(CHUNK, end - at), at)).split(b"\n")
             for line in lines:
                 self._add([_DECODER.decode(line[9:])])
                 self._until += len(line) + 1
-                rest()
+                pause()
 
-    def adopt(self, follow: bool = True) -> None:
+    def replace_log(self, follow: bool = True) -> None:
         """Take the journal's place.
 
         Raises:
@@ -247,16 +269,16 @@ class Shorter:
         try:
             if follow:
                 journal.check()
-                if not os.path.samestat(os.fstat(self._of), os.fstat(journal._file)):
+                if not os.path.samestat(os.fstat(self._source), os.fstat(journal._file)):
                     raise LogGoneError(errno.ESTALE, "the log was replaced")
-                self._follow(lambda: None)
+                self._add_new(lambda: None)
                 os.fsync(self._file)
-            _hold(self._file)
+            _lock(self._file)
             os.replace(self._scratch, journal.path)
         except BaseException:
             self.discard()
             raise
-        os.close(self._of)
+        os.close(self._source)
         os.close(journal._file)
         journal._file = self._file
         journal._chain, journal.size, journal.weight = self._chain, self._size, self._weight
@@ -266,17 +288,9 @@ class Shorter:
     def discard(self) -> None:
         """Leave the journal as it is."""
         os.close(self._file)
-        os.close(self._of)
+        os.close(self._source)
         with contextlib.suppress(OSError):
             self._scratch.unlink()
-
-
-def _decoded(text: bytes) -> dict[str, Any] | None:
-    """A record; None for text that is not one."""
-    try:
-        return _DECODER.decode(text)
-    except msgspec.DecodeError:
-        return None
 
 
 def _weight(record: dict[str, Any]) -> int:
@@ -302,7 +316,7 @@ def _write(file: int, content: bytes) -> None:
         done += os.write(file, content[done:])
 
 
-def _hold(file: int) -> None:
+def _lock(file: int) -> None:
     """Lock a file or folder until it is closed.
 
     Raises:

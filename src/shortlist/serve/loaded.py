@@ -15,6 +15,7 @@ import polars as pl
 from shortlist._public import __version__
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import exact_served
+from shortlist.recommender.card import figure_tables
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
@@ -78,7 +79,7 @@ class About:
 
 
 class Loaded:
-    """A bundle that answers. It never changes: live changes make another one.
+    """A bundle that answers. It never changes, apart from replies that are kept: live changes make another one.
 
     Args:
         name: its name for people.
@@ -94,6 +95,7 @@ class Loaded:
         self.served = served
         self.about: About = About(served.state) if before is None else before.about
         self.bundle = served.origin.get("bundle", served.fingerprint[:16])
+        self.document: bytes | None = None  # the OpenAPI document, once it was asked for
 
     @property
     def state(self) -> State:
@@ -105,7 +107,7 @@ class Loaded:
         cls,
         path: Path,
         trusted: bool = True,
-        rest: Callable[[], None] | None = None,
+        pause: Callable[[], None] | None = None,
         cold_start: str | None = None,
         verified: bool = False,
         key: bytes | None = None,
@@ -116,7 +118,7 @@ class Loaded:
         Args:
             path: of a folder.
             trusted: False builds its index from the vectors.
-            rest: called between steps; the maps of ids are then made too.
+            pause: called between steps; the maps of ids are then made too.
             cold_start: in place of the bundle's own.
             verified: whether another process has just compared every file; then only those are compared that a native
                 library parses.
@@ -128,13 +130,13 @@ class Loaded:
         """
         mark = Mark(Path(os.path.realpath(path)))
         served = bundle.load(
-            path, verify="native" if verified else True, trusted=trusted, pause=rest, key=key, share=share
+            path, verify="native" if verified else True, trusted=trusted, pause=pause, key=key, share=share
         )
         if cold_start is not None:
             served = replace(served, policy=Policy.of(cold_start, served.policy.fallback))
-        if rest is not None:
+        if pause is not None:
             for ids in (served.state.query_ids, served.state.candidate_ids):
-                ids.prepare(rest)
+                ids.prepare(pause)
         return cls(path.name.removesuffix(".shortlist"), served, mark=mark)
 
     def changed(self, served: Served) -> Loaded:
@@ -212,6 +214,17 @@ class Loaded:
         """Each candidate's title in small letters, to search in."""
         return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
+    def found(self, text: str, limit: int) -> list[Any]:
+        """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones."""
+        state, wanted = self.state, text.lower()
+        exact = (state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
+        begins = self.titles.str.starts_with(wanted).fill_null(False).to_numpy()
+        holds = self.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
+        holds[state.dead] = False
+        rows = np.flatnonzero(holds)
+        rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
+        return state.candidate_ids.take(rows)
+
     @cached_property
     def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Rows on the map, their two coordinates in [-1, 1], and the share of the variance that these show.
@@ -230,6 +243,11 @@ class Loaded:
         flat /= max(np.abs(flat).max(initial=0.0), 1e-12)
         shown = float(values[-2:].sum() / max(values.sum(), 1e-12))
         return rows, flat[:, 0], flat[:, 1], shown
+
+    @cached_property
+    def maps(self) -> dict[str | None, bytes]:
+        """Replies with the map, by the column that colours it; made by the routes."""
+        return {}
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -258,7 +276,7 @@ class Loaded:
             "cold_start": served.policy.cold_start,
             "example_query": about.example_query,
             "recipe": served.metadata.get("recipe"),
-            "metrics": _metrics(served.metadata),
+            "metrics": figure_tables(served.metadata),
         }
 
 
@@ -287,28 +305,3 @@ def _few_values(values: pl.Series) -> bool:
     ):
         return False
     return values.n_unique() <= min(64, max(2, len(values) // 2))
-
-
-_TITLES = {"seen_in": "Test interactions, seen items left in", "seen_out": "Test interactions, seen items left out"}
-
-
-def _metrics(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """The figures that the bundle's metadata holds, as tables: one per way of counting, a row per scorer."""
-    figures = dict(metadata.get("evaluation") or {})
-    for name in ("model", "popularity"):
-        if isinstance(metadata.get(name), dict):
-            figures.setdefault(name, metadata[name].get("test", metadata[name]))
-    tables = []
-    for seen, title in _TITLES.items():
-        rows = [
-            {"name": name, "values": {label.replace("_", "-"): value for label, value in by_seen[seen].items()}}
-            for name, by_seen in figures.items()
-            if isinstance(by_seen, dict) and isinstance(by_seen.get(seen), dict) and _numbers(by_seen[seen])
-        ]
-        if rows:
-            tables.append({"title": title, "rows": rows})
-    return tables
-
-
-def _numbers(values: dict[str, Any]) -> bool:
-    return bool(values) and all(isinstance(value, (int, float)) for value in values.values())

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
-import polars as pl
 
 from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id
+from shortlist.serve.reply_parts import ENCODER, ReplyParts
 from shortlist.serve.service import Service
-from shortlist.serve.written import ENCODER, Written
 
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
 SHOWN = 200  # items of a history
 LABEL = 200  # characters of a name on the map
+MAPS = 2  # replies with a map that are kept
 LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for each candidate
 
 
@@ -89,14 +90,7 @@ def _find_queries(service: Service, loaded: Loaded, text: str, limit: int) -> Re
 
 
 def _find_candidates(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
-    state, wanted = loaded.state, text.lower()
-    exact = (loaded.state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
-    begins = loaded.titles.str.starts_with(wanted).fill_null(False).to_numpy()
-    holds = loaded.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
-    holds[state.dead] = False
-    rows = np.flatnonzero(holds)
-    rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
-    return Reply(ENCODER.encode({"items": _items(service, loaded, state.candidate_ids.take(rows))}))
+    return Reply(ENCODER.encode({"items": _items(service, loaded, loaded.found(text, limit))}))
 
 
 def _history(service: Service, loaded: Loaded, query: Any) -> Reply:
@@ -115,13 +109,22 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
     names = loaded.about.columns[1:]
     there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
-    written = Written(len(kept), service.writing)
+    parts = ReplyParts(len(kept), service.reply_memory)
     for number, (one, values) in enumerate(zip(kept, loaded.values_of(kept, names), strict=True)):
-        written.put(number, {"id": service.ids.shown(one), "columns": values})
-    return written.parts
+        parts.put(number, {"id": service.ids.shown(one), "columns": values})
+    return parts.parts
 
 
 def _map(service: Service, loaded: Loaded, column: str | None) -> Reply:
+    if column not in loaded.maps:
+        made = _map_made(service, loaded, column)
+        if len(loaded.maps) >= MAPS:
+            loaded.maps.clear()
+        loaded.maps[column] = made
+    return Reply(loaded.maps[column])
+
+
+def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
     rows, x, y, shown = loaded.positions
     state = loaded.state
     ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
@@ -131,22 +134,18 @@ distances between far groups mean little."
     if len(rows) < state.size - len(state.dead):
         note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
     labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
-    written = Written(1, service.writing)
+    parts = ReplyParts(1, service.reply_memory)
     if column is not None:
-        written.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
-    return Reply(
-        ENCODER.encode(
-            {
-                "x": x.round(4).tolist(),
-                "y": y.round(4).tolist(),
-                "ids": service.ids.all_shown(ids),
-                "labels": labels,
-                "values": written.parts[0],
-                "column": column,
-                "columns": list(loaded.colour_columns),
-                "note": note,
-            }
-        )
+        parts.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
+    drawn = {"x": x.round(4).tolist(), "y": y.round(4).tolist(), "ids": service.ids.all_shown(ids), "labels": labels}
+    return ENCODER.encode(
+        {
+            **{name: msgspec.Raw(ENCODER.encode(values)) for name, values in drawn.items()},  # in pieces
+            "values": parts.parts[0],
+            "column": column,
+            "columns": list(loaded.colour_columns),
+            "note": note,
+        }
     )
 
 

@@ -17,7 +17,7 @@ __all__ = ["misfit"]
 
 
 def misfit(
-    served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistError, rest: Callable[[], object]
+    served: Served, rows: Sequence[Mapping[str, Any]], error: ShortlistError, pause: Callable[[], object]
 ) -> Problem:
     """The problem of candidates that do not fit ``served``: all such cells, up to a bound, by row and column.
 
@@ -27,7 +27,7 @@ def misfit(
         served: the catalogue.
         rows: the candidates.
         error: what was raised for them.
-        rest: called between steps.
+        pause: called between steps.
     """
     if isinstance(error, MissingExtraError):
         return Problem(
@@ -38,7 +38,7 @@ def misfit(
     if strange:
         known = f"columns: {', '.join(schema)}"
         return Problem(422, "the catalogue has no such column.", strange[0], hint=known, fields=strange)
-    wrong = _wrong(served, rows, rest)
+    wrong = _wrong(served, rows, pause)
     if not wrong:
         return Problem(
             422,
@@ -58,7 +58,7 @@ def misfit(
     )
 
 
-def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], rest: Callable[[], object]) -> list[tuple[int, str]]:
+def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], pause: Callable[[], object]) -> list[tuple[int, str]]:
     """Rows and columns of cells that do not fit, at most ``NAMED``, by row."""
     schema, features = served.state.candidates.schema, served.embedder.columns("candidate")
     wrong: list[tuple[int, str]] = []
@@ -67,7 +67,7 @@ def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], rest: Callable[[],
         values = [rows[number][name] for number in numbers]
 
         def check(some: Sequence[Any], name: str = name, kind: Any = kind) -> None:
-            rest()
+            pause()
             features.check(as_stored(column_of(name, some, schema), kind))
 
         if values and len(wrong) < NAMED:

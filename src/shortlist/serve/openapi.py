@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from shortlist._docstrings import described
 from shortlist._public import __version__
-from shortlist.serve import schema, shapes
+from shortlist.serve import change_schema, schema, shapes
 from shortlist.serve.predict import PredictRequest
 from shortlist.serve.problems import TYPE, ProblemBody
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from shortlist.serve.service import Service
 
 __all__ = ["document"]
-
-_ATTRIBUTE = re.compile(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", re.MULTILINE)  # of a docstring's section
 
 
 class _Operation(NamedTuple):
@@ -56,11 +53,11 @@ _POSTS = (
 )  # fmt: skip
 _WRITES = (
     _Operation("post", "/v1/candidates", "change_candidates", "Upsert, delete and expire candidates.",
-               schema.ChangeReply, schema.ChangeRequest, "write"),
+               change_schema.ChangeReply, change_schema.ChangeRequest, "write"),
     _Operation("post", "/v1/events", "record_events", "Record new choices of queries.", shapes.EventsReply,
-               schema.EventsRequest, "write"),
+               change_schema.EventsRequest, "write"),
     _Operation("post", "/v1/impressions", "record_impressions", "Record lists as they were shown.",
-               shapes.ImpressionsReply, schema.ImpressionsRequest, "write"),
+               shapes.ImpressionsReply, change_schema.ImpressionsRequest, "write"),
 )  # fmt: skip
 _LOOKUPS = (
     _Operation("get", "/v1/card", "card", "A description of the bundle.", shapes.Card),
@@ -167,9 +164,9 @@ def _described(operation: _Operation, shape_of: dict[Any, Any], example: Any) ->
 
 def _describe_properties(component: dict[str, Any]) -> None:
     """Move descriptions of attributes from a type's docstring to its properties."""
-    text, _, attributes = inspect.cleandoc(component.get("description", "")).partition("\n\nAttributes:\n")
-    for name, words in _ATTRIBUTE.findall(attributes):
-        component["properties"][name]["description"] = " ".join(words.split())
+    text, attributes = described(component.get("description"))
+    for name, words in attributes.items():
+        component["properties"][name]["description"] = words
     if attributes:
         component["description"] = text
 

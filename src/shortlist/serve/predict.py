@@ -20,9 +20,9 @@ from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_known, check_request, read_queries
+from shortlist.serve.reply_parts import ReplyParts
 from shortlist.serve.schema import Id, Query, RecommendRequest, Value
 from shortlist.serve.service import Asked, Service
-from shortlist.serve.written import Written
 
 __all__ = ["INPUT", "PredictRequest", "metadata", "predict", "status"]
 
@@ -46,15 +46,12 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     signature_name: str = SIGNATURE
 
 
-_DECODER = msgspec.json.Decoder(PredictRequest)
-
-
 async def predict(service: Service, incoming: Incoming) -> Reply:
     """The ten best of each instance."""
     loaded, size = service.loaded, len(incoming.body)
     rows, asked = await service.read(size, _asked, service, loaded, incoming.body)
     count = len(asked.asks)
-    ids, scores = Written(count, service.writing), Written(count, service.writing)
+    ids, scores = ReplyParts(count, service.reply_memory), ReplyParts(count, service.reply_memory)
 
     def take(number: int, found: Recommendation) -> None:
         ids.put(number, service.ids.all_shown(found.ids))
@@ -76,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     Raises:
         Problem: when it does not fit, with places as the client names them.
     """
-    request = decoded(_DECODER, body)
+    request = decoded(PredictRequest, body, service.turns.yield_to_loop)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 import msgspec
 
-__all__ = ["Problem", "ProblemBody", "from_decoding", "let_go"]
+__all__ = ["Problem", "ProblemBody", "drop_traceback", "from_decoding"]
 
 TYPE = "application/problem+json"
 
@@ -110,7 +110,7 @@ def from_decoding(error: Exception, known: str) -> Problem:
     return Problem(422, "a value of another form was expected.", path)
 
 
-def let_go(error: BaseException) -> None:
+def drop_traceback(error: BaseException) -> None:
     """Drop the traceback of an error that has been handled, and those of the errors behind it.
 
     The frames of a traceback hold the request, and often the error itself, through a future. Such cycles are freed when

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import select
-import sys
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,9 +11,10 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shortlist.serve.admission import Admission, busy, plain
+from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, COMPLETE, App
 from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
 __all__ = ["Connection"]
 
@@ -60,22 +58,22 @@ class Connection(HttpToolsProtocol):
     how long its head may be.
     """
 
-    everyone: ClassVar[set[Connection]] = set()
+    all_open: ClassVar[set[Connection]] = set()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._application: App = self.app
         self._admission: Admission = self._application.admission
-        self._between = True  # nothing of a request has arrived, or all of it
+        self._between_requests = True  # nothing of a request has arrived, or all of it
         self._reading = False
-        self._begun: tuple[Any, Any] | None = None
+        self._parsed: tuple[Any, Any] | None = None
         self._too_long: Problem | None = None
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
         self._unsent = self._application.unsent
-        self._later: tuple[Any, Any] | None = None  # to be answered once the last reply is sent
-        self._rest = b""  # read, and not parsed yet
+        self._deferred: tuple[Any, Any] | None = None  # to be answered once the last reply is sent
+        self._unparsed = b""  # read, and not parsed yet
         self._received = self._application.received
         self._size = 0  # bytes read since the connection was idle
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
@@ -87,21 +85,21 @@ class Connection(HttpToolsProtocol):
         transport.set_write_buffer_limits(COALESCED, 0)
         self.waiting_since: float | None = self.loop.time()
         self.idle_since = self.waiting_since
-        self.everyone.add(self)
-        if self._application.draining:  # it was being accepted when the others were shut down
+        self.all_open.add(self)
+        if self._application.finishing:  # it was being accepted when the others were shut down
             self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.everyone.discard(self)
+        self.all_open.discard(self)
         self._unsent.discard(self)
         self._received.discard(self)
-        self._later, self._rest = None, b""
+        self._deferred, self._unparsed = None, b""
         if self._task is not None:
-            self._application.hung_up(self._task)
+            self._application.client_closed(self._task)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._between = False
+        self._between_requests = False
         self.waiting_since = self.loop.time()
         self._unframed = self._head = self._lines = 0
         super().on_message_begin()
@@ -151,7 +149,7 @@ class Connection(HttpToolsProtocol):
         self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         self.transport.close()
 
-    def turn_away(self) -> None:
+    def refuse_body(self) -> None:
         """Refuse the request that is being received."""
         self._application.service.metrics.refused.labels("room").inc()
         self._too_long = Problem(
@@ -160,7 +158,7 @@ class Connection(HttpToolsProtocol):
         self.send_400_response("")
 
     def on_message_complete(self) -> None:
-        self._between = True
+        self._between_requests = True
         self.waiting_since = None
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         super().on_message_complete()
@@ -168,12 +166,12 @@ class Connection(HttpToolsProtocol):
     # Receiving.
 
     def data_received(self, data: bytes) -> None:
-        if self._rest:  # it was read although reading is paused
-            self._keep(self._rest + data)
+        if self._unparsed:  # it was read although reading is paused
+            self._keep(self._unparsed + data)
             return
-        if self._admission.full and self._turned_away(data):
+        if self._admission.full and self._refused_early(data):
             return
-        if self._between and not data.strip(b"\r\n"):
+        if self._between_requests and not data.strip(b"\r\n"):
             return  # empty lines before a request begin none, and keep no idle connection open
         self._parse(data)
 
@@ -190,38 +188,38 @@ class Connection(HttpToolsProtocol):
             if self.transport.is_closing():
                 break
             super().data_received(piece)
-            if not self._between and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
+            if not self._between_requests and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
                 self._too_long = _long_head()
                 self.send_400_response("")
         self._reading = False
         if at < len(data) and not self.transport.is_closing():
             self._keep(data[at:])
-        if self._begun is not None:
-            begun, self._begun = self._begun, None
+        if self._parsed is not None:
+            parsed, self._parsed = self._parsed, None
             if not self.transport.is_closing():
-                self._enter(*begun)
+                self._enter(*parsed)
 
-    def _keep(self, rest: bytes) -> None:
+    def _keep(self, unparsed: bytes) -> None:
         """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
-        self._rest, self.waiting_since = rest, None
+        self._unparsed, self.waiting_since = unparsed, None
         self.flow.held = True
         self.flow.pause_reading()
-        self._received.put(self, self._size + len(rest))
+        self._received.put(self, self._size + len(unparsed))
 
-    def _parse_rest(self) -> None:
+    def _parse_kept(self) -> None:
         """Parse the bytes that were kept."""
-        if self._rest and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
-            rest, self._rest = self._rest, b""
-            if not self._between:
+        if self._unparsed and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
+            unparsed, self._unparsed = self._unparsed, b""
+            if not self._between_requests:
                 self.waiting_since = self.loop.time()
             self.flow.held = False
             self.flow.resume_reading()
-            self._parse(rest)
+            self._parse(unparsed)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection is kept: a client that has sent everything may still read the replies."""
         cycle = self.cycle
-        if not self._between or self._rest or cycle is None or cycle.response_complete:
+        if not self._between_requests or self._unparsed or cycle is None or cycle.response_complete:
             return False
         cycle.keep_alive = False
         self.loop.call_later(PROBE, self._probe, PROBE)
@@ -232,7 +230,7 @@ class Connection(HttpToolsProtocol):
         cycle = self.cycle
         if cycle is None or cycle.response_complete or self.transport.is_closing():
             return
-        if _hung_up(self.transport):
+        if closed_by_peer(self.transport):
             self.transport.abort()
             return
         if self.scope["http_version"] == "1.1" and not cycle.response_started and not self.flow.write_paused:
@@ -241,24 +239,24 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
-            self._begun = cycle, app  # how much of it has arrived is known when everything that is here was read
+            self._parsed = cycle, app  # how much of it has arrived is known when everything that is here was read
         else:
             self._enter(cycle, app)
 
     def _enter(self, cycle: Any, app: Any) -> None:
         if self.flow.write_paused:
-            self._later = cycle, app
+            self._deferred = cycle, app
             return
         if cycle.scope["path"] in ALWAYS:
-            self.begin(cycle, app, None)
+            self.start(cycle, app, None)
         elif self._admission.full:
-            self.begin(cycle, self._application.refuse, None)
+            self.start(cycle, self._application.refuse, None)
         elif cycle.more_body:  # a slow sender takes no place in the queue
-            self.begin(cycle, app, None)
+            self.start(cycle, app, None)
         else:
             self._admission.enter((self, cycle, app), self.loop.time())
 
-    def begin(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
         """Answer a request.
 
         Args:
@@ -308,10 +306,10 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._unsent.discard(self)
         self.flow.resume_reading()
-        if self._later is not None:
-            later, self._later = self._later, None
-            self._enter(*later)
-        self._parse_rest()
+        if self._deferred is not None:
+            deferred, self._deferred = self._deferred, None
+            self._enter(*deferred)
+        self._parse_kept()
 
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
@@ -319,40 +317,44 @@ class Connection(HttpToolsProtocol):
         if self.idle:
             self._size = 0
             self._received.discard(self)
-        if self.flow.write_paused or self._rest:
+        if self.flow.write_paused or self._unparsed:
             self.flow.pause_reading()
-        if self._rest:
-            self.loop.call_soon(self._parse_rest)
+        if self._unparsed:
+            self.loop.call_soon(self._parse_kept)
 
     @property
     def idle(self) -> bool:
         """Whether it waits for no reply: no request has begun, or all are answered."""
-        return self._between and not self._rest and (self.cycle is None or self.cycle.response_complete)
+        return self._between_requests and not self._unparsed and (self.cycle is None or self.cycle.response_complete)
 
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes of replies in this process's memory."""
         return int(self.transport.get_write_buffer_size())
 
-    def left(self) -> int:
+    def outstanding(self) -> int:
         """Bytes that the other side has not received."""
-        return self.held() + _queued(self.transport)
+        return self.buffered() + unsent_bytes(self.transport)
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the connection at once."""
         self._application.service.metrics.cut.labels(reason).inc()
         self.transport.abort()
 
     # Refusing.
 
-    def _turned_away(self, data: bytes) -> bool:
+    def _refused_early(self, data: bytes) -> bool:
         """Whether ``data`` was a whole plain request, and has been answered by 503; else it is parsed."""
         cycle = self.cycle
-        if not self._between or (cycle is not None and not cycle.response_complete) or self._application.leaving:
+        if (
+            not self._between_requests
+            or (cycle is not None and not cycle.response_complete)
+            or self._application.draining
+        ):
             return False
-        if not plain(data):
+        if not is_plain(data):
             return False
         self.waiting_since, self._refused_at = None, self.loop.time()
-        self.transport.write(busy(self._admission.refuse(self, self.loop)))
+        self.transport.write(overloaded(self._admission.refuse(self, self.loop)))
         self.transport.pause_reading()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -379,24 +381,3 @@ def _long_head() -> Problem:
         f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
         hint="send fewer and shorter ones; cookies are not read here",
     )
-
-
-def _hung_up(transport: Any) -> bool:
-    """Whether the other side neither sends nor reads any more, as far as the system knows."""
-    taken = transport.get_extra_info("socket")
-    if taken is None or not hasattr(select, "poll"):
-        return False
-    looked = select.poll()
-    looked.register(taken.fileno(), 0)
-    return any(events & (select.POLLHUP | select.POLLERR) for _, events in looked.poll(0))
-
-
-def _queued(transport: Any) -> int:
-    """Bytes of a connection that the kernel keeps until the other side has received them; 0 if it reports none."""
-    with contextlib.suppress(ImportError, OSError, AttributeError, ValueError):
-        import fcntl
-        import termios
-
-        counted = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
-        return int.from_bytes(counted, sys.byteorder)
-    return 0

@@ -19,10 +19,10 @@ class Sender(Protocol):
 
     waiting_since: float | None
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the connection at once."""
 
-    def turn_away(self) -> None:
+    def refuse_body(self) -> None:
         """Refuse the request that is being received."""
 
 
@@ -51,11 +51,11 @@ class Received:
             sending = [one for one in self._of if one is not sender and one.waiting_since is not None]
             if not sending:  # the others are whole, and wait for their turn
                 self.discard(sender)
-                sender.turn_away()
+                sender.refuse_body()
                 return
             slowest = min(sending, key=lambda one: one.waiting_since or 0.0)
             self.discard(slowest)
-            slowest.cut("room")
+            slowest.abort("room")
 
     def discard(self, sender: Sender) -> None:
         """Forget ``sender``: everything that it sent is answered, or it has hung up."""

@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from shortlist.serve import answers, lookups, page, predict, writes
+from shortlist.serve import answers, change_routes, lookups, page, predict
 from shortlist.serve.http import Incoming, Reply
 from shortlist.serve.openapi import document
 from shortlist.serve.service import Service
 
-__all__ = ["MODELS", "Route", "routes_of", "settled"]
+__all__ = ["MODELS", "Route", "canonical", "routes_of"]
 
 MODELS = "/v1/models/"
 _ONE_OF = re.compile(r"^(/v1/models/[^/:]+)/(?:versions/\d{1,18}|labels/[\w.-]{1,64})(?=[:/]|$)")
@@ -45,14 +45,17 @@ async def _ready(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _metrics(service: Service, incoming: Incoming) -> Reply:
-    return Reply(await service.metrics_text(), kind="text/plain; version=0.0.4; charset=utf-8")
+    return Reply(await service.scrapes.text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _document(service: Service, incoming: Incoming) -> Reply:
-    return Reply(msgspec.json.encode(await service.run(document, service)))
+    loaded = service.loaded
+    if loaded.document is None:
+        loaded.document = msgspec.json.encode(await service.run(document, service))
+    return Reply(loaded.document)
 
 
-def settled(path: str) -> str:
+def canonical(path: str) -> str:
     """The path of a model without the version or label that it names: one bundle is all of them."""
     return _ONE_OF.sub(r"\1", path)
 
@@ -72,9 +75,9 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
     add("POST", "/v1/similar", answers.similar)
     add("POST", "/v1/score", answers.score)
     add("POST", "/v1/embed", answers.embed)
-    add("POST", "/v1/candidates", writes.change, "write")
-    add("POST", "/v1/events", writes.events, "write")
-    add("POST", "/v1/impressions", writes.impressions, "write")
+    add("POST", "/v1/candidates", change_routes.change, "write")
+    add("POST", "/v1/events", change_routes.events, "write")
+    add("POST", "/v1/impressions", change_routes.impressions, "write")
     model = f"{MODELS}{service.loaded.name}"
     add("GET", model, predict.status)
     add("GET", f"{model}/metadata", predict.metadata)

@@ -19,9 +19,9 @@ import uvicorn
 
 from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
+from shortlist.serve.connection_limit import ConnectionLimit, raise_limit
 from shortlist.serve.listening import BACKLOG
 from shortlist.serve.protocol import Connection
-from shortlist.serve.room import Room, raise_limit
 from shortlist.serve.swap import Swapper
 
 __all__ = ["Server", "run"]
@@ -63,12 +63,12 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # its own way of accepting connections is too slow for a flood
-        self._room = Room(self._app)
+        self._limit = ConnectionLimit(self._app)
         self.servers = []
         for one in sockets or ():
             self.accept(one)
         if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGHUP, self._hang_up)
+            signal.signal(signal.SIGHUP, self._on_sighup)
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))
@@ -82,7 +82,7 @@ class Server(uvicorn.Server):
             listening: the socket.
             share: see ``Acceptor``.
         """
-        acceptor = Acceptor(listening, self._connection, self._room, share)
+        acceptor = Acceptor(listening, self._connection, self._limit, share)
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
 
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
         """
         if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
             self._captured_signals.append(sig)
-            self._app.leave()
+            self._app.drain()
             self._stop_at = time.monotonic() + self._drain
             return
         self._app.finish()
@@ -109,12 +109,12 @@ class Server(uvicorn.Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
-    def _hang_up(self, sig: int, frame: FrameType | None) -> None:
+    def _on_sighup(self, sig: int, frame: FrameType | None) -> None:
         """SIGHUP: look for another bundle, even if the last was refused; when the terminal was closed, stop."""
         if os.isatty(2):
             self.handle_exit(signal.SIGTERM, frame)
         elif self._swapper is not None:
-            self._swapper.look_again()
+            self._swapper.recheck()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.finish()
@@ -131,23 +131,23 @@ class Server(uvicorn.Server):
         while True:
             await asyncio.sleep(SWEEP)
             try:
-                self._look()
+                self._check()
             except Exception as error:  # a bug of ours
                 self._app.service.log.event("sweep_failed", kind=type(error).__name__)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         """Cut connections that send one request for too long, have stopped reading their reply, or wait too long."""
         app, now = self._app, asyncio.get_running_loop().time()
         app.service.log.flush()
         app.count_refused()
         limit = app.service.settings.limits.receive_seconds
-        for one in list(Connection.everyone):
-            if one.held():
+        for one in list(Connection.all_open):
+            if one.buffered():
                 app.unsent.watch(one, now)
             if one.waiting_since is not None and now - one.waiting_since > limit:
-                one.cut("slow")
-        app.unsent.look(now)
-        app.end_waiting(time.monotonic())
+                one.abort("slow")
+        app.unsent.check(now)
+        app.cancel_overdue(time.monotonic())
 
 
 def run(
@@ -187,7 +187,7 @@ def run(
     gc.collect()
     gc.freeze()  # the bundle stays: the collector need not search it again and again
     gc.set_threshold(*COLLECT)
-    with _quiet():
+    with _ignore_interrupt():
         server.run(sockets=list(sockets))
 
 
@@ -200,7 +200,7 @@ def _loop() -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _ignore_interrupt() -> Iterator[None]:
     """Ignore the signal that uvicorn raises again once it has finished."""
     with contextlib.suppress(KeyboardInterrupt):
         yield

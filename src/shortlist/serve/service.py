@@ -27,13 +27,14 @@ from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, Ruled, grouped, read_queries
+from shortlist.serve.reply_parts import ReplyMemory
 from shortlist.serve.rules import conditions_of, rules_of
 from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.scrapes import Scrapes
 from shortlist.serve.settings import Settings
 from shortlist.serve.string_ids import StringIds
 from shortlist.serve.turns import Lane, Turns
 from shortlist.serve.writer import ChangeWriter
-from shortlist.serve.written import Writing
 
 __all__ = ["Asked", "Service", "milliseconds"]
 
@@ -67,7 +68,7 @@ class Service:
 
     The work of a request is done in three places, so that none holds up the others: the event loop, for work of a
     millisecond or two; ``turns``, one thread in which long bodies are read and written, requests answered, and
-    conditions computed, in turns of a hundredth of a second; ``aside``, for the page and for work that no request waits
+    conditions computed, in turns of a hundredth of a second; ``background``, for the page and for work that no request waits
     for. With more threads the event loop would wait for the interpreter more often.
 
     Args:
@@ -78,6 +79,7 @@ class Service:
             ``change`` has to be replaced by a function that asks that process.
 
     Attributes:
+        scrapes: gathers all metrics.
         change: writes one change, and returns when it is acknowledged; raises Problem.
         writes: whether changes are still being written.
     """
@@ -96,23 +98,24 @@ class Service:
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request arrived
-        self.aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aside")
-        self._asides = 0
+        self.background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
+        self._background_calls = 0
         self.turns = Turns()
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
+        self.scrapes = Scrapes(self._metrics_text)
         limits = self.settings.limits
-        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._asides > 0)
-        self.writing = Writing(limits.unsent)
+        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._background_calls > 0)
+        self.reply_memory = ReplyMemory(limits.unsent)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
         self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
-        self.put(self.writer.replay(follows))
+        self.activate(self.writer.replay(follows))
 
-    def put(self, loaded: Loaded) -> None:
+    def activate(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
         if loaded.bundle != self.loaded.bundle:
             self.metrics.bundle.remove(self.loaded.bundle)
@@ -161,7 +164,7 @@ class Service:
             self.metrics.unknown.inc(unknown)
         approximate = not request.exact and not loaded.served.index.exact
         if rules is None and approximate and random.random() < self.settings.sample:
-            self._watch(asked, open_, first)
+            self._sample_recall(asked, open_, first)
 
     async def ask(
         self,
@@ -217,13 +220,13 @@ class Service:
             )
         )
 
-    def _watch(self, asked: Asked, open_: Open | None, found: Recommendation | None) -> None:
+    def _sample_recall(self, asked: Asked, open_: Open | None, found: Recommendation | None) -> None:
         """Compare an approximate list, that of the first query, with the exact one, in the background."""
         if found is None:
             return
         exact = msgspec.structs.replace(asked.request, exact=True, explain=False)
         ((group, _),) = _groups(asked._replace(request=exact, asks=asked.asks[:1]), open_)
-        asyncio.get_running_loop().run_in_executor(self.aside, self._compare, group, asked.asks[0], found)
+        asyncio.get_running_loop().run_in_executor(self.background, self._compare, group, asked.asks[0], found)
 
     def _compare(self, group: Group, ask: Ask, found: Recommendation) -> None:
         try:
@@ -234,13 +237,13 @@ class Service:
         self.metrics.exact_items.inc(len(wanted))
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
-    def warm(self, loaded: Loaded, rest: Callable[[], None]) -> None:
+    def warm(self, loaded: Loaded, pause: Callable[[], None]) -> None:
         """Let a bundle that is about to take over answer the last requests, so that its first ones are fast.
 
         Every group of a request is answered as it will be: fold-in, features and plain queries alike.
         """
         for request in list(self.asked):
-            rest()
+            pause()
             try:
                 asks = read_queries(loaded, self.events, request.queries, request.exclude_seen)
                 rules = rules_of(request, loaded, self.settings.limits)
@@ -250,14 +253,13 @@ class Service:
             filtered = (request.allow, request.deny, request.where) != (None, None, None)
             ruled = None if rules is None else Ruled(rules)
             for group, numbers in _groups(Asked(request, loaded, asks), open_ if filtered else None, ruled):
-                rest()
+                pause()
                 try:
                     self._answer(group, [asks[number] for number in numbers[:WARMED]])
                 except (ShortlistError, LookupError):
                     continue
 
-    async def metrics_text(self) -> bytes:
-        """All metrics, for a scraper."""
+    async def _metrics_text(self) -> bytes:
         return self.metrics.text()
 
     @staticmethod
@@ -273,12 +275,12 @@ class Service:
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """A slow call for the page, in a thread."""
-        self._asides += 1
+        self._background_calls += 1
         try:
-            with self.turns.away():
-                return await asyncio.get_running_loop().run_in_executor(self.aside, function, *arguments)
+            with self.turns.off_loop():
+                return await asyncio.get_running_loop().run_in_executor(self.background, function, *arguments)
         finally:
-            self._asides -= 1
+            self._background_calls -= 1
 
     def close(self) -> None:
         """Stop answering."""
@@ -286,7 +288,7 @@ class Service:
         self.writer.close()
         self.impressions.close()
         self.turns.close()
-        self.aside.shutdown(wait=False)
+        self.background.shutdown(wait=False)
         self.log.flush()
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from shortlist.data.ids import integer_id
-from shortlist.serve import schema
+from shortlist.serve import change_schema, schema
 from shortlist.serve.loaded import Loaded
 
 __all__ = ["StringIds"]
@@ -52,14 +52,14 @@ class StringIds:
         queries = getattr(request, "queries", None)
         if queries is not None:
             changes["queries"] = [_query(one, query, candidate) for one in queries]
-        if isinstance(request, schema.EventsRequest):
+        if isinstance(request, change_schema.EventsRequest):
             changes["events"] = [
                 msgspec.structs.replace(one, query=query(one.query), candidate=candidate(one.candidate))
                 for one in request.events
             ]
-        if isinstance(request, schema.ImpressionsRequest):
+        if isinstance(request, change_schema.ImpressionsRequest):
             changes["impressions"] = [_shown(one, query, candidate) for one in request.impressions]
-        if isinstance(request, schema.ChangeRequest):
+        if isinstance(request, change_schema.ChangeRequest):
             column = loaded.about.columns[0]
             changes["upsert"] = [
                 {name: candidate(value) if name == column else value for name, value in row.items()}
@@ -74,7 +74,7 @@ def _query(one: schema.Query, query: Any, candidate: Any) -> schema.Query:
     return schema.Query(query(one.id), one.features, history, [candidate(each) for each in one.exclude])
 
 
-def _shown(one: schema.Impression, query: Any, candidate: Any) -> schema.Impression:
+def _shown(one: change_schema.Impression, query: Any, candidate: Any) -> change_schema.Impression:
     items = [msgspec.structs.replace(item, candidate=candidate(item.candidate)) for item in one.items]
     return msgspec.structs.replace(one, query=query(one.query), items=items)
 

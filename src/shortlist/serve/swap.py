@@ -17,7 +17,7 @@ import polars as pl
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ShortlistError
 from shortlist.serve.loaded import Loaded
-from shortlist.serve.pace import Pace
+from shortlist.serve.throttle import Throttle
 
 if TYPE_CHECKING:
     from shortlist.serve.service import Service
@@ -49,20 +49,20 @@ class Swapper:
         self._service = service
         self._path = path
         self._last = last
-        self._hurry = threading.Event()
+        self._no_pauses = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
 
     async def watch(self) -> None:
         """Look every half second, for good."""
         while True:
             await asyncio.sleep(LOOK)
-            await self.look()
+            await self.check()
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Let the next look take any bundle that is not the one served, even one that was refused."""
         self._last = None
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Look for another bundle.
 
         Returns:
@@ -99,17 +99,17 @@ class Swapper:
 
     def _prepared(self) -> Loaded:
         """The new bundle, verified and warmed; in small steps, since requests are answered meanwhile."""
-        pace = Pace(lambda: self._service.last_asked, self._hurry)
+        throttle = Throttle(lambda: self._service.last_asked, self._no_pauses)
         settings = self._service.settings
-        loaded = Loaded.read(self._path, settings.trusted, pace.rest, settings.cold_start, key=settings.signature)
+        loaded = Loaded.read(self._path, settings.trusted, throttle.pause, settings.cold_start, key=settings.signature)
         loaded.name = self._service.loaded.name
         check_replaces(Ids.of(self._service.loaded), loaded, settings.other_data)
-        self._service.warm(loaded, pace.rest)
+        self._service.warm(loaded, throttle.pause)
         return loaded
 
     def close(self) -> None:
         """Load nothing more."""
-        self._hurry.set()
+        self._no_pauses.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

@@ -51,7 +51,7 @@ class Turns:
         self._running = False
         self._free = threading.Event()  # whether the event loop has nothing to answer itself
         self._free.set()
-        self._hurried = -1.0  # when it last answered something
+        self._loop_answered = -1.0  # when it last answered something
         self._quick = 0  # requests that it answers itself
 
     def enter(self) -> None:
@@ -67,7 +67,7 @@ class Turns:
             self._free.set()
 
     @contextlib.contextmanager
-    def away(self) -> Iterator[None]:
+    def off_loop(self) -> Iterator[None]:
         """While a request waits for something else than the event loop."""
         self.leave()
         try:
@@ -75,16 +75,16 @@ class Turns:
         finally:
             self.enter()
 
-    def hurry(self) -> None:
+    def loop_answers(self) -> None:
         """The event loop answers something itself now."""
-        self._hurried = time.perf_counter()
+        self._loop_answered = time.perf_counter()
 
     @property
-    def hurried(self) -> bool:
+    def loop_is_busy(self) -> bool:
         """Whether the event loop answers something itself now and then."""
-        return time.perf_counter() - self._hurried < LATELY
+        return time.perf_counter() - self._loop_answered < LATELY
 
-    def give_way(self) -> float:
+    def yield_to_loop(self) -> float:
         """Let the event loop go first, in the thread: both would wait for each other many times. The seconds waited."""
         if self._free.is_set():
             return 0.0
@@ -110,10 +110,10 @@ class Turns:
 
     async def take(self, lane: Lane, work: Callable[[], T]) -> T:
         """The value of ``work``, done in the thread at its turn; for a request."""
-        with self.away():
-            return await self.take_late(lane, lambda: work)  # type: ignore[no-any-return]
+        with self.off_loop():
+            return await self.take_prepared(lane, lambda: work)  # type: ignore[no-any-return]
 
-    async def take_late(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
+    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
         """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._lanes[lane].append(_Task(begin, future))
@@ -140,9 +140,9 @@ class Turns:
                 task.future.set_exception(_raisable(error))
                 continue
             self._running = True
-            done.add_done_callback(lambda done, future=task.future: self._back(done, future))  # type: ignore[misc]
+            done.add_done_callback(lambda done, future=task.future: self._done(done, future))  # type: ignore[misc]
 
-    def _back(self, done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
+    def _done(self, done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
         self._running = False
         if not future.done():
             if done.cancelled():
@@ -169,7 +169,7 @@ class Turns:
     def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
         """The work's value, or its error; whatever it raises, the thread continues."""
         try:
-            self.give_way()
+            self.yield_to_loop()
             return work(), None
         except BaseException as error:
             return None, _raisable(error)

@@ -9,19 +9,19 @@ __all__ = ["Reader", "Unsent"]
 
 STEP = 16_384  # bytes that a reader takes, at the least, in the seconds that it has
 PATIENCE = 2.0  # seconds that a reader has while the server stops
-REST = 10.0  # seconds that the rest of a reply may take at its reader's pace while the server stops
+LONGEST_REMAINDER = 10.0  # seconds that the rest of a reply may take at its reader's pace while the server stops
 
 
 class Reader(Protocol):
     """A connection, and the bytes that it has not received yet."""
 
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes of replies in this process's memory."""
 
-    def left(self) -> int:
-        """Bytes that the other side has not received: ``held`` and what the kernel keeps."""
+    def outstanding(self) -> int:
+        """Bytes that the other side has not received: ``buffered`` and what the kernel keeps."""
 
-    def cut(self, reason: str) -> None:
+    def abort(self, reason: str) -> None:
         """End the connection at once."""
 
 
@@ -33,7 +33,7 @@ class _Progress:
     left: int  # bytes left then
     held: int = 0
 
-    def rest(self, now: float) -> float:
+    def remaining_seconds(self, now: float) -> float:
         """Seconds that what is left would take at the reader's pace until now."""
         return self.left * (now - self.begun) / max(self.first - self.left, 1)
 
@@ -66,8 +66,8 @@ class Unsent:
             return
         others = [one for one in self._of if one is not reader]
         for other in others:
-            self._look(other, now)
-        for slowest in sorted(others, key=lambda one: -self._of[one].rest(now)):
+            self._update(other, now)
+        for slowest in sorted(others, key=lambda one: -self._of[one].remaining_seconds(now)):
             self._cut(slowest, "room")
             if self._at_most <= self._most:
                 return
@@ -75,7 +75,7 @@ class Unsent:
     def watch(self, reader: Reader, now: float) -> None:
         """Count what ``reader`` has not taken."""
         if reader not in self._of:
-            left = reader.left()
+            left = reader.outstanding()
             self._of[reader] = _Progress(now, left, now, left)
         self._count(reader)
 
@@ -85,26 +85,26 @@ class Unsent:
         if progress is not None:
             self._at_most -= progress.held
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Cut off readers that have stopped reading."""
         seconds = min(self._seconds, PATIENCE) if self._finishing else self._seconds
         for reader, progress in list(self._of.items()):
             if not self._count(reader):
                 self.discard(reader)
                 continue
-            self._look(reader, now)
-            if now - progress.at > seconds or (self._finishing and progress.rest(now) > REST):
+            self._update(reader, now)
+            if now - progress.at > seconds or (self._finishing and progress.remaining_seconds(now) > LONGEST_REMAINDER):
                 self._cut(reader, "unread")
 
     def _count(self, reader: Reader) -> int:
-        progress, held = self._of[reader], reader.held()
+        progress, held = self._of[reader], reader.buffered()
         self._at_most += held - progress.held
         progress.held = held
         return held
 
-    def _look(self, reader: Reader, now: float) -> None:
+    def _update(self, reader: Reader, now: float) -> None:
         """Record how far a reader has read."""
-        progress, left = self._of[reader], reader.left()
+        progress, left = self._of[reader], reader.outstanding()
         if progress.left - left >= STEP:
             progress.at, progress.left = now, left
         elif left > progress.left:  # more was written
@@ -113,7 +113,7 @@ class Unsent:
 
     def _cut(self, reader: Reader, reason: str) -> None:
         self.discard(reader)
-        reader.cut(reason)
+        reader.abort(reason)
 
     def finish(self) -> None:
         """From now on readers have little time: the server stops."""

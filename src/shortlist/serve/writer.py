@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,14 +16,13 @@ from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
+from shortlist.serve.change_log import ChangeLog
 from shortlist.serve.changes import Changes, table_of
 from shortlist.serve.events import Events
-from shortlist.serve.journal import Journal, LogGoneError, Shorter
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.misfits import misfit
-from shortlist.serve.pace import Pace
 from shortlist.serve.problems import Problem
 from shortlist.serve.turns import Turns
 
@@ -34,8 +32,6 @@ AT_ONCE = 256  # changes by one fsync
 TAIL = 512  # records of the log's end that are kept for those who follow it
 PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
 LOOK = 1.0  # seconds between two looks at whether the log is still there
-SHORT = 1000  # entries and records of a log that is never too long
-LONG = 1.5  # times the weight of the shortest log with the same result: beyond it the log is shortened
 
 
 class _Task(NamedTuple):
@@ -66,7 +62,7 @@ class Answering(Protocol):
     last_asked: float
     turns: Turns
 
-    def put(self, loaded: Loaded) -> None:
+    def activate(self, loaded: Loaded) -> None:
         """Let ``loaded`` answer from now on."""
 
 
@@ -85,23 +81,18 @@ class ChangeWriter:
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
         self._service = service
-        self._journal = None if folder is None else Journal(folder)
         self.changes = Changes(service.events)
+        self._log = None if folder is None else ChangeLog(folder, self.changes, service)
         self._queue: asyncio.Queue[_Task] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
-        self._lapsed: list[Any] = []  # candidates that have expired, which is not in the log yet
+        self._expired: list[Any] = []  # candidates that have expired, which is not in the log yet
         self._due: list[Any] = []  # those that are still served
-        self._trouble = False  # whether the last use of the log failed
-        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
-        self._shortening: tuple[Shorter, Future[None]] | None = None
-        self._shorten_at = SHORT  # what the log weighs before it is shortened again
-        self._closing = threading.Event()
-        self.done: Callable[[Sequence[dict[str, Any]]], None] = _nobody
+        self.done: Callable[[Sequence[dict[str, Any]]], None] = _no_followers
         self.tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
-        service.metrics.log_bytes.set_function(lambda: 0 if self._journal is None else self._journal.size)
+        service.metrics.log_bytes.set_function(lambda: 0 if self._log is None else self._log.size)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
         """The service's bundle with every change of the log.
@@ -113,22 +104,25 @@ class ChangeWriter:
             BundleError: when they do not fit the bundle.
         """
         self.changes.id_column = self._bare.state.candidate
-        if self._journal is None:
-            for record in follows or ():
-                self.changes.apply(record)
+        if self._log is None:
+            self.changes.apply_all(follows or ())
             self.changes.expired(time.time())
             return self._with_changes(self._bare) if follows else self._bare
         try:
             with _no_collection():
-                for record in self._journal.read():
-                    self.changes.apply(record)
-                    if "name" in record:
-                        self.tail.append(record)
-            self._lapsed += self.changes.expired(time.time())
+                self.changes.apply_all(self._read(self._log))
+            self._expired += self.changes.expired(time.time())
             return self._with_changes(self._bare)
         except BaseException:
-            self._journal.close()
+            self._log.close()
             raise
+
+    def _read(self, log: ChangeLog) -> Iterator[dict[str, Any]]:
+        """Every record of the log; the last ones of another process are kept in ``tail``."""
+        for record in log.read():
+            if "name" in record:
+                self.tail.append(record)
+            yield record
 
     def _with_changes(self, loaded: Loaded) -> Loaded:
         try:
@@ -183,7 +177,7 @@ class ChangeWriter:
                 batch = await self._next()
                 outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
                 if loaded is not None:
-                    self._service.put(loaded)
+                    self._service.activate(loaded)
                     self._look(loaded, loop)
                 if records:
                     self.done(records)
@@ -220,7 +214,7 @@ class ChangeWriter:
         """The tasks that wait, at least one; or none, when a candidate expires or the log is to be checked."""
         due = self.changes.next_expiry
         wait = None if due is None else max(0.0, due - time.time())
-        if self._journal is not None:
+        if self._log is not None:
             wait = LOOK if wait is None else min(wait, LOOK)
         try:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
@@ -236,13 +230,14 @@ class ChangeWriter:
         loaded = self._service.loaded
         records: list[dict[str, Any]] = []
         try:
-            self._look_after_log()
+            if self._log is not None:
+                self._log.maintain()
             served = self._expire(loaded.served)
             for task in batch:
                 if task.renew is not None and task.of == loaded.bundle:
                     served = task.renew(served)
             served = self._made(served, batch, outcomes, records)
-            if self._lapsed:
+            if self._expired:
                 self._logged([])
             if served is not loaded.served:
                 loaded = loaded.changed(served)
@@ -306,7 +301,7 @@ class ChangeWriter:
     def _expire(self, served: Served) -> Served:
         """The served state without the candidates whose time is up."""
         due = self.changes.expired(time.time())
-        self._lapsed += due
+        self._expired += due
         self._due += due
         return changed(served, None, self._due) if self._due else served
 
@@ -327,13 +322,13 @@ class ChangeWriter:
             if record["delete"]:
                 served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise misfit(before, record["upsert"], error, self._service.turns.give_way) from None
+            raise misfit(before, record["upsert"], error, self._service.turns.yield_to_loop) from None
         size = served.index.size
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 
     def _count(self, record: dict[str, Any], outcome: Any) -> None:
         """Count a change that is on the disk; one that another process has logged was counted there."""
-        if self._journal is None:
+        if self._log is None:
             return
         counted = self._service.metrics.changes
         if record["op"] == "change":
@@ -342,109 +337,30 @@ class ChangeWriter:
         else:
             counted.labels("event").inc(outcome)
 
-    # The log.
-
     def _logged(self, records: list[dict[str, Any]]) -> bool:
         """Whether the records are on the disk now, after a record of the candidates that have expired.
 
         From then on they stay expired, even if the clock is set back.
         """
-        if self._journal is None:
-            self._lapsed.clear()
+        if self._log is None:
+            self._expired.clear()
             return True
-        lapsed = {"op": "change", "at": time.time(), "upsert": [], "delete": list(self._lapsed), "expire": []}
-        written = [lapsed, *records] if self._lapsed else records
-
-        def write(journal: Journal) -> None:
-            try:
-                journal.append(written)
-            except LogGoneError:
-                self._restore(journal)
-                journal.append(written)
-
-        done = self._tried_log(write)
+        expired = {"op": "change", "at": time.time(), "upsert": [], "delete": list(self._expired), "expire": []}
+        done = self._log.append([expired, *records] if self._expired else records)
         if done:
-            self._lapsed.clear()
+            self._expired.clear()
         return done
-
-    def _look_after_log(self) -> None:
-        """Put the log back if it is missing, and shorten it if it is too long."""
-
-        def look(journal: Journal) -> None:
-            try:
-                journal.check()
-            except LogGoneError:
-                self._restore(journal)
-            self._shorten(journal)
-
-        if self._journal is not None:
-            self._tried_log(look)
-
-    def _restore(self, journal: Journal) -> None:
-        """Write every acknowledged change to a log in the place of a missing one.
-
-        Raises:
-            OSError: when that fails.
-        """
-        journal.restore(self.changes.records())
-        self._service.log.event("log_restored", bytes=journal.size)
-
-    def _shorten(self, journal: Journal) -> None:
-        """Begin to write a shorter log, or let it take the journal's place once it is written.
-
-        Raises:
-            OSError: when that fails.
-        """
-        if self._shortening is None:
-            if self._closing.is_set() or journal.weight <= max(self._shorten_at, SHORT + LONG * self.changes.size):
-                return
-            self._shorten_at = 2 * journal.weight  # where it fails
-            shorter = Shorter(journal, self.changes.copied().records(), journal.size)
-            self._shortening = shorter, self._aside.submit(self._write_shorter, shorter)
-        elif self._shortening[1].done():
-            (shorter, written), self._shortening = self._shortening, None
-            written.result()
-            shorter.adopt()
-            self._shorten_at = SHORT
-            self._service.log.event("log_shortened", bytes=journal.size)
-
-    def _write_shorter(self, shorter: Shorter) -> None:
-        pace = Pace(lambda: self._service.last_asked, self._closing)
-
-        def rest() -> None:
-            if self._closing.is_set():
-                raise InterruptedError
-            pace.rest()
-
-        shorter.write(rest)
-
-    def _tried_log(self, use: Callable[[Journal], None]) -> bool:
-        """Whether ``use`` worked on the disk; failures are counted, and the first is logged."""
-        assert self._journal is not None
-        try:
-            use(self._journal)
-        except OSError as error:
-            self._service.metrics.log_failures.inc()
-            if not self._trouble:
-                self._service.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
-            self._trouble = True
-            return False
-        self._trouble = False
-        return True
 
     def close(self) -> None:
         """Finish what is under way, then close the log."""
         if self._running is not None and not self._running.get_loop().is_closed():
             self._running.cancel()
         self._thread.shutdown(wait=True)
-        self._closing.set()
-        self._aside.shutdown(wait=True)
-        if self._journal is not None:
-            self._look_after_log()
-            self._journal.close()
+        if self._log is not None:
+            self._log.close()
 
 
-def _nobody(records: Sequence[dict[str, Any]]) -> None:
+def _no_followers(records: Sequence[dict[str, Any]]) -> None:
     """Nobody follows."""
 
 

@@ -42,6 +42,8 @@ class Cooccurrence:
         neighbours: neighbours that each candidate keeps.
         length: of a query with more choices only this many of the latest count, so that one heavy query costs no more
             than others.
+        age: weight of an item of a history against the next later one; below 1 where people choose what is like their latest
+            choices.
 
     Raises:
         ConfigError: for settings out of range.
@@ -55,9 +57,10 @@ class Cooccurrence:
     target_power: float = 0.3
     neighbours: int = 200
     length: int = 500
+    age: float = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self, query_power=(0, 2), source_power=(0, 2), target_power=(0, 2))
+        check_settings(self, age=(1e-6, 1), query_power=(0, 2), source_power=(0, 2), target_power=(0, 2))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
@@ -81,7 +84,7 @@ class Cooccurrence:
             block = _without((left[rows] @ right).tocsr(), rows.start)
             block = diags(by_candidate[rows] ** -self.source_power) @ block
             parts.append(heaviest(block, self.neighbours))
-        return joined(parts, length=self.length, kind="cooccurrence")
+        return joined(parts, age=self.age, length=self.length, kind="cooccurrence")
 
 
 def _without(block, first: int):  # type: ignore[no-untyped-def]

@@ -42,6 +42,8 @@ class EASE:
         neighbours: neighbours that each candidate keeps.
         candidates: this many of the most chosen candidates take part; the others have no neighbours.
         length: of a query's history only this many of the latest are read.
+        age: weight of an item of a history against the next later one; below 1 where people choose what is like their latest
+            choices.
 
     Raises:
         ConfigError: for settings out of range.
@@ -51,9 +53,10 @@ class EASE:
     neighbours: int = 200
     candidates: int = 6_000
     length: int = 500
+    age: float = 1.0
 
     def __post_init__(self) -> None:
-        check_settings(self, strength=(1e-6, 1e12))
+        check_settings(self, strength=(1e-6, 1e12), age=(1e-6, 1))
 
     def fit(self, train: Dataset) -> Neighbours:
         """The table of ``train``.
@@ -79,7 +82,7 @@ class EASE:
             found.append(taken[columns[kept].numpy()].astype(np.int32))
             values.append(best[kept].numpy())
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Neighbours(offsets, np.concatenate(found), np.concatenate(values), length=self.length, kind="ease")
+        return Neighbours(offsets, np.concatenate(found), np.concatenate(values), self.age, self.length, "ease")
 
     def _taking_part(self, train: Dataset) -> NDArray[np.int64]:
         """Rows of the candidates that are chosen most often, rising."""

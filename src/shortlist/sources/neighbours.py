@@ -102,7 +102,7 @@ class Neighbours:
         counts, rows, scores = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
         for first, last in self._pieces(histories, each=1):
             keys, values = self._entries(histories, first, last)
-            found, place = np.unique(keys, return_inverse=True)
+            found, place = _distinct(keys)
             rows.append(found % size)
             scores.append(np.bincount(place, values, len(found)).astype(np.float32))
             counts.append(np.bincount(found // size, minlength=last - first))
@@ -160,12 +160,16 @@ class Neighbours:
             return []
         there = (histories.values >= 0) & (histories.values < len(self))
         items = np.where(there, histories.values, 0)
-        of_item = np.where(there, np.diff(self.offsets)[items], 0) if len(self) else np.zeros(len(items))
+        of_item = np.where(there, self._counts(items), 0) if len(self) else np.zeros(len(items))
         before = np.concatenate([[0], np.cumsum(of_item + 1.0)])  # one for the item itself
         costs = np.diff(before[histories.offsets]) + each
         edges = np.floor(np.cumsum(costs) / ENTRIES).astype(np.int64)
         starts = np.flatnonzero(np.diff(edges, prepend=-1))
         return list(zip(starts.tolist(), [*starts[1:].tolist(), len(histories)], strict=True))
+
+    def _counts(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many neighbours each of these candidates has."""
+        return self.offsets[items + 1] - self.offsets[items]
 
     def _asked(
         self, query: NDArray[np.int64], items: NDArray[np.int64]
@@ -181,12 +185,28 @@ class Neighbours:
         lengths = np.diff(histories.offsets[first : last + 1])
         query = np.repeat(np.arange(last - first), lengths)
         query, items, back = self._asked(query, histories.values[part])
-        counts = self.offsets[items + 1] - self.offsets[items]
+        counts = self._counts(items)
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.offsets[items] - ends + counts, counts)
         factor = self.age ** back.astype(np.float64)
         keys = np.repeat(query * max(len(self), 1), counts) + self.columns[places]
         return keys, np.repeat(factor, counts) * self.weights[places]
+
+
+def _distinct(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct keys, rising, and the place of each key among them; a stable sort is the faster one of integers.
+
+    Example:
+        >>> _distinct(np.array([7, 5, 7]))
+        (array([5, 7]), array([1, 0, 1]))
+    """
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.cumsum(first) - 1
+    return ordered[first], place
 
 
 def latest(

@@ -16,7 +16,7 @@ from shortlist.sources.blend import Weights
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
-__all__ = ["Filters", "Scale", "Searched", "looked_up", "nearby", "search", "search_with_scale"]
+__all__ = ["Filters", "Scale", "Searched", "first_of", "looked_up", "nearby", "search", "search_with_scale"]
 
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
 
@@ -35,12 +35,14 @@ class Filters:
         Args:
             size: rows of candidates that can be among them.
         """
-        shut = np.zeros(size, np.bool_) if self.allow is None else np.ones(size, np.bool_)
-        if self.allow is not None:
-            shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
-        if self.deny is not None:
-            shut[self.deny[(self.deny >= 0) & (self.deny < size)]] = True
-        found = shut[scored.rows]
+        found = np.zeros(len(scored.rows), np.bool_)
+        if self.allow is not None or self.deny is not None:
+            shut = np.full(size, self.allow is not None)
+            if self.allow is not None:
+                shut[self.allow[(self.allow >= 0) & (self.allow < size)]] = False
+            if self.deny is not None:
+                shut[self.deny[(self.deny >= 0) & (self.deny < size)]] = True
+            found = shut[scored.rows]
         if self.exclude is not None:
             query = np.repeat(np.arange(len(scored.offsets) - 1), np.diff(scored.offsets))
             owner = np.repeat(np.arange(len(self.exclude)), np.diff(self.exclude.offsets))
@@ -161,7 +163,7 @@ def search_with_scale(
             weights = added.weights_of(int(lengths[number]))
             known = None if scale is None else scale.best[number]
             one = _scored(towers, of_towers, of_near, number, depth, weights, known)
-            order = np.lexsort((one.rows, -one.totals))[:k]
+            order = first_of(one.rows, one.totals, k)
             enough = one.bound is None or (len(order) == k and one.totals[order[-1]] > one.bound)
             if len(towers) > 1 and not enough:
                 left.append(number)
@@ -257,6 +259,19 @@ def _scored(
     parts = zip(weights.of_towers, last, weights.temperatures, strict=True)
     bound = sum(weight * float(np.exp(below / temperature)) for weight, below, temperature in parts)
     return _Compared(rows, totals, best, bound)
+
+
+def first_of(rows: NDArray[np.int64], totals: NDArray[np.float64], k: int) -> NDArray[np.int64]:
+    """The places of the k highest totals, highest first; of equal ones the lower row first.
+
+    Example:
+        >>> first_of(np.array([7, 5, 6]), np.array([1.0, 1.0, 2.0]), 2)
+        array([2, 1])
+    """
+    if len(rows) > k:
+        among = np.flatnonzero(totals >= np.partition(totals, len(rows) - k)[len(rows) - k])
+        return among[np.lexsort((rows[among], -totals[among]))[:k]]
+    return np.lexsort((rows, -totals))
 
 
 def looked_up(

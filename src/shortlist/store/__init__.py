@@ -19,6 +19,7 @@ from shortlist.store.folder import (
     set_aside,
     using,
 )
+from shortlist.store.mapped import mapped_zeros, roomy_zeros
 from shortlist.store.seals import (
     TooNewError,
     checksum,
@@ -46,11 +47,13 @@ __all__ = [
     "in_use",
     "is_scratch",
     "locked",
+    "mapped_zeros",
     "new_folder",
     "open_first_line",
     "open_zeros",
     "read_file",
     "read_json",
+    "roomy_zeros",
     "seal_first_line",
     "seal_zeros",
     "set_aside",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shortlist.store.disk import DamageError, Entry, NamedEntry, digest, digests, in_one_step, is_plain, sync
+from shortlist.store.disk import DamageError, Entry, NamedEntry, digests, in_one_step, is_plain, sync
 from shortlist.store.seals import checksum
 
 if TYPE_CHECKING:
@@ -311,11 +311,19 @@ class Additions:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def add(self, path: Path, stem: str, suffix: str) -> NamedEntry:
-        """Move a file of ``scratch`` to a name made of ``stem``, the start of its sha256, and ``suffix``."""
-        sync(path)
-        sha256 = digest(path)
-        entry = NamedEntry(name=f"{stem}-{sha256[:12]}{suffix}", bytes=path.stat().st_size, sha256=sha256)
+    def add(self, path: Path, stem: str, suffix: str, known: Entry | None = None) -> NamedEntry:
+        """Move a file of ``scratch`` to a name made of ``stem``, the start of its sha256, and ``suffix``.
+
+        Args:
+            path: the file.
+            stem: the start of its new name.
+            suffix: the end of its new name.
+            known: its entry, if it is on the disk already (``sync``) and was read since.
+        """
+        if known is None:
+            sync(path)
+            known = Entry.of(path)
+        entry = NamedEntry(name=f"{stem}-{known.sha256[:12]}{suffix}", bytes=known.bytes, sha256=known.sha256)
         os.replace(path, self.folder / entry.name)
         return entry
 

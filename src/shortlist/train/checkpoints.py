@@ -1,8 +1,8 @@
-"""Checkpoints: everything that a run depends on, written every so often, one table or parameter at a time.
+"""Checkpoints: everything that a run depends on, written every so often, by each process its own part.
 
-A checkpoint does not depend on the number of processes: tables and their slots are stored whole, so that another number
-of processes can resume from it. The state of each process (its random numbers, its part of the epoch's sums) is
-stored separately; if their number changes, dropout draws again from (seed, rank, step).
+Another number of processes can resume from it: each finds its rows of the tables in the parts that there are. The state of
+each process (its random numbers, its part of the epoch's sums) is in its own part; if their number changes, dropout draws
+again from (seed, rank, step).
 """
 
 from __future__ import annotations
@@ -173,11 +173,11 @@ class Keeper:
         """Writes a checkpoint; a ShortlistWarning where the disk is full or cannot be written."""
         tensors, header = self._state(progress)
         self._written = time.monotonic()
-        if not self.processes.first:
-            return
         try:
-            write(self.folder, progress.step, header, tensors, self.settings.keep)
+            write(self.folder, progress.step, header, tensors, self.settings.keep, self.processes)
         except OSError as error:
+            if not self.processes.first:
+                return
             warnings.warn(
                 f"the checkpoint of step {progress.step} could not be written: {error}. {last_good(self.settings)}",
                 ShortlistWarning,
@@ -194,20 +194,20 @@ class Keeper:
 
     @torch.no_grad()
     def _state(self, progress: Progress) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors, whole on the first process, and JSON values."""
+        """The tensors that this process writes, and JSON values."""
         tensors: dict[str, Tensor] = {}
         for prefix, weights in (("model", self.model.state_dict()), ("best", self.best.weights)):
             for name, value in weights.items():
                 self._add(tensors, f"{prefix}/{name}", value, self._tables.get(name))
         for name, slot, table in self.updater.slots():
             self._add(tensors, f"slots/{name}", slot, table)
-        if self.temperature is not None:
-            tensors |= {f"heat/{name}": value for name, value in self.temperature.state().items()}
-        tensors |= {f"negatives/{name}": value for name, value in self.negatives.state().items()}
-        sums = torch.stack([progress.total, progress.weight])
-        tensors["of_each/sums"] = self.processes.concatenated(sums)
-        for name, value in _random_state(sums.device).items():
-            tensors[f"of_each/{name}"] = self.processes.concatenated(value)
+        if self.processes.first:
+            if self.temperature is not None:
+                tensors |= {f"heat/{name}": value for name, value in self.temperature.state().items()}
+            tensors |= {f"negatives/{name}": value for name, value in self.negatives.state().items()}
+        tensors["of_each/sums"] = torch.stack([progress.total, progress.weight])
+        for name, value in _random_state(progress.total.device).items():
+            tensors[f"of_each/{name}"] = value
         header = {
             "facts": _plain(self.facts),
             "progress": {
@@ -223,9 +223,8 @@ class Keeper:
         return tensors, header
 
     def _add(self, tensors: dict[str, Tensor], name: str, value: Tensor, table: EmbeddingTable | None) -> None:
-        whole = value if table is None else self.processes.united(value, table.cardinality)
-        if whole is not None:
-            tensors[name] = whole
+        if table is not None or self.processes.first:
+            tensors[name] = value
 
     @torch.no_grad()
     def _restore(self, saved: Saved, progress: Progress) -> None:
@@ -235,24 +234,30 @@ class Keeper:
             setattr(progress, name, at[name])
         progress.records[:] = [Epoch(**record) for record in at["records"]]
         for name, value in self.model.state_dict().items():
-            value.copy_(self._own(tensors[f"model/{name}"], self._tables.get(name)))
+            self._copy(saved, f"model/{name}", value, self._tables.get(name))
         for name, slot, table in self.updater.slots():
-            slot.copy_(self._own(tensors[f"slots/{name}"], table))
+            self._copy(saved, f"slots/{name}", slot, table)
         self.best.epoch, self.best.waited = header["best"]["epoch"], header["best"]["waited"]
         if header["best"]["value"] is not None:
             self.best.value = header["best"]["value"]
-        self.best.weights = {
-            name: self._own(tensors[f"best/{name}"], self._tables.get(name)).to(value.device)
-            for name, value in self.model.state_dict().items()
-            if f"best/{name}" in tensors
-        }
+        for name, value in self.model.state_dict().items():
+            if f"best/{name}" in tensors:
+                self.best.weights[name] = torch.empty_like(value)
+                self._copy(saved, f"best/{name}", self.best.weights[name], self._tables.get(name))
         if self.temperature is not None:
             self.temperature.restore(_under("heat", tensors))
         self.negatives.restore(_under("negatives", tensors), header["negatives"])
-        self._restore_own(_under("of_each", tensors), header["processes"], progress)
+        of_each = {
+            name: torch.cat([part[f"of_each/{name}"] for part in saved.parts]) for name in _under("of_each", tensors)
+        }
+        self._restore_own(of_each, header["processes"], progress)
 
-    def _own(self, whole: Tensor, table: EmbeddingTable | None) -> Tensor:
-        return whole if table is None else self.processes.own(whole)
+    def _copy(self, saved: Saved, name: str, into: Tensor, table: EmbeddingTable | None) -> None:
+        """A tensor of the checkpoint, of a table the rows of this process."""
+        if table is None:
+            into.copy_(saved.tensors[name])
+        else:
+            saved.copy(name, into, self.processes.part)
 
     def _restore_own(self, values: Mapping[str, Tensor], processes: int, progress: Progress) -> None:
         """The state of one process alone."""

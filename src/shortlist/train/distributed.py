@@ -35,13 +35,16 @@ from torch import Tensor, nn
 
 from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
+from shortlist.model.embedding import Division
+from shortlist.model.storage import Part, roomy_tensor
 from shortlist.train.processes import Alone, Processes, StoppedTrainingError
+from shortlist.train.remote_rows import Elsewhere, RemoteRows
 
 __all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
-ROWS_AT_A_TIME = 1 << 18
-REASON = "shortlist/stopped"
+NUMBERS_AT_A_TIME = 1 << 22
+REASON, TURN = "shortlist/stopped", "shortlist/turn"
 NO_BACKEND = "No backend type associated with device type"
 LOST = re.compile(
     r"connection (was |is )?(closed|reset|refused|lost|likely|aborted)|closed by (the )?(peer|remote)|broken pipe|timed? ?out|"
@@ -52,6 +55,8 @@ LOST = re.compile(
 """How gloo, NCCL and the store say that another process cannot be reached."""
 PATIENCE = 2.0
 """Seconds that a process waits to learn why another one stopped."""
+LOOK = 0.05
+"""Seconds between two looks at what other processes have done."""
 
 
 def joined() -> Processes:
@@ -65,7 +70,10 @@ def joined() -> Processes:
     if not dist.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
             return Alone()
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "cpu:gloo,cuda:nccl"
+            torch.cuda.set_device(local_device())  # what NCCL and torch allocate without a device goes there too
         try:
             dist.init_process_group(backend)
         except (RuntimeError, ValueError) as error:
@@ -101,6 +109,7 @@ class Together:
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self.part = Part(self.rank, self.size)
         self.first = self.rank == 0
         self._store: Any = dist.distributed_c10d._get_default_store()
         self._depth = 0
@@ -124,10 +133,33 @@ class Together:
         return bool(self._gathered(torch.tensor([int(self.first and decide())]))[0])
 
     def first_then_others(self, work: Callable[[], T]) -> T:
-        """The work is done by the first process, then by the others, which find its files on the disk."""
-        done = work() if self.first else None
-        self.add(torch.zeros(1))
-        return work() if done is None else done
+        """The work is done by the first process, then on every machine by one process after another.
+
+        Each finds on the disk what was made there before. They wait for each other without a limit, which gloo's is not.
+        """
+        turn = self._store.add(f"{TURN}/of/{self.rank}", 1)
+        hosts = [self._process(rank)[0] for rank in range(self.size)]
+        before = [rank for rank in range(self.rank) if hosts[rank] == hosts[self.rank]]
+        if not self.first:
+            self._wait_for([f"{TURN}/{turn}/{rank}" for rank in (0, *before[-1:])])
+        done = work()
+        self._store.set(f"{TURN}/{turn}/{self.rank}", "done")
+        self._wait_for([f"{TURN}/{turn}/{rank}" for rank in range(self.size)])
+        return done
+
+    def _wait_for(self, keys: list[str]) -> None:
+        """Waits until the store has all of these keys. StoppedTrainingError where another process has stopped meanwhile."""
+        try:
+            while not self._store.check(keys):
+                if self._store.check([REASON]) or any(_has_ended(self._process(rank)) for rank in range(self.size)):
+                    raise self._stop()
+                time.sleep(LOOK)
+        except RuntimeError as broken:  # the process that keeps the store has ended
+            raise self._stop() from broken
+
+    def _process(self, rank: int) -> list[Any]:
+        """The machine and the number of a process."""
+        return json.loads(self._store.get(f"shortlist/process/{rank}"))  # type: ignore[no-any-return]
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values [n]`` of every process one after another; n may differ."""
@@ -136,6 +168,12 @@ class Together:
         padded = torch.cat([values, values.new_zeros(longest - len(values))])
         parts = self._gathered(padded).split(longest) if longest else []
         return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)]) if longest else values
+
+    def gathered(self, value: Any) -> list[Any]:
+        """A JSON value of every process, by rank."""
+        text = bytearray(json.dumps(value).encode() + b"\n")  # in which a line never ends within a value
+        lines = bytes(self.concatenated(torch.frombuffer(text, dtype=torch.uint8)).numpy())
+        return [json.loads(line) for line in lines.splitlines()]
 
     def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
         """The tower's vectors of ``rows``, the same on every process, each made by one of them."""
@@ -162,50 +200,65 @@ class Together:
             for parameter, total in zip(alike, flat.split([p.numel() for p in alike]), strict=True):
                 parameter.grad = total.view_as(parameter)
 
+    @property
+    def division(self) -> Division:
+        """How tables are divided."""
+        return self
+
+    def remote(self, cardinality: int) -> RemoteRows:
+        """The rows of a table of ``cardinality`` rows, wherever they are."""
+        return RemoteRows(self, cardinality)
+
     def divide(self, model: TwoTower) -> None:
-        """Leaves to each process its part of every embedding table."""
+        """Leaves to each process its part of every embedding table that was made whole."""
         for table in _tables(model):
-            table.remote = RemoteRows(self, len(table.weight))
-            part = self.own(table.weight)
-            table.weight = _empty_rows(table, len(part)).copy_(part)
+            if table.remote is None:
+                table.remote = self.remote(len(table.weight))
+                part = self.part.of(table.weight)
+                table.weight = _empty_rows(table, len(part)).copy_(part)
 
     @torch.no_grad()
     def unite(self, model: TwoTower) -> None:
-        """Gives the first process every table whole; the others keep their parts, which can no longer be read."""
+        """Gives the first process every table whole; the others keep their parts, which can no longer be read.
+
+        Large tables are in files without a name, in the folder of the table or of temporary files, since one process has no
+        memory for what all of them hold together. On GPUs the whole model comes to the processor.
+        """
+        if self.first:
+            model.cpu()
         for table in _tables(model):
-            assert isinstance(table.remote, RemoteRows)
-            if self.first:
-                whole = _empty_rows(table, table.remote.cardinality)
-                self.collect(table.weight, whole)
-                table.weight, table.remote = whole, None
-            else:
-                self.collect(table.weight, None)
-                table.remote = Elsewhere(self.rank, self.size, table.cardinality)
+            whole = self.united(table.weight, table.cardinality, table.storage.folder)
+            table.remote = None if self.first else Elsewhere(self.rank, self.size, table.cardinality)
+            if whole is not None:
+                table.weight = whole
 
-    def united(self, part: Tensor, rows: int) -> Tensor | None:
-        """On the first process all ``rows`` of an array that is divided like tables, else None."""
-        whole = part.new_empty(rows, *part.shape[1:]) if self.first else None
-        self.collect(part, whole)
-        return whole
+    @torch.no_grad()
+    def united(self, part: Tensor, rows: int, folder: str | None = None) -> Tensor | None:
+        """On the first process all ``rows`` of an array that is divided like tables, on the processor, else None.
 
-    def own(self, whole: Tensor) -> Tensor:
-        """Every ``size``-th row from ``rank`` on, as ``divide`` leaves them."""
-        return whole[self.rank :: self.size]
-
-    def collect(self, part: Tensor, whole: Tensor | None) -> None:
-        """Writes the parts of all processes, divided as tables are, into ``whole`` of the first one (None elsewhere)."""
-        if whole is None:
-            for piece in part.split(ROWS_AT_A_TIME):
+        Args:
+            part: the rows of this process.
+            rows: of all processes together.
+            folder: where to keep large ones in a file.
+        """
+        if not self.first:
+            for piece in part.split(self._rows_at_a_time(part)):
                 with self._naming_the_cause():
-                    dist.send(piece.contiguous(), 0)
-            return
-        whole[:: self.size] = part
+                    dist.send(piece.cpu().contiguous(), 0)
+            return None
+        whole = roomy_tensor((rows, *part.shape[1:]), part.dtype, folder)
+        whole[:: self.size] = part.cpu()
         for rank in range(1, self.size):
-            for piece in whole[rank :: self.size].split(ROWS_AT_A_TIME):
+            for piece in whole[rank :: self.size].split(self._rows_at_a_time(part)):
                 received = torch.empty_like(piece, memory_format=torch.contiguous_format)
                 with self._naming_the_cause():
                     dist.recv(received, rank)
                 piece.copy_(received)
+        return whole
+
+    def _rows_at_a_time(self, part: Tensor) -> int:
+        """How many rows of an array are sent at once."""
+        return max(1, NUMBERS_AT_A_TIME // max(1, part[:1].numel()))
 
     def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
         """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
@@ -255,7 +308,7 @@ class Together:
             self._store.set(f"{REASON}/read/{self.rank}", "yes")
             keys = [f"{REASON}/read/{rank}" for rank in range(self.size)]
             while self.first and time.monotonic() < stop and not self._store.check(keys):
-                time.sleep(0.05)
+                time.sleep(LOOK)
 
     @contextlib.contextmanager
     def _naming_the_cause(self) -> Iterator[None]:
@@ -290,9 +343,9 @@ class Together:
                 if self._store.check([REASON]):
                     return str(self._store.get(REASON).decode())
                 for rank in range(self.size):
-                    if _has_ended(json.loads(self._store.get(f"shortlist/process/{rank}"))):
+                    if _has_ended(self._process(rank)):
                         return self._store_reason(f"rank {rank} is gone without a word: killed, or out of memory")
-                time.sleep(0.05)
+                time.sleep(LOOK)
         except RuntimeError:  # the process that kept the reasons has ended itself
             pass
         return "another process of this run is gone"
@@ -321,73 +374,6 @@ class _Shared(torch.autograd.Function):
         padded[: len(gradient)] = gradient
         parts = processes.exchanged(padded, [each] * processes.size, [each] * processes.size)
         return parts.view(processes.size, each, -1).sum(0)[: ctx.part], None, None
-
-
-class Route:
-    """The rows of a table that one read requested from each process, and those that the others requested from this one."""
-
-    def __init__(self, processes: Together, codes: Tensor) -> None:
-        owner = codes % processes.size
-        self.order = torch.argsort(owner, stable=True)
-        counts = torch.bincount(owner, minlength=processes.size)
-        one = [1] * processes.size
-        self.sent: list[int] = counts.tolist()
-        self.received: list[int] = processes.exchanged(counts, one, one).tolist()
-        self.asked = processes.exchanged(
-            codes[self.order] // processes.size, self.sent, self.received
-        )  # [asked], rows here
-
-
-class RemoteRows:
-    """The rows of a table that is divided; ``cardinality`` of them on all processes together."""
-
-    def __init__(self, processes: Together, cardinality: int) -> None:
-        self.processes, self.cardinality = processes, cardinality
-
-    def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Route]:
-        """Rows ``[codes, dim]`` of the whole table; ``weight`` is the part of this process."""
-        route = Route(self.processes, codes)
-        answers = self.processes.exchanged(weight.index_select(0, route.asked), route.received, route.sent)
-        return torch.empty_like(answers).index_copy_(0, route.order, answers), route
-
-    def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """Distinct rows of this process's part, and their gradients summed over processes and reads.
-
-        Args:
-            reads: the route, the gradient (None: zero) and the rows of each read.
-        """
-        codes, gradients = [], []
-        for route, gradient, rows in reads:
-            own = torch.zeros_like(rows) if gradient is None else gradient
-            codes.append(route.asked)
-            gradients.append(self.processes.exchanged(own[route.order], route.sent, route.received))
-        if not codes:
-            return None
-        distinct, place = torch.unique(torch.cat(codes), return_inverse=True)
-        total = gradients[0].new_zeros(len(distinct), gradients[0].shape[1])
-        return distinct, total.index_add_(0, place, torch.cat(gradients))
-
-
-class Elsewhere:
-    """Replaces ``RemoteRows`` after training, when the whole table is on the first process."""
-
-    def __init__(self, rank: int, size: int, cardinality: int) -> None:
-        self.rank, self.size, self.cardinality = rank, size, cardinality
-
-    def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Any]:
-        """Refuse to read a row.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(
-            f"rank {self.rank} of {self.size} has only a part of this table; after training rank 0 has the whole model.",
-            hint='evaluate and save on rank 0 alone: if os.environ["RANK"] == "0"',
-        )
-
-    def gradients(self, reads: Iterable[tuple[Any, Tensor | None, Tensor]]) -> tuple[Tensor, Tensor] | None:
-        """No gradients."""
-        return None
 
 
 def _end_soon(number: int, frame: FrameType | None) -> None:

@@ -24,6 +24,7 @@ from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_r
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
+from shortlist.train.memory import check_memory
 from shortlist.train.optimizers import Adagrad, Optimizer, with_rate
 from shortlist.train.pretrain import check_pretraining
 from shortlist.train.processes import check_divisible
@@ -101,7 +102,7 @@ def fit(
             memory. Not together with ``warm_start``, which has vectors already; a recipe leaves it out then.
 
     Raises:
-        ConfigError: for options that cannot work.
+        ConfigError: for options that cannot work, and for tables that do not fit in memory.
         DataError: for data that the towers cannot read.
         TrainingError: when the loss is no longer finite (the model's weights are useless then).
     """
@@ -148,6 +149,7 @@ def fit(
     check_pretraining(pretrain, model, train, warm_start is not None)
     if processes.size > 1:
         check_divisible(task, model, impressions)
+    check_memory(model, train, optimizer, processes, place)
 
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
@@ -198,6 +200,8 @@ def fit(
         processes.unite(model)
         if processes.first:
             fill_untrained(model, untrained)
+            if held_out is not None and model.device.type != place.type:  # whole tables are on the processor
+                test = TestSet.of(model, held_out, seen, weighted=weighted)
             warn_of_run(model, test, at.records)
         return TrainingHistory(tuple(at.records), best.epoch or len(at.records), len(at.records) < epochs)
 

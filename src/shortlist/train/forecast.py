@@ -25,13 +25,14 @@ from shortlist.train.fit import fit
 from shortlist.train.optimizers import Optimizer
 from shortlist.train.recipes import Recipe
 
-__all__ = ["Forecast", "TableForecast", "forecast"]
+__all__ = ["Forecast", "PhaseForecast", "TableForecast", "forecast"]
 
 BATCHES = 24
 WARM_UP = 4
 INDEXED = 20_000
 SEEN_ROWS = 20_000_000
 PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
+CHECKPOINTS = 3  # the two that are kept, and the one that is being written
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
@@ -47,6 +48,15 @@ class TableForecast:
 
 
 @dataclass(frozen=True)
+class PhaseForecast:
+    """A phase on the way from data to a server: the most memory that it takes, and the bytes that it adds on the disk."""
+
+    name: str
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True)
 class Forecast:
     """Numbers of rows and bytes; seconds on this machine.
 
@@ -57,7 +67,8 @@ class Forecast:
         interactions_in_memory: memory for training on rows in memory.
         interactions_from_disk: memory for training from disk.
         shards: on the disk.
-        index: of the candidates.
+        vectors: of both sides, on the disk.
+        index: of the candidates, with their vectors.
         serving: a recommender with it.
         examples_per_second: of the recipe on the sample, whose tables are smaller.
         memory: the memory of this machine.
@@ -75,6 +86,7 @@ class Forecast:
     interactions_in_memory: int
     interactions_from_disk: int
     shards: int
+    vectors: int
     index: int
     index_kind: str
     serving: int
@@ -105,6 +117,36 @@ class Forecast:
         return self._model + self.interactions_from_disk
 
     @property
+    def from_memory(self) -> bool:
+        """Whether the interactions are to be trained on in memory."""
+        return self.training_in_memory <= self.memory / 2
+
+    @property
+    def phases(self) -> tuple[PhaseForecast, ...]:
+        """The phases in their order, for one process.
+
+        A checkpoint and a bundle are written from where the numbers are, and large vectors are kept in files, so neither takes
+        memory of its own. The bundle is opened and compared before it counts as saved. A swap has two models in memory.
+        """
+        interactions = self.interactions_in_memory if self.from_memory else self.interactions_from_disk
+        steps = self._model + interactions
+        learned = self.weights + self.optimizer + self.dense
+        return (
+            PhaseForecast("build", steps - self.dense, 0 if self.from_memory else self.shards),
+            PhaseForecast("steps", steps, 0),
+            PhaseForecast("checkpoint", steps, CHECKPOINTS * learned),
+            PhaseForecast("index", steps + self.index, self.vectors),
+            PhaseForecast("save", steps + 2 * self.index + self.ids, learned + self.vectors + self.index),
+            PhaseForecast("serving", PROCESS + self.serving, 0),
+            PhaseForecast("swap", PROCESS + 2 * self.serving, 0),
+        )
+
+    @property
+    def peak(self) -> PhaseForecast:
+        """The phase of a training, its index and its bundle that takes the most memory."""
+        return max(self.phases[:5], key=lambda phase: phase.memory)
+
+    @property
     def _model(self) -> int:
         return PROCESS + self.weights + self.optimizer + self.dense + self.ids
 
@@ -112,6 +154,7 @@ class Forecast:
         """Plain values, ready for JSON."""
         names = ("weights", "optimizer", "training_in_memory", "training_from_disk")
         figures = {name: getattr(self, name) for name in names}
+        figures["phases"] = [asdict(phase) for phase in self.phases]
         return {**asdict(self), **figures, "account": self.account.to_dict()}
 
 
@@ -176,6 +219,7 @@ def forecast(
         interactions_in_memory=drawn.rows * (2 * row_bytes(schema) + NUMBERS),
         interactions_from_disk=min(Shards.buffer_rows, drawn.rows) * (4 * per_row + 8),
         shards=drawn.rows * (per_row + (8 if columns.get("timestamp") else 0)),
+        vectors=vectors,
         index=indexed,
         index_kind=kind,
         serving=sum(one.rows * one.dim * 4 for one in sizes) + vectors + indexed + ids + seen,

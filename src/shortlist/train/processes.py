@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.loss import Retrieval
 from shortlist.model import Tower, TowerInputs, TwoTower
+from shortlist.model.embedding import Division
+from shortlist.model.storage import Part
 
 __all__ = ["Alone", "Processes", "StoppedTrainingError", "check_divisible"]
 
@@ -45,10 +47,14 @@ class Processes(Protocol):
         """The decision of the first process."""
 
     def first_then_others(self, work: Callable[[], T]) -> T:
-        """The work is done by the first process, then by the others, which find its files on the disk."""
+        """The work is done by the first process, then on every machine by one process after another; each finds on the disk
+        what was made there before."""
 
     def concatenated(self, values: Tensor) -> Tensor:
         """``values [n]`` of every process one after another; n may differ."""
+
+    def gathered(self, value: Any) -> list[Any]:
+        """A JSON value of every process, by rank."""
 
     def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
         """The tower's vectors of ``rows``, the same on every process, each made by one of them."""
@@ -59,17 +65,22 @@ class Processes(Protocol):
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Sums the gradients of dense parameters over the processes, in place."""
 
+    @property
+    def part(self) -> Part:
+        """The rows of every table that this process holds."""
+
+    @property
+    def division(self) -> Division | None:
+        """How tables are divided; None for one process."""
+
     def divide(self, model: TwoTower) -> None:
-        """Leaves to each process its part of every embedding table."""
+        """Leaves to each process its part of every embedding table that was made whole."""
 
     def unite(self, model: TwoTower) -> None:
         """Gives the first process every table whole."""
 
-    def united(self, part: Tensor, rows: int) -> Tensor | None:
+    def united(self, part: Tensor, rows: int, folder: str | None = None) -> Tensor | None:
         """On the first process all ``rows`` of an array that is divided like tables, else None."""
-
-    def own(self, whole: Tensor) -> Tensor:
-        """This process's part of an array that is divided like tables."""
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
         """Whether another process has stopped with the same error."""
@@ -86,7 +97,7 @@ class Processes(Protocol):
 class Alone:
     """One process, without others."""
 
-    rank, size, first = 0, 1, True
+    rank, size, first, part, division = 0, 1, True, Part(), None
 
     def agree(self, facts: Mapping[str, object]) -> None:
         """There is no other process to differ from."""
@@ -102,6 +113,10 @@ class Alone:
     def concatenated(self, values: Tensor) -> Tensor:
         """``values``."""
         return values
+
+    def gathered(self, value: Any) -> list[Any]:
+        """``value``."""
+        return [value]
 
     def vectors(self, tower: Tower, inputs: TowerInputs, rows: Tensor) -> Tensor:
         """The tower's vectors of ``rows``."""
@@ -120,13 +135,9 @@ class Alone:
     def unite(self, model: TwoTower) -> None:
         """The tables are whole already."""
 
-    def united(self, part: Tensor, rows: int) -> Tensor | None:
+    def united(self, part: Tensor, rows: int, folder: str | None = None) -> Tensor | None:
         """The part is the whole."""
         return part
-
-    def own(self, whole: Tensor) -> Tensor:
-        """The whole array."""
-        return whole
 
     def raised_elsewhere(self, error: ShortlistError) -> bool:
         """There is no other process."""

@@ -332,14 +332,26 @@ class Recipe(_Model, frozen=True):
         if self.sources:
             self._check_sources(options)
         towers, history = self.train_towers(data, **options)
+        return self.mixed(towers, data, **{name: options[name] for name in ("device",) if name in options}), history
+
+    def mixed(self, towers: TwoTower, data: Dataset | Shards, **shared: Any) -> TwoTower | Mixture:
+        """Trained towers with the recipe's other sources of ``data``; the towers themselves where it has none.
+
+        Args:
+            towers: as ``train_towers`` returns them.
+            data: the training data.
+            shared: options of ``fit`` that all towers have.
+
+        Raises:
+            ConfigError: for sources of shards.
+        """
         if self.neighbours is None and not self.sources:
-            return towers, history
+            return towers
         if not isinstance(data, Dataset):
             raise neighbours_in_memory()
         sources: list[Any] = [towers]
         if self.neighbours is not None:
             sources.append(self.neighbours.source().fit(data))
-        shared = {name: options[name] for name in ("device",) if name in options}
         sources += [one.fitted(data, **shared) for one in self.sources]
         weights, temperatures = self.mixing()
         return Mixture(
@@ -349,7 +361,7 @@ class Recipe(_Model, frozen=True):
             temperatures=temperatures,
             by_history=self.mixing_by_history(),
             quotas=[*[0.0] * (len(weights) - len(self.sources)), *(one.quota for one in self.sources)],
-        ), history
+        )
 
     def mixing(self) -> tuple[list[float], list[float]]:
         """The weight of each source, in the order of the recipe, and the temperature of each towers."""

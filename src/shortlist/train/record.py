@@ -18,7 +18,7 @@ from shortlist.features.stable_hash import hash_strings
 
 __all__ = ["data_fingerprint", "plain_time", "run_record"]
 
-PACKAGES = ("torch", "polars", "numpy", "scann", "faiss-cpu")
+PACKAGES = ("torch", "polars", "numpy", "turbovec", "scann", "faiss-cpu")
 
 
 def run_record(train: Dataset | Shards, seed: int) -> dict[str, Any]:

@@ -45,7 +45,8 @@ class Run:
         self.model, self.task, self.optimizer, self.processes = model, task, optimizer, processes
         self.device, self.rounded = device, precision == "bfloat16"
         torch.manual_seed(seed)
-        encoded = start.prepared(model, torch.Generator().manual_seed(seed))
+        division = processes.division if pretrain == "none" else None  # ALS finds all rows in each process
+        encoded = start.prepared(model, torch.Generator().manual_seed(seed), division)
         model.to(device)
         if pretrain != "none":
             pretrain_by_als(model, encoded, seed, device)

@@ -187,8 +187,12 @@ _BLEND: Any = options_of(Blend, base=_Neighbours, defaults={"share": 0.4})
 
 
 class NeighboursSection(_BLEND):  # type: ignore[misc]
-    """A table of neighbours behind the towers: its kind, how both scores are added (``Blend``), and the options of its
-    class (``Cooccurrence``, ``Transitions``, ``EASE``, ``OwnHistory``)."""
+    """A table of neighbours behind the towers, and how both scores are added (``Blend``).
+
+    Attributes:
+        kind: of which class the table is: ``Cooccurrence``, ``Transitions``, ``EASE`` or ``OwnHistory``.
+        options: of that class.
+    """
 
     options: dict[str, int | float] = msgspec.field(default_factory=dict)
 

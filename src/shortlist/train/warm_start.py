@@ -15,6 +15,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.data.merged_tables import united_table
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, check_flags
 from shortlist.model import Catalogue, EncodedDataset, OptimizerState, TwoTower
+from shortlist.model.embedding import Division
 from shortlist.model.growth import Origins, carry_weights, check_alike, grow_features
 from shortlist.sources import Mixture
 from shortlist.train.optimizers import Updater
@@ -87,10 +88,13 @@ class Start:
         known = warm.fingerprint or _checksum(warm.before)
         return {"fingerprint": known, "only_new": warm.only_new, "half_life": warm.half_life}
 
-    def prepared(self, model: TwoTower, generator: torch.Generator) -> EncodedDataset:
-        """The training data as ``model.prepare`` encodes it, with features, weights and counts carried over."""
+    def prepared(self, model: TwoTower, generator: torch.Generator, division: Division | None = None) -> EncodedDataset:
+        """The training data as ``model.prepare`` encodes it, with features, weights and counts carried over.
+
+        After a warm start every process has the tables whole, as it has those of the earlier model.
+        """
         if self._warm is None:
-            return model.prepare(self.train, generator)
+            return model.prepare(self.train, generator, division)
         before = self._warm.before
         self._origins = grow_features(model, before, self.train)
         encoded = model.prepare(self.train, generator)
@@ -118,12 +122,12 @@ class Start:
                 continue
             origin = self._origins.get(name.rpartition(".weight.")[0])
             if origin is None:
-                slot.copy_(processes.own(old))
+                slot.copy_(processes.part.of(old))
                 continue
             whole = slot[:1].expand(len(origin), *slot.shape[1:]).clone()  # as new rows begin
             kept = torch.from_numpy(np.flatnonzero(origin >= 0))
             whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long()]
-            slot.copy_(processes.own(whole))
+            slot.copy_(processes.part.of(whole))
 
 
 def kept_state(updater: Updater, processes: Processes) -> OptimizerState | None:

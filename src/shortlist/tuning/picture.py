@@ -12,6 +12,7 @@ __all__ = ["curve_svg"]
 _WIDTH, _HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 150, 56, 54
 _LINES = {
+    "quantized": ("#7a3fa0", "1 3", "Quantized"),
     "scann": ("#1f5fbf", "", "ScaNN"),
     "hnsw": ("#b3541e", "7 4", "Faiss HNSW"),
     "ivfpq": ("#2f7d4f", "2 4", "Faiss IVF-PQ"),

@@ -10,19 +10,28 @@ from dataclasses import dataclass
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.faiss import Faiss, faiss_trouble
+from shortlist.index.quantized import WIDTHS, Quantized, quantized_trouble
 from shortlist.index.scann import ScaNN, scann_trouble
 
 __all__ = ["BACKENDS", "TITLES", "Axis", "Chosen", "axes", "backend_of", "builds", "chosen"]
 
-BACKENDS = ("exact", "scann", "faiss")
-TITLES = {"exact": "exact search", "scann": "ScaNN", "hnsw": "Faiss HNSW", "ivfpq": "Faiss IVF-PQ"}
+BACKENDS = ("exact", "quantized", "scann", "faiss")
+TITLES = {
+    "exact": "exact search",
+    "quantized": "Quantized",
+    "scann": "ScaNN",
+    "hnsw": "Faiss HNSW",
+    "ivfpq": "Faiss IVF-PQ",
+}
 _ALIASES = {
     "exact": ("exact",),
+    "quantized": ("quantized",),
     "scann": ("scann",),
     "faiss": ("ivfpq", "hnsw"),
     "ivfpq": ("ivfpq",),
     "hnsw": ("hnsw",),
 }
+_EXTRAS = {"quantized": "quantized", "scann": "scann", "ivfpq": "faiss", "hnsw": "faiss"}
 _STEP = 1.25  # from one value of an axis to the next
 _TINY = 1024  # below, partitions make no sense, and Faiss builds a graph whatever the settings
 _FLAT = 20_000  # up to so many candidates, a build without partitions is tried as well
@@ -46,7 +55,7 @@ class Chosen:
 
 
 def chosen(backends: Sequence[str] | None) -> Chosen:
-    """Backends by name: "exact", "scann", "faiss" (both of its methods), "ivfpq", "hnsw"; None for all that run here.
+    """Backends by name: "exact", "quantized", "scann", "faiss" (both of its methods), "ivfpq", "hnsw"; None for all that run here.
 
     Raises:
         ConfigError: for a name that is not known.
@@ -56,7 +65,12 @@ def chosen(backends: Sequence[str] | None) -> Chosen:
         if name not in _ALIASES:
             raise ConfigError(f"there is no backend {name!r} to tune.", hint=did_you_mean(name, _ALIASES))
         names += [one for one in _ALIASES[name] if one not in names]
-    troubles = {"scann": scann_trouble(), "ivfpq": faiss_trouble(), "hnsw": faiss_trouble()}
+    troubles = {
+        "quantized": quantized_trouble(),
+        "scann": scann_trouble(),
+        "ivfpq": faiss_trouble(),
+        "hnsw": faiss_trouble(),
+    }
     missing = {
         name: f"{trouble} ({_remedy(name, trouble)})" for name in names if (trouble := troubles.get(name)) is not None
     }
@@ -66,7 +80,7 @@ def chosen(backends: Sequence[str] | None) -> Chosen:
 def _remedy(name: str, trouble: str) -> str:
     if "not installed" not in trouble:
         return "another backend will do"
-    return 'pip install "shortlist[scann]"' if name == "scann" else 'pip install "shortlist[faiss]"'
+    return f'pip install "shortlist[{_EXTRAS[name]}]"'
 
 
 def backend_of(index: ApproximateIndex) -> str:
@@ -81,7 +95,8 @@ def builds(name: str, n: int, template: ApproximateIndex | None) -> list[Approxi
     """
     tries = _tries(name, n)
     if template is None:
-        return [ScaNN(**one) if name == "scann" else Faiss(**one) for one in tries]  # type: ignore[arg-type]
+        kind = {"quantized": Quantized, "scann": ScaNN}.get(name, Faiss)
+        return [kind(**one) for one in tries]
     if template.built:
         return [template]
     given = template.settings()
@@ -91,6 +106,8 @@ def builds(name: str, n: int, template: ApproximateIndex | None) -> list[Approxi
 
 def _tries(name: str, n: int) -> list[dict[str, int | str]]:
     root = math.sqrt(n)
+    if name == "quantized":
+        return [{"bits": bits} for bits in WIDTHS]
     if name == "hnsw":
         return [{"method": name}]
     if name == "ivfpq":
@@ -106,6 +123,8 @@ def axes(index: ApproximateIndex, n: int, k: int) -> tuple[Axis, Axis | None]:
     """The axes of a build: one to bisect, and perhaps one whose every value is tried; settings that were given stay."""
     given = index.settings()
     deep = _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), 1.6)
+    if isinstance(index, Quantized):
+        return _axis("reorder", _ladder(k, min(n, max(_DEPTH * k, _LEAST_DEPTH)), _STEP), given), None
     if isinstance(index, ScaNN):
         leaves = index.leaves(n)
         reorder = _axis("reorder", deep, given)

@@ -64,7 +64,7 @@ def tune_index(
         recall: the promise, above 0 and at most 1: it holds when the mean over queries, less two standard errors,
             is no less, on the half that settings were chosen by and on the half that was held out.
         k: of the promise; all candidates where there are fewer.
-        backends: "exact", "scann", "faiss" (or of it "ivfpq", "hnsw"); by default all that can run here.
+        backends: "exact", "quantized", "scann", "faiss" (or of it "ivfpq", "hnsw"); by default all that can run here.
         template: settings that stay as they are wherever they are given; its backend alone is tuned. Of an index that
             is built over ``vectors`` only the settings at search are tuned again.
         ids: distinct int64 ``[n]``; 0, 1, 2, … by default.

@@ -278,12 +278,12 @@ def test_a_system_without_room_for_a_process_ends_nothing(
             with pytest.raises(OSError, match="no room"):
                 supervisor._children.start_writer(supervisor._swapping.source)
         supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")  # type: ignore[assignment]
-        supervisor._see_to_all(1e9)
+        supervisor._check_all(1e9)
         assert json.loads(out.getvalue())["event"] == "start_failed"
-        supervisor._swapping.look_again()
-        supervisor._swapping.look(1e9)
+        supervisor._swapping.recheck()
+        supervisor._swapping.check(1e9)
         assert json.loads(out.getvalue().splitlines()[-1])["event"] == "swap_refused"
-        assert not any(isinstance(one, Child) for one in supervisor._children.everybody)
+        assert not any(isinstance(one, Child) for one in supervisor._children.running)
         supervisor._children.selector.close()
     assert set(os.listdir("/proc/self/fd")) <= before
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from shortlist.data.shards.chosen import chosen_by_query
-from shortlist.data.shards.growth import InUseError
+from shortlist.data.shards.growth import BusyError, InUseError
 from shortlist.data.shards.interactions import interactions_of, places_of
 from shortlist.data.shards.shards import Rows, Shards
 from shortlist.data.shards.sizes import available_memory, memory_of, row_bytes
 from shortlist.data.source import Source, find
 
 __all__ = [
+    "BusyError",
     "InUseError",
     "Rows",
     "Shards",

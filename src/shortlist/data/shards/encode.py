@@ -35,7 +35,7 @@ from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context
 from shortlist.data.shards.files import Header, Manifest
-from shortlist.data.shards.growth import Base, base_of, finished
+from shortlist.data.shards.growth import Base, BusyError, base_of, finished
 from shortlist.data.shards.interactions import prepared
 from shortlist.data.shards.pieces import check_sums, piece_of, remove_records
 from shortlist.data.shards.tables import tables_of
@@ -108,7 +108,7 @@ def encode(
             finally:
                 shutil.rmtree(room, ignore_errors=True)
     except BlockingIOError as error:
-        raise DataError(
+        raise BusyError(
             f"another process is encoding into {str(folder)!r}.", hint="wait for it, or choose another folder"
         ) from error
     except OSError as error:

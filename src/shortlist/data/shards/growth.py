@@ -26,11 +26,15 @@ from shortlist.data.shards.files import Header, Manifest, Piece
 from shortlist.errors import DataError
 from shortlist.store import Entry, in_use
 
-__all__ = ["Base", "InUseError", "base_of", "finished", "settle"]
+__all__ = ["Base", "BusyError", "InUseError", "base_of", "finished", "settle"]
 
 GROWTH = "growth.json"
 OWN = re.compile(r"\d{5,}\.\w+\.npy|\d{5,}\.json|tables(-\d+)?\.json|growth\.json|\w+(-\d+)?\.(npy|parquet)")
 OVER = "encode it again with overwrite=True, or into another folder"
+
+
+class BusyError(DataError):
+    """Shards that another process is encoding."""
 
 
 class InUseError(DataError):

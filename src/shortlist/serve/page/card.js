@@ -1,4 +1,4 @@
-// The model card: what was trained on what, and how good it is beside what is cheaper.
+// The model card: what was trained on what, and how good it is next to simple baselines.
 import { h, show, count } from "./dom.js";
 import { stringify } from "./json.js";
 
@@ -7,9 +7,9 @@ const percent = (value) => (value == null ? "–" : `${(100 * value).toFixed(2)}
 function metrics({ title, rows }) {
   if (!rows.length) return null;
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row.values)))];
-  return h("div", { class: "scroll" }, h("table", {},
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": title }, h("table", {},
     h("caption", {}, title),
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, ""), columns.map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "ranked by"), columns.map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, row.name),
       columns.map((name) => h("td", {}, percent(row.values[name]))))))));
 }

@@ -6,13 +6,13 @@ import mmap
 import struct
 from collections.abc import Callable
 
-__all__ = ["Board", "Share"]
+__all__ = ["AcceptQuota", "Board"]
 
 SLOTS = 1024
 AHEAD = 2  # connections by which a worker may be ahead of the one that has fewest
 PATIENCE = 10  # looks for which waiting connections are left to others
 _NUMBER = struct.Struct("<i")
-NOBODY = -1
+NOT_ACCEPTING = -1
 
 
 class Board:
@@ -21,19 +21,19 @@ class Board:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, SLOTS * _NUMBER.size)
         for slot in range(SLOTS):
-            self.set(slot, NOBODY)
+            self.set(slot, NOT_ACCEPTING)
 
     def set(self, slot: int, connections: int) -> None:
-        """Note how many connections a worker holds; ``NOBODY`` for a slot whose worker accepts none."""
+        """Note how many connections a worker holds; ``NOT_ACCEPTING`` for a slot whose worker accepts none."""
         _NUMBER.pack_into(self._memory, slot * _NUMBER.size, connections)
 
     def least(self, but: int, slots: int) -> int | None:
         """The fewest connections in one of the first ``slots``, apart from ``but``; None if there is no other."""
         values = [_NUMBER.unpack_from(self._memory, slot * _NUMBER.size)[0] for slot in range(slots) if slot != but]
-        return min((one for one in values if one != NOBODY), default=None)
+        return min((one for one in values if one != NOT_ACCEPTING), default=None)
 
 
-class Share:
+class AcceptQuota:
     """How many of the waiting connections a worker may accept, so that it is not far ahead of the others.
 
     A worker that is ahead leaves them to others, which the socket has woken too. If nobody accepts them within

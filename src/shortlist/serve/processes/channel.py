@@ -36,7 +36,7 @@ class Channel:
         end.setblocking(False)
         self.socket = end
         self._out: deque[tuple[memoryview, Sequence[int]]] = deque()
-        self._came = bytearray()
+        self._received = bytearray()
         self._fds: deque[int] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing = False
@@ -102,34 +102,34 @@ class Channel:
         Raises:
             EOFError: when the other end is closed.
         """
-        gone = False
+        closed = False
         try:
-            while not gone:
+            while not closed:
                 content, fds, _, _ = socket.recv_fds(self.socket, READ, MOST)
                 self._fds.extend(fds)
-                self._came += content
-                gone = not content
+                self._received += content
+                closed = not content
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
-            gone = True
+            closed = True
         found = self._messages()
-        if gone and not found:
+        if closed and not found:
             raise EOFError
         return found
 
     def _messages(self) -> list[tuple[Any, list[int]]]:
-        found, at, came = [], 0, self._came
-        while len(came) - at >= HEAD.size:
-            length, count = HEAD.unpack_from(came, at)
-            if len(came) - at < HEAD.size + length:
+        found, at, received = [], 0, self._received
+        while len(received) - at >= HEAD.size:
+            length, count = HEAD.unpack_from(received, at)
+            if len(received) - at < HEAD.size + length:
                 break
-            with memoryview(came) as view:
+            with memoryview(received) as view:
                 message = _DECODER.decode(view[at + HEAD.size : at + HEAD.size + length])
             found.append((message, [self._fds.popleft() for _ in range(count)]))
             at += HEAD.size + length
         if at:
-            del came[:at]
+            del received[:at]
         return found
 
     def wait(self, seconds: float | None = None) -> list[tuple[Any, list[int]]]:
@@ -148,8 +148,8 @@ class Channel:
 
     # In an event loop.
 
-    def attach(self, take: Callable[[Any, list[int]], None], gone: Callable[[], None]) -> None:
-        """Call ``take`` with each message in the running loop, and ``gone`` when the other end is closed."""
+    def attach(self, take: Callable[[Any, list[int]], None], closed: Callable[[], None]) -> None:
+        """Call ``take`` with each message in the running loop, and ``closed`` when the other end is closed."""
         self._loop = asyncio.get_running_loop()
 
         def readable() -> None:
@@ -157,7 +157,7 @@ class Channel:
                 messages = self.read()
             except EOFError:
                 self.close()
-                gone()
+                closed()
                 return
             for message, fds in messages:
                 take(message, fds)

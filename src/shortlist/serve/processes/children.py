@@ -18,7 +18,7 @@ from pathlib import Path
 from shortlist.serve.allocation import keep_together
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
-from shortlist.serve.processes.board import NOBODY, Board
+from shortlist.serve.processes.board import NOT_ACCEPTING, Board
 from shortlist.serve.processes.channel import Channel, pair
 from shortlist.serve.processes.messages import Failed, Family, NewFollower, NewLog, Open, Ready, Retire
 from shortlist.serve.processes.worker import Source, work, write
@@ -65,11 +65,11 @@ class Child:
         channel: to it.
         slot: a worker's number on the board, or ``WRITER``.
         source: the bundle that it loads.
-        heard: when it gave its last sign of life.
+        last_message: when it gave its last sign of life.
         ready: its report once it has loaded the bundle.
         failed: its report if it could not.
         opened: since when it accepts connections.
-        why: the reason to end it.
+        end_reason: the reason to end it.
         families: the figures that it published last.
     """
 
@@ -77,22 +77,22 @@ class Child:
     channel: Channel
     slot: int
     source: Source
-    heard: float
+    last_message: float
     ready: Ready | None = None
     failed: Failed | None = None
     opened: float | None = None
-    why: str | None = None
+    end_reason: str | None = None
     families: list[Family] = field(default_factory=list)
 
 
 class Children:
     """All processes of a plan.
 
-    Workers of the next bundle are in ``coming`` until they take over.
+    Workers of the next bundle are in ``starting`` until they take over.
 
     Attributes:
         workers: of the bundle in use.
-        going: workers that no longer accept connections.
+        retiring: workers that no longer accept connections.
         writer: the process that writes, if there is a log.
         asked: the latest requests, to warm workers up with.
     """
@@ -104,21 +104,21 @@ class Children:
         self._board = Board()
         self.selector = selectors.DefaultSelector()
         self.workers: list[Child] = []
-        self.coming: list[Child] = []
-        self.going: list[Child] = []
+        self.starting: list[Child] = []
+        self.retiring: list[Child] = []
         self.writer: Child | None = None
         self.asked: list[bytes] = []
 
     @property
-    def everybody(self) -> list[Child]:
+    def running(self) -> list[Child]:
         """All processes that have not ended."""
         writer = [] if self.writer is None else [self.writer]
-        return [*writer, *self.workers, *self.coming, *self.going]
+        return [*writer, *self.workers, *self.starting, *self.retiring]
 
     @property
     def wanted(self) -> list[Child]:
         """Workers of the bundle in use that are not to end."""
-        return [one for one in self.workers if one.why is None]
+        return [one for one in self.workers if one.end_reason is None]
 
     @property
     def logs(self) -> bool:
@@ -133,7 +133,7 @@ class Children:
         Raises:
             OSError: when the system has no room for it.
         """
-        used = {one.slot for one in (*self.workers, *self.coming, *self.going)}
+        used = {one.slot for one in (*self.workers, *self.starting, *self.retiring)}
         slot = next(number for number in itertools.count() if number not in used)
         plan, shares = self._plan, 3 * self._plan.workers + 2
         with contextlib.ExitStack() as ours:  # descriptors that belong to the child alone, once it is forked
@@ -159,7 +159,7 @@ class Children:
         """
         with contextlib.ExitStack() as ours:
             followers = []
-            for one in (*self.workers, *self.going):
+            for one in (*self.workers, *self.retiring):
                 if one.opened is not None:
                     mine, its = (ours.enter_context(end) for end in pair())
                     followers.append((mine, one.slot))
@@ -213,7 +213,7 @@ class Children:
             signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
         system.die_with(parent)
         keep_together()
-        for one in self.everybody:
+        for one in self.running:
             one.channel.socket.close()
         self.selector.close()
         if writes:
@@ -230,20 +230,20 @@ class Children:
     def retire(self, child: Child) -> None:
         """Let a worker answer the requests that it has, and end."""
         self.workers.remove(child)
-        self.going.append(child)
-        self._board.set(child.slot, NOBODY)
+        self.retiring.append(child)
+        self._board.set(child.slot, NOT_ACCEPTING)
         child.channel.send(Retire(RETIRE))
 
     def kill(self, child: Child, why: str) -> None:
         """End a process at once."""
-        child.why = why
+        child.end_reason = why
         system.kill(child.pid)
 
     # Hearing.
 
-    def hear(self, seconds: float) -> list[tuple[Child | None, int]]:
+    def messages(self, seconds: float) -> list[tuple[Child | None, int]]:
         """The processes that have sent something within so many seconds; None for the signals' socket."""
-        for one in self.everybody:
+        for one in self.running:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if one.channel.pending else 0)
             self.selector.modify(one.channel.socket, events, one)
         return [(key.data, events) for key, events in self.selector.select(seconds)]
@@ -259,5 +259,5 @@ class Children:
         self.selector.unregister(child.channel.socket)
         child.channel.close()
         if child.slot != WRITER:
-            self._board.set(child.slot, NOBODY)
+            self._board.set(child.slot, NOT_ACCEPTING)
         return code

@@ -49,10 +49,10 @@ class Following:
         self._open: dict[str, tuple[dict[str, Any], asyncio.Future[Any]]] = {}  # sent, and not acknowledged
         self._batches: asyncio.Queue[Records] = asyncio.Queue()
         self._applied = -1
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         self._caught_up: asyncio.Future[None] | None = None
         self._joined_at: int | None = None
-        self.leaving = False
+        self.retiring = False
 
     def snapshot(self) -> Sequence[Mapping[str, Any]]:
         """The contents of the log, once the writing process has read it; waits for them.
@@ -88,12 +88,12 @@ class Following:
         self._channel = Channel(end)
         self._channel.attach(self._take, self._lost)
         self._batches.put_nowait(Records(-1, []))  # changes that the old one sent are applied first
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
 
     @property
     def alive(self) -> bool:
         """Whether changes are still being written."""
-        return time.monotonic() - self._heard < LATE
+        return time.monotonic() - self._last_message < LATE
 
     async def change(self, record: dict[str, Any]) -> Any:
         """Have a change written.
@@ -123,14 +123,14 @@ class Following:
             self._open.pop(name, None)
 
     def _take(self, message: Any, _: list[int]) -> None:
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         if isinstance(message, Records):
             self._batches.put_nowait(message)
         elif isinstance(message, Outcome):
             self._settle(message)
         elif isinstance(message, Joined):
             self._joined_at = message.position
-            self._look_whether_caught_up()
+            self._check_caught_up()
         elif isinstance(message, StartOver):
             self._replace("log")
         else:
@@ -166,7 +166,7 @@ class Following:
     async def _apply_batch(self, batch: Records) -> None:
         outcomes = await asyncio.gather(*map(self._apply, batch.records), return_exceptions=True)
         failed = [one for one in outcomes if isinstance(one, BaseException)]
-        if failed and not self.leaving:
+        if failed and not self.retiring:
             if self._caught_up is not None and not self._caught_up.done():
                 self._caught_up.set_exception(failed[0])
             else:
@@ -175,7 +175,7 @@ class Following:
             self._last = batch.records[-1]["name"]
         self._applied = batch.position
         self._channel.send(Applied(batch.position))
-        self._look_whether_caught_up()
+        self._check_caught_up()
 
     async def _apply(self, record: dict[str, Any]) -> None:
         if record["op"] == "change":  # a bundle that is being replaced may lack a column
@@ -191,7 +191,7 @@ class Following:
         for record, _ in self._open.values():
             self._channel.send(Change(record))
 
-    def _look_whether_caught_up(self) -> None:
+    def _check_caught_up(self) -> None:
         waiting = self._caught_up
         if waiting is None or waiting.done() or self._joined_at is None:
             return

@@ -67,7 +67,7 @@ class Scraping:
     def ask(self, asker: Child, number: int) -> None:
         """Have all processes publish their figures, for one of them."""
         mine = next(self._numbers)
-        asked = {one for one in self._children.everybody if one.ready is not None and one.why != "hung"}
+        asked = {one for one in self._children.running if one.ready is not None and one.end_reason != "hung"}
         self._questions.append(_Question(asker, number, mine, time.monotonic() + LONGEST, asked))
         for one in asked:
             one.channel.send(Publish(mine))
@@ -91,5 +91,5 @@ class Scraping:
         for one in [one for one in self._questions if not one.missing or now > one.until]:
             self._questions.remove(one)
             mine = figures.families_of(self.counts.registry)
-            published = (child.families for child in self._children.everybody)
+            published = (child.families for child in self._children.running)
             one.asker.channel.send(Merged(one.number, figures.merged([self._past, mine, *published])))

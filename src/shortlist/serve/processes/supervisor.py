@@ -39,7 +39,7 @@ __all__ = ["Supervisor"]
 TICK = 0.1  # seconds between two looks at everything
 LASTS = 1.0  # seconds that a worker answers, after which its end says nothing about the next one
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
-WEIGHED = 1.0  # seconds between two looks at the workers' memory
+MEMORY_CHECK = 1.0  # seconds between two looks at the workers' memory
 
 
 class Supervisor:
@@ -55,11 +55,11 @@ class Supervisor:
         self._children = Children(plan, listening, log)
         self._scraping = Scraping(self._children)
         self._swapping = Swapping(plan, self._children, self._scraping, log)
-        self._next_weighing = self._next_start = 0.0
-        self._short = 0  # ends in a row of workers that did not last
+        self._next_memory_check = self._next_start = 0.0
+        self._short_lived = 0  # ends in a row of workers that did not last
         self._stop_by: float | None = None
         self._signals = 0
-        self._hung_up = False
+        self._reload_asked = False
 
     def run(self, announce: Callable[[Ready], None]) -> None:
         """Run until a signal says to stop, and all requests are answered.
@@ -74,7 +74,7 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # imported code stays in pages that all processes share
         children = self._children
-        with self._hearing_signals():
+        with self._handling_signals():
             try:
                 if children.logs:
                     children.start_writer(self._swapping.source)
@@ -83,10 +83,10 @@ class Supervisor:
                     self._turn()
                 if self._swapping.ready is not None and self._complete:
                     announce(self._swapping.ready)
-                while self._stop_by is None or children.everybody:
+                while self._stop_by is None or children.running:
                     self._turn()
             finally:
-                for one in children.everybody:
+                for one in children.running:
                     system.kill(one.pid)
 
     @property
@@ -97,38 +97,38 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Read messages, then start and end processes as needed."""
-        for child, events in self._children.hear(TICK):
+        for child, events in self._children.messages(TICK):
             if child is None:
-                self._took_signals()
+                self._handle_signals()
             elif not child.channel.closed:
                 if events & selectors.EVENT_WRITE:
                     child.channel.flush()
                 if events & selectors.EVENT_READ:
-                    self._hear(child)
-        self._see_to_all(time.monotonic())
+                    self._read(child)
+        self._check_all(time.monotonic())
 
-    def _hear(self, child: Child) -> None:
+    def _read(self, child: Child) -> None:
         try:
             messages = child.channel.read()
         except EOFError:
             self._ended(child)
             return
-        child.heard = time.monotonic()
+        child.last_message = time.monotonic()
         for message, _ in messages:
             self._take(child, message)
 
-    def _see_to_all(self, now: float) -> None:
+    def _check_all(self, now: float) -> None:
         children = self._children
         self._scraping.answer(now)
-        for one in children.everybody:
-            if now - one.heard > self._plan.silence and one.why != "hung":
+        for one in children.running:
+            if now - one.last_message > self._plan.silence and one.end_reason != "hung":
                 children.kill(one, "hung")
         if self._stop_by is not None:
-            self._see_to_the_end(now)
+            self._check_stopping(now)
             return
-        if self._plan.memory is not None and now >= self._next_weighing:
-            self._next_weighing = now + WEIGHED
-            self._weigh(self._plan.memory)
+        if self._plan.memory is not None and now >= self._next_memory_check:
+            self._next_memory_check = now + MEMORY_CHECK
+            self._check_workers_memory(self._plan.memory)
         if self._swapping.ready is not None:
             if now >= self._next_start:
                 try:
@@ -138,15 +138,15 @@ class Supervisor:
                     self._pause(lasted=False)
             self._retire_replaced()
             if self._plan.watch:
-                self._swapping.look(now)
+                self._swapping.check(now)
         self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
 
     def _fill_up(self) -> None:
         """Start missing processes, one at a time."""
         children = self._children
         if children.writer is None and children.logs:
-            for one in (*children.workers, *children.coming):  # they wait for messages of the last one
-                if one.opened is None and one.why is None:
+            for one in (*children.workers, *children.starting):  # they wait for messages of the last one
+                if one.opened is None and one.end_reason is None:
                     children.kill(one, "log")
             children.start_writer(self._swapping.source)
             self._scraping.counts.writers.inc()
@@ -171,7 +171,7 @@ class Supervisor:
         elif isinstance(message, Failed):
             child.failed = message
         elif isinstance(message, Replace):
-            child.why = child.why or message.why
+            child.end_reason = child.end_reason or message.why
         elif isinstance(message, Swapped):
             self._swapping.done()
         else:
@@ -180,7 +180,7 @@ class Supervisor:
 
     def _is_ready(self, child: Child, ready: Ready) -> None:
         swapping = self._swapping
-        if child in self._children.coming:
+        if child in self._children.starting:
             swapping.is_ready(ready)
             return
         if swapping.ready is None:
@@ -202,10 +202,10 @@ class Supervisor:
             children.writer = None
             if not stopping:
                 self._writer_ended(child, code)
-        elif child in children.going:
-            children.going.remove(child)
-        elif child in children.coming:
-            children.coming.remove(child)
+        elif child in children.retiring:
+            children.retiring.remove(child)
+        elif child in children.starting:
+            children.starting.remove(child)
             if not stopping:
                 self._swapping.ended(child)
         else:
@@ -219,34 +219,34 @@ class Supervisor:
             if failed is not None and failed.kind == "EOFError":
                 return  # the writing process says why
             raise _error_of(failed, f"a worker could not start (exit code {code}).")
-        reason = child.why or "died"
+        reason = child.end_reason or "died"
         lasted = child.opened is not None and time.monotonic() - child.opened >= LASTS
         self._pause(lasted or reason in ("log", "bundle"))
         if child.opened is not None:
             self._scraping.counts.replaced.labels(reason).inc()
-        told = {} if failed is None else {"kind": failed.kind, "message": failed.message}
-        self._log.event("worker_ended", worker=child.slot, reason=reason, code=code, **told)
+        error = {} if failed is None else {"kind": failed.kind, "message": failed.message}
+        self._log.event("worker_ended", worker=child.slot, reason=reason, code=code, **error)
 
     def _writer_ended(self, child: Child, code: int) -> None:
         if self._swapping.ready is None:
             raise _error_of(child.failed, f"the writing process could not start (exit code {code}).")
         self._pause(child.ready is not None)
-        told = {} if child.failed is None else {"kind": child.failed.kind, "message": child.failed.message}
-        self._log.event("writer_ended", reason=child.why or "died", code=code, **told)
+        error = {} if child.failed is None else {"kind": child.failed.kind, "message": child.failed.message}
+        self._log.event("writer_ended", reason=child.end_reason or "died", code=code, **error)
         self._swapping.writer_ended()
 
     def _pause(self, lasted: bool) -> None:
         """When the next one may start: at once, and later and later while they do not last."""
-        self._short = 0 if lasted else self._short + 1
-        pause = 0.0 if self._short < 2 else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._short - 2))
+        self._short_lived = 0 if lasted else self._short_lived + 1
+        pause = 0.0 if self._short_lived < 2 else min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (self._short_lived - 2))
         self._next_start = time.monotonic() + pause
 
     # Memory.
 
-    def _weigh(self, limit: int) -> None:
+    def _check_workers_memory(self, limit: int) -> None:
         for one in self._children.wanted:
             if one.opened is not None and system.own_memory(one.pid) > limit:
-                one.why = "memory"
+                one.end_reason = "memory"
 
     def _check_memory(self, child: Child) -> None:
         limit = self._plan.memory
@@ -261,26 +261,26 @@ class Supervisor:
         """Retire the workers to be replaced, once the others accept connections."""
         if not self._complete:
             return
-        for one in [one for one in self._children.workers if one.why not in (None, "hung", "bundle")]:
+        for one in [one for one in self._children.workers if one.end_reason not in (None, "hung", "bundle")]:
             if one.opened is None:
                 continue
-            assert one.why is not None
-            self._scraping.counts.replaced.labels(one.why).inc()
-            self._log.event("worker_replaced", worker=one.slot, reason=one.why)
+            assert one.end_reason is not None
+            self._scraping.counts.replaced.labels(one.end_reason).inc()
+            self._log.event("worker_replaced", worker=one.slot, reason=one.end_reason)
             self._pause(lasted=time.monotonic() - one.opened >= LASTS)
             self._children.retire(one)
 
     # Signals and the end.
 
     @contextlib.contextmanager
-    def _hearing_signals(self) -> Iterator[None]:
-        heard, wake = socket.socketpair()
-        heard.setblocking(False)
-        wake.setblocking(False)
-        self._heard = heard
-        self._children.selector.register(heard, selectors.EVENT_READ, None)
+    def _handling_signals(self) -> Iterator[None]:
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        self._signal_socket = receiver
+        self._children.selector.register(receiver, selectors.EVENT_READ, None)
         before = {one: signal.signal(one, self._signalled) for one in SIGNALS}
-        fd = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -288,41 +288,41 @@ class Supervisor:
             for one, handler in before.items():
                 signal.signal(one, handler)
             self._children.selector.close()
-            heard.close()
-            wake.close()
+            receiver.close()
+            sender.close()
 
     def _signalled(self, number: int, frame: Any) -> None:
         if number == signal.SIGHUP and not os.isatty(2):  # at a terminal it says that this is closed
-            self._hung_up = True
+            self._reload_asked = True
         else:
             self._signals += 1
 
-    def _took_signals(self) -> None:
+    def _handle_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while self._heard.recv(1024):
+            while self._signal_socket.recv(1024):
                 pass
         children = self._children
-        if self._hung_up:
-            self._hung_up = False
-            self._swapping.look_again()
+        if self._reload_asked:
+            self._reload_asked = False
+            self._swapping.recheck()
         if self._signals and self._stop_by is None:
             self._stop_by = time.monotonic() + self._plan.settings.drain_seconds + DRAIN + 5.0
             self._log.event("stopping")
-            for one in children.everybody:
+            for one in children.running:
                 if one is not children.writer:
                     system.end(one.pid)
         elif self._signals > 1:  # a second signal means: do not wait
-            for one in children.everybody:
+            for one in children.running:
                 system.kill(one.pid)
 
-    def _see_to_the_end(self, now: float) -> None:
+    def _check_stopping(self, now: float) -> None:
         """End the writing process when no worker is left that could send a change."""
-        writer, everybody = self._children.writer, self._children.everybody
+        writer, running = self._children.writer, self._children.running
         if self._stop_by is not None and now > self._stop_by:
-            for one in everybody:
+            for one in running:
                 system.kill(one.pid)
-        if writer is not None and everybody == [writer] and writer.why is None:
-            writer.why = "finished"
+        if writer is not None and running == [writer] and writer.end_reason is None:
+            writer.end_reason = "finished"
             writer.channel.send(Finish())
 
 

@@ -38,10 +38,10 @@ class Swapping:
         self._scraping = scraping
         self._log = log
         self._signature = signature(plan.bundle)
-        self._next_look = 0.0
-        self._coming: Source | None = None
-        self._began = 0.0
-        self._sent = False
+        self._next_check = 0.0
+        self._next: Source | None = None
+        self._started = 0.0
+        self._writer_asked = False
         self.source = _source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
         self.ready: Ready | None = None
 
@@ -50,56 +50,56 @@ class Swapping:
         self.ready = ready
         self.source = _verified(self.source)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Begin if there is another bundle."""
-        if self._coming is not None or self.ready is None or now < self._next_look:
+        if self._next is not None or self.ready is None or now < self._next_check:
             return
-        self._next_look = now + LOOK
+        self._next_check = now + LOOK
         found = signature(self._plan.bundle)
         if found is None or found == self._signature:
             return
         self._signature = found
-        self._coming, self._began = _source(Path(found[0]), self.source.name, self.ready.ids), now
-        self._start(self._coming, 1)
+        self._next, self._started = _source(Path(found[0]), self.source.name, self.ready.ids), now
+        self._start(self._next, 1)
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Take the bundle for another one at the next look, even if it was refused."""
         self._signature = None
-        self._next_look = 0.0
+        self._next_check = 0.0
 
     def is_ready(self, ready: Ready) -> None:
         """A worker of the new bundle has loaded it."""
         assert self.ready is not None
-        assert self._coming is not None
-        coming, writer = self._children.coming, self._children.writer
+        assert self._next is not None
+        starting, writer = self._children.starting, self._children.writer
         if ready.bundle == self.ready.bundle:
             self._give_up()
-        elif len(coming) < self._plan.workers:
-            self._start(_verified(self._coming), self._plan.workers)
-        elif any(one.ready is None for one in coming):
+        elif len(starting) < self._plan.workers:
+            self._start(_verified(self._next), self._plan.workers)
+        elif any(one.ready is None for one in starting):
             return
         elif not self._children.logs:
             self.done()
         elif writer is None:
-            self._again()
+            self._retry()
         else:
-            self._sent = True
-            writer.channel.send(Swap(str(self._coming.path)))
+            self._writer_asked = True
+            writer.channel.send(Swap(str(self._next.path)))
 
     def _start(self, source: Source, count: int) -> None:
         try:
-            while len(self._children.coming) < count:
-                self._children.coming.append(self._children.start_worker(source))
+            while len(self._children.starting) < count:
+                self._children.starting.append(self._children.start_worker(source))
         except OSError as error:  # no memory, or too many processes
             self.refuse("OSError", f"a worker could not be started: {error.strerror}.")
 
     def done(self) -> None:
         """The new workers take over."""
-        if self._coming is None:
+        if self._next is None:
             return
         children = self._children
-        old, children.workers, children.coming = children.workers, children.coming, []
-        self.source, self.ready = _verified(self._coming), children.workers[0].ready
+        old, children.workers, children.starting = children.workers, children.starting, []
+        self.source, self.ready = _verified(self._next), children.workers[0].ready
         assert self.ready is not None
         for one in children.workers:
             children.open(one)
@@ -109,17 +109,17 @@ class Swapping:
                 children.kill(one, "bundle")
             else:
                 children.retire(one)
-        self._coming, self._sent = None, False
+        self._next, self._writer_asked = None, False
         self._scraping.counts.swaps.labels("done").inc()
-        self._log.event("swapped", bundle=self.ready.bundle, seconds=round(time.monotonic() - self._began, 3))
+        self._log.event("swapped", bundle=self.ready.bundle, seconds=round(time.monotonic() - self._started, 3))
 
     def ended(self, child: Child) -> None:
         """A worker of the new bundle has ended before it could take over."""
         failed = child.failed
-        if self._coming is None:
+        if self._next is None:
             return
-        if child.why == "log" or (failed is not None and failed.kind == "EOFError"):
-            self._again()
+        if child.end_reason == "log" or (failed is not None and failed.kind == "EOFError"):
+            self._retry()
         elif failed is not None:
             self.refuse(failed.kind, failed.message)
         else:
@@ -127,28 +127,28 @@ class Swapping:
 
     def writer_ended(self) -> None:
         """The writing process has ended, whatever it was asked."""
-        if self._sent:
-            self._again()
+        if self._writer_asked:
+            self._retry()
 
     def refuse(self, kind: str, reason: str) -> None:
         """The bundle does not fit; the old one stays in use."""
-        if self._coming is None:
+        if self._next is None:
             return
         self._scraping.counts.swaps.labels("refused").inc()
         self._log.event("swap_refused", kind=kind, reason=reason)
         self._give_up()
 
-    def _again(self) -> None:
+    def _retry(self) -> None:
         """Begin again at the next look: nothing is wrong with the bundle."""
         self._signature = None
         self._give_up()
 
     def _give_up(self) -> None:
-        self._coming, self._sent = None, False
-        for one in self._children.coming:
+        self._next, self._writer_asked = None, False
+        for one in self._children.starting:
             self._children.kill(one, "bundle")
-        self._children.going += self._children.coming
-        self._children.coming = []
+        self._children.retiring += self._children.starting
+        self._children.starting = []
 
 
 def _source(path: Path, name: str, replaces: bytes = b"") -> Source:

@@ -22,9 +22,10 @@ from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import figures
-from shortlist.serve.processes.board import NOBODY, Board, Share
+from shortlist.serve.processes.board import NOT_ACCEPTING, AcceptQuota, Board
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
+from shortlist.serve.processes.hub import Hub
 from shortlist.serve.processes.messages import (
     Asked,
     Beat,
@@ -46,9 +47,9 @@ from shortlist.serve.processes.messages import (
     Swapped,
 )
 from shortlist.serve.processes.sharing import Shared
-from shortlist.serve.processes.writing import Hub
 from shortlist.serve.protocol import Connection
 from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.scrapes import Scrapes
 from shortlist.serve.server import Server, run
 from shortlist.serve.service import Service
 from shortlist.serve.settings import Settings
@@ -122,7 +123,7 @@ def beating(channel: Channel) -> Iterator[None]:
         thread.join()
 
 
-def _loaded_or_told(channel: Channel, load: Callable[[], Any]) -> Any:
+def _loaded_or_reported(channel: Channel, load: Callable[[], Any]) -> Any:
     """The result of ``load``; if it fails, None, and the supervisor gets the reason."""
     try:
         with beating(channel):
@@ -175,7 +176,7 @@ def work(
         give_back()
         return service
 
-    service = _loaded_or_told(channel, load)
+    service = _loaded_or_reported(channel, load)
     if service is None:
         return 1
     worker = _Worker(service, channel, listening, share, following)
@@ -204,7 +205,7 @@ class _Worker:
         self._retiring: asyncio.Task[None] | None = None
         self._acceptor: Acceptor | None = None
         self.app = App(service)
-        service.metrics_text = self._figures_of_all  # type: ignore[method-assign]
+        service.scrapes = Scrapes(self._figures_of_all)
         if following is not None:
             service.change = following.change
             service.writes = lambda: following.alive
@@ -247,7 +248,7 @@ class _Worker:
 
     def _take(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Open):
-            share = Share(self._board, self._slot, self._slots, self._held)
+            share = AcceptQuota(self._board, self._slot, self._slots, self._held)
             self._acceptor = self._server.accept(self._listening, share)
         elif isinstance(message, Retire):
             if self._retiring is None:
@@ -265,7 +266,7 @@ class _Worker:
 
     def _held(self) -> int:
         """Connections, with those being opened."""
-        return len(Connection.everyone) + (0 if self._acceptor is None else self._acceptor.coming)
+        return len(Connection.all_open) + (0 if self._acceptor is None else self._acceptor.opening)
 
     def _publish(self, number: int) -> None:
         self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
@@ -274,13 +275,13 @@ class _Worker:
         """Answer each connection once more, announce its end, and stop."""
         if self._acceptor is not None:
             self._acceptor.close(leave=True)
-        self._board.set(self._slot, NOBODY)
-        self.app.leaving = True
+        self._board.set(self._slot, NOT_ACCEPTING)
+        self.app.draining = True
         if self._following is not None:
-            self._following.leaving = True
+            self._following.retiring = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while Connection.everyone and loop.time() < deadline:
+        while Connection.all_open and loop.time() < deadline:
             await asyncio.sleep(LOOK)
         self._server.should_exit = True
 
@@ -316,7 +317,7 @@ def write(
         loaded = source.read(settings)
         return Service(loaded.changed(loaded.exact), settings, log)
 
-    service = _loaded_or_told(channel, load)
+    service = _loaded_or_reported(channel, load)
     if service is None:
         return 1
     try:

@@ -1,0 +1,146 @@
+"""The log of changes as its writer uses it: put back when it is missing, shortened when it is long, and never raising."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from shortlist.serve.changes import Changes
+from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
+from shortlist.serve.logs import Log
+from shortlist.serve.metrics import Metrics
+from shortlist.serve.throttle import Throttle
+
+__all__ = ["ChangeLog"]
+
+SHORT = 1000  # entries and records of a log that is never too long
+LONG = 1.5  # times the weight of the shortest log with the same result: beyond it the log is shortened
+
+
+class Owner(Protocol):
+    """The parts of a service that its log needs."""
+
+    log: Log
+    metrics: Metrics
+    last_asked: float
+
+
+class ChangeLog:
+    """A ``Journal`` whose failures are counted and logged; used by one thread.
+
+    Args:
+        folder: of the log.
+        changes: all changes in it.
+        owner: the service.
+
+    Raises:
+        ConfigError: when another process holds the log, or the folder cannot be opened.
+    """
+
+    def __init__(self, folder: Path, changes: Changes, owner: Owner) -> None:
+        self._journal = Journal(folder)
+        self._changes = changes
+        self._owner = owner
+        self._failed = False  # whether the last use of the journal failed
+        self._shortener = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
+        self._shortening: tuple[ShorterLog, Future[None]] | None = None
+        self._shorten_at = SHORT  # what the journal weighs before it is shortened again
+        self._closing = threading.Event()
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self._journal.size
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every record, once, at the start.
+
+        Raises:
+            BundleError: for a log that was altered.
+        """
+        return self._journal.read()
+
+    def append(self, records: Sequence[dict[str, Any]]) -> bool:
+        """Whether the records are on the disk now."""
+
+        def write(journal: Journal) -> None:
+            try:
+                journal.append(records)
+            except LogGoneError:
+                self._restore(journal)
+                journal.append(records)
+
+        return self._used(write)
+
+    def maintain(self) -> None:
+        """Put the log back if it is missing, and shorten it if it is too long."""
+
+        def look(journal: Journal) -> None:
+            try:
+                journal.check()
+            except LogGoneError:
+                self._restore(journal)
+            self._shorten(journal)
+
+        self._used(look)
+
+    def _used(self, use: Callable[[Journal], None]) -> bool:
+        """Whether ``use`` worked on the disk; failures are counted, and the first is logged."""
+        try:
+            use(self._journal)
+        except OSError as error:
+            self._owner.metrics.log_failures.inc()
+            if not self._failed:
+                self._owner.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
+            self._failed = True
+            return False
+        self._failed = False
+        return True
+
+    def _restore(self, journal: Journal) -> None:
+        """Write every acknowledged change to a log in the place of a missing one.
+
+        Raises:
+            OSError: when that fails.
+        """
+        journal.restore(self._changes.records())
+        self._owner.log.event("log_restored", bytes=journal.size)
+
+    def _shorten(self, journal: Journal) -> None:
+        """Begin to write a shorter log, or let it take the journal's place once it is written.
+
+        Raises:
+            OSError: when that fails.
+        """
+        if self._shortening is None:
+            if self._closing.is_set() or journal.weight <= max(self._shorten_at, SHORT + LONG * self._changes.size):
+                return
+            self._shorten_at = 2 * journal.weight  # where it fails
+            shorter = ShorterLog(journal, self._changes.copied().records(), journal.size)
+            self._shortening = shorter, self._shortener.submit(self._write_shorter, shorter)
+        elif self._shortening[1].done():
+            (shorter, written), self._shortening = self._shortening, None
+            written.result()
+            shorter.replace_log()
+            self._shorten_at = SHORT
+            self._owner.log.event("log_shortened", bytes=journal.size)
+
+    def _write_shorter(self, shorter: ShorterLog) -> None:
+        throttle = Throttle(lambda: self._owner.last_asked, self._closing)
+
+        def pause() -> None:
+            if self._closing.is_set():
+                raise InterruptedError
+            throttle.pause()
+
+        shorter.write(pause)
+
+    def close(self) -> None:
+        """Finish what is under way, then close the file."""
+        self._closing.set()
+        self._shortener.shutdown(wait=True)
+        self.maintain()
+        self._journal.close()

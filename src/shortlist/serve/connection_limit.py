@@ -1,0 +1,84 @@
+"""How many connections are open at most: as many as the process may hold files, less what it needs itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from shortlist.serve.protocol import Connection
+
+if TYPE_CHECKING:
+    from shortlist.serve.app import App
+
+__all__ = ["ConnectionLimit", "raise_limit"]
+
+ENOUGH = 65_536  # files: the limit is raised to this if the system allows it
+OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
+AT_ONCE = 32  # idle connections that are closed when there is no room
+
+
+class Idler(Protocol):
+    """A connection that may be idle."""
+
+    idle_since: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for no reply."""
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once."""
+
+
+class ConnectionLimit:
+    """Closes the connections that have been idle for longest when there is no room for others, and logs it once.
+
+    Args:
+        app: whose service logs it.
+        most: connections at a time; by default as many as the process may hold files for.
+    """
+
+    def __init__(self, app: App, most: int | None = None) -> None:
+        self._service = app.service
+        files = limit()
+        self.most = most if most is not None else files - min(OWN, files // 2)
+        self._logged = False
+
+    def has_room(self, opening: int = 0) -> bool:
+        """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
+        if len(Connection.all_open) + opening < self.most:
+            return True
+        self.close_idle(Connection.all_open)
+        return False
+
+    def close_idle(self, connections: Iterable[Idler]) -> None:
+        """Close the connections that have been idle for longest."""
+        if not self._logged:
+            self._logged = True
+            self._service.log.event("connections_full", most=self.most)
+        idle = sorted((one for one in connections if one.idle), key=lambda one: one.idle_since)
+        for one in idle[:AT_ONCE]:
+            one.abort("idle")
+
+
+def limit() -> int:
+    """The number of files that the process may hold."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if 0 < soft < ENOUGH:
+            return soft
+    return ENOUGH
+
+
+def raise_limit() -> None:
+    """Let the process hold as many files as the system allows it to, up to ``ENOUGH``."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,177 @@
+"""The writing process and the workers that follow it, in one event loop: who has what when a change is acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shortlist.serve import Service, Settings
+from shortlist.serve.loaded import Loaded
+from shortlist.serve.problems import Problem
+from shortlist.serve.processes.channel import pair
+from shortlist.serve.processes.following import Following
+from shortlist.serve.processes.hub import Hub
+
+WRITE = "w" * 20
+
+
+class House:
+    """A hub over a log, and workers in the same process; each call of ``open`` is a writing process that has started."""
+
+    def __init__(self, bundle: Path, folder: Path) -> None:
+        self.bundle, self.folder = bundle, folder
+        self.workers: list[tuple[Service, Following]] = []
+        self.replaced: list[str] = []
+
+    def settings(self) -> Settings:
+        return Settings(write_keys=(WRITE,), state=self.folder)
+
+    def open(self) -> None:
+        self.hub_service = Service(Loaded.read(self.bundle), self.settings())
+        self.hub = Hub(self.hub_service)
+        for number, (_, following) in enumerate(self.workers):
+            one, two = pair()
+            self.hub.add(one, number, counts=True)
+            following.renew(two)
+
+    async def worker(self) -> tuple[Service, Following]:
+        one, two = pair()
+        self.hub.add(one, len(self.workers))
+        following = Following(two, self.replaced.append)
+        records = await asyncio.to_thread(following.snapshot)
+        service = Service(Loaded.read(self.bundle), self.settings(), follows=records)
+        service.change = following.change
+        await following.start(service)
+        self.workers.append((service, following))
+        return service, following
+
+    def kill(self) -> None:
+        """As a process that ends does: its sockets close, and nothing else happens."""
+        for one in list(self.hub._followers):
+            one.channel.close()
+        self.hub._followers.clear()
+        self.hub_service.writer.close()
+
+    def close(self) -> None:
+        self.kill()
+        for service, following in self.workers:
+            following.close()
+            service.close()
+
+
+@pytest.fixture
+def house(bundles: Path, tmp_path: Path) -> Callable[[Callable[[House], Awaitable[None]]], None]:
+    def live(do: Callable[[House], Awaitable[None]]) -> None:
+        async def all_of() -> None:
+            made = House(bundles / "one", tmp_path / "state")
+            made.open()
+            try:
+                await do(made)
+            finally:
+                made.close()
+                await asyncio.sleep(0)
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+
+        asyncio.run(all_of())
+
+    return live
+
+
+def gone(*ids: str) -> dict[str, Any]:
+    return {"op": "change", "at": 0.0, "upsert": [], "delete": list(ids), "expire": []}
+
+
+def has(service: Service, one: str) -> bool:
+    return one in service.loaded.state.candidate_ids.row_of
+
+
+def test_a_change_is_everywhere_when_it_is_acknowledged(house: Any) -> None:
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        two, _ = await at.worker()
+        assert list(await one.change(gone("c")))[:3] == [0, 1, 3]
+        assert not has(one, "c")
+        assert not has(two, "c")
+        three, _ = await at.worker()  # it comes later, and has it too
+        assert not has(three, "c")
+
+    house(do)
+
+
+def test_what_does_not_fit_is_refused_as_by_one_process(house: Any) -> None:
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        record = {"op": "change", "at": 0.0, "upsert": [{"what": "e", "stock": "many"}], "delete": [], "expire": []}
+        with pytest.raises(Problem) as raised:
+            await one.change(record)
+        assert (raised.value.status, raised.value.field) == (422, "$.upsert[0].stock")
+
+    house(do)
+
+
+def test_a_change_waits_for_a_worker_that_is_slow_and_not_for_one_that_has_gone(house: Any) -> None:
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        two, slow = await at.worker()
+        slow._applying.cancel()  # it hears, and does not get to it
+        task = asyncio.create_task(one.change(gone("c")))
+        while has(one, "c"):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        assert has(two, "c")
+        slow.close()
+        assert list(await task)[:3] == [0, 1, 3]
+        at.workers.remove((two, slow))
+        two.close()
+
+    house(do)
+
+
+def test_a_change_that_was_not_acknowledged_is_made_once_by_the_next_process(house: Any) -> None:
+    """The first writing process ends after the log has the change and before anybody hears of it, then before the log has it."""
+
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        two, _ = await at.worker()
+        await one.change(gone("a"))
+        at.hub._writer.done = lambda records: at.kill()  # the log has it
+        task = asyncio.create_task(one.change(gone("c")))
+        while at.hub._followers:
+            await asyncio.sleep(0)
+        at.open()
+        assert list(await task)[:3] == [0, 1, 2]  # its outcome as it was then
+        assert not has(one, "c")
+        assert not has(two, "c")
+        at.kill()
+        task = asyncio.create_task(two.change(gone("d")))
+        await asyncio.sleep(0.05)
+        at.open()
+        assert list(await task)[:3] == [0, 1, 1]
+        assert not has(one, "d")
+        assert not at.replaced
+        lines = (at.folder / "changes.log").read_text().splitlines()
+        assert [line.partition('"delete":["')[2][:1] for line in lines] == ["a", "c", "d"]
+
+    house(do)
+
+
+def test_a_worker_that_missed_more_than_is_kept_is_replaced(house: Any) -> None:
+    async def do(at: House) -> None:
+        one, following = await at.worker()
+        await one.change(gone("a"))
+        following._last = "never heard of"
+        at.kill()
+        at.open()
+        while not at.replaced:
+            await asyncio.sleep(0)
+        assert at.replaced == ["log"]
+        two, _ = await at.worker()
+        await asyncio.wait_for(two.change(gone("c")), 60)  # nobody waits for the other
+
+    house(do)

@@ -1,0 +1,63 @@
+"""How many connections are open: idle ones make room for others, those idle for longest first; logged once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import resource
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.serve.running import Running
+
+from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, raise_limit
+from shortlist.serve.logs import Log
+
+
+class Idler:
+    def __init__(self, idle_since: float, idle: bool = True) -> None:
+        self.idle_since, self.idle, self.reason = idle_since, idle, ""
+
+    def abort(self, reason: str) -> None:
+        self.reason = reason
+
+
+def test_those_idle_for_longest_make_room(client: Any) -> None:
+    log = client.app.service.log = Log(io.StringIO())
+    limit = ConnectionLimit(client.app, 10)
+    idlers = [Idler(float(number), number % 2 == 0) for number in range(4 * AT_ONCE)]
+    limit.close_idle(idlers)
+    assert [one for one in idlers if one.reason] == idlers[: 2 * AT_ONCE : 2]
+    limit.close_idle([])
+    (line,) = map(json.loads, log._out.getvalue().splitlines())
+    assert (line["event"], line["most"]) == ("connections_full", 10)
+
+
+def test_the_limit_is_raised_to_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, limits: asked.append(limits))
+    for limits in ((1024, 4096), (4096, 4096), (1024, resource.RLIM_INFINITY), (resource.RLIM_INFINITY,) * 2):
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limits=limits: limits)
+        raise_limit()
+    assert asked == [(4096, 4096), (65_536, resource.RLIM_INFINITY)]
+
+
+def test_idle_connections_do_not_block_others(bundles: Path) -> None:
+    """64 files, of which the server needs some itself: 60 connections that ask nothing, and a probe is answered."""
+    command = f"ulimit -n 64; exec {sys.executable} -m shortlist serve {bundles / 'one'} --port 0 --no-log"
+    server = Running.of(["bash", "-c", command])
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(60):
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+            assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+            text = httpx.get(f"{server.url}/metrics", timeout=60).text
+            assert 'connections_cut_total{reason="idle"} 0.0' not in text
+    finally:
+        server.stop()
+    assert sum("connections_full" in line for line in server.lines) == 1
