@@ -284,12 +284,12 @@ def _typed(option: str) -> bool:
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
-    from shortlist.serve.allocation import give_back
     from shortlist.serve.listening import listening
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
     from shortlist.serve.server import run
     from shortlist.serve.swap import Swapper, signature
+    from shortlist.store.allocation import give_back
 
     before = signature(bundle)
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)

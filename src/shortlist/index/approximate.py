@@ -129,6 +129,16 @@ class ApproximateIndex(LiveIndex):
     def _rerank(self, n: int, k: int) -> int:
         """Candidates to re-rank among ``n``."""
 
+    def _first(self, n: int, k: int, taken: int) -> tuple[Width, int]:
+        """How far to look first for a query that may not have ``taken`` of the candidates, and how many of the results
+        these may be before the query is asked again."""
+        rerank = self._rerank(n, k)
+        return Width(rerank, 1.0), rerank // BEARABLE
+
+    def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
+        """Whether exact search over the ``free`` candidates that filters leave of ``n`` costs less than the index."""
+        return free < n and (free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k))
+
     def _packed(self, native: Any) -> dict[str, bytes]:
         """The files that ``save`` would write of the native index, by name."""
         with scratch() as folder:
@@ -142,16 +152,6 @@ class ApproximateIndex(LiveIndex):
             for name, content in packed.items():
                 (Path(folder) / name).write_bytes(content)
             return self._read_native(Reader(Path(folder), verify=False), snapshot)
-
-    def _first(self, n: int, k: int, taken: int) -> tuple[Width, int]:
-        """How far to look first for a query that may not have ``taken`` of the candidates, and how many of the results
-        these may be before the query is asked again."""
-        rerank = self._rerank(n, k)
-        return Width(rerank, 1.0), rerank // BEARABLE
-
-    def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
-        """Whether exact search over the ``free`` candidates that filters leave of ``n`` costs less than the index."""
-        return free < n and (free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k))
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]

@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-PIECE = 1 << 22  # numbers of bfloat16 that are widened at a time
+PIECE = 1 << 18  # numbers of bfloat16 that are widened at a time
 
 
 @dataclass(frozen=True, eq=False)

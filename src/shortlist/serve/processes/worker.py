@@ -17,7 +17,6 @@ import msgspec
 
 from shortlist.errors import ShortlistError
 from shortlist.serve.accepting import Acceptor
-from shortlist.serve.allocation import give_back
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
@@ -54,6 +53,7 @@ from shortlist.serve.server import Server, run
 from shortlist.serve.service import Service
 from shortlist.serve.settings import Settings
 from shortlist.serve.swap import Ids, check_replaces
+from shortlist.store.allocation import give_back
 
 __all__ = ["Source", "beating", "work", "write"]
 
