@@ -61,6 +61,11 @@ class Benchmark:
     caveats: tuple[str, ...] = ()
 
 
+def exit_status(results: list[dict]) -> int:
+    """Returns 1 where a side of ours could not be run, or any side stopped; a peer that is not installed is a note."""
+    return int(any("ours" in result["missing"] or result["stopped"] for result in results))
+
+
 class FailedSideError(Exception):
     """Why a side cannot be run, or stopped."""
 
@@ -74,6 +79,7 @@ def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> d
 
     workers: dict[str, Worker] = {}
     missing: dict[str, str] = {}
+    stopped: list[str] = []
     try:
         for side_name, side in benchmark.sides.items():
             _say(f"{name}: starting {side_name}")
@@ -81,6 +87,8 @@ def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> d
                 workers[side_name] = Worker(side, data, parameters, install=not quick)
             except (FailedSideError, MissingPeerError) as reason:
                 missing[side_name] = str(reason)
+                if isinstance(reason, FailedSideError):
+                    stopped.append(side_name)
                 _say(f"{name}: {side_name} is missing: {reason}")
         for number in range(1, runs + 1):
             for side_name in list(workers):
@@ -88,6 +96,7 @@ def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> d
                     workers[side_name].run(others=[w for n, w in workers.items() if n != side_name])
                 except FailedSideError as reason:
                     missing[side_name] = str(reason)
+                    stopped.append(side_name)
                     workers.pop(side_name).close()
                     _say(f"{name}: {side_name} stopped: {reason}")
             _say(f"{name}: round {number} of {runs} done")
@@ -105,6 +114,7 @@ def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> d
         "caveats": list(benchmark.caveats),
         "sides": {side_name: worker.report() for side_name, worker in workers.items()},
         "missing": missing,
+        "stopped": stopped,
         "rows": [line for row in benchmark.rows for line in _lines(row, workers, missing)],
     }
 

@@ -11,7 +11,14 @@ from benchmarks.table import bar_text, figure
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
 TEMPLATE = Path(__file__).parent / "performance_template.md"
-SIZES = ("index_1e6", "index_1e7")  # of `python -m benchmarks.index`
+SIZES = (
+    "index_1e6",
+    "index_1e7",
+    "index_2e5",
+    "index_2e5_outside",
+    "index_5e4",
+    "index_5e4_outside",
+)  # of `python -m benchmarks.index`
 WORKLOADS = {
     "tutorial": "a step of the tutorial's fit",
     "zipf": "a step on a million queries and a million Zipf candidates",

@@ -1,5 +1,6 @@
 """Our steps, each in a process of its own: build and save; tune; load and time."""
 
+import contextlib
 import json
 import os
 import time
@@ -10,16 +11,23 @@ import numpy as np
 from benchmarks.index import data
 from benchmarks.ours import describe as describe_product
 from benchmarks.worker import peak_rss_bytes
-from shortlist.index import BruteForce, ScaNN
+from shortlist.index import BruteForce, Quantized, ScaNN, load_index
+from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.recall import query_recalls, recall_of
 from shortlist.tuning.tuner import QueryHalves, Tuner
 
-SIZES = {1_000_000: {"dim": 64, "k": 10}, 10_000_000: {"dim": 32, "k": 100}}
-RECALL = 0.95
+SIZES = {
+    50_000: {"dim": 64, "k": 10, "recall": 0.97},
+    200_000: {"dim": 64, "k": 10, "recall": 0.97},
+    1_000_000: {"dim": 64, "k": 10, "recall": 0.95},
+    10_000_000: {"dim": 32, "k": 100, "recall": 0.95},
+}
 BUILDS = {
-    1_000_000: {"leaves": 4_000, "dims_per_code": 1},
-    10_000_000: {"soar": 0, "dims_per_code": 1},
-}  # twice listed would take twice as long
+    50_000: Quantized(),
+    200_000: Quantized(),
+    1_000_000: ScaNN(leaves=4_000, dims_per_code=1),
+    10_000_000: ScaNN(soar=0, dims_per_code=1),  # twice listed would take twice as long
+}
 
 
 def describe() -> dict:
@@ -27,20 +35,20 @@ def describe() -> dict:
     from importlib.metadata import version
 
     return {
-        "versions": {**describe_product()["versions"], "scann": version("scann")},
+        "versions": {**describe_product()["versions"], **{name: version(name) for name in ("turbovec", "scann")}},
         "threads": {"search": 1},
     }
 
 
-def build(place: Path, settings: dict) -> dict:
-    """Builds and saves ScaNN; returns seconds, peak memory and sizes."""
+def build(place: Path, unbuilt: ApproximateIndex) -> dict:
+    """Builds and saves an index; returns seconds, peak memory and sizes."""
     vectors = np.load(place / "vectors.npy", mmap_mode="r")
     started, spent = time.perf_counter(), time.process_time()
-    index = ScaNN(**settings).build(vectors)
+    index = unbuilt.build(vectors)
     seconds, spent = time.perf_counter() - started, time.process_time() - spent
     peak = peak_rss_bytes() / 1e9
     started = time.perf_counter()
-    index.save(place / "scann")
+    index.save(place / index.kind)
     return {
         "build_seconds": seconds,
         "build_processor_seconds": spent,
@@ -52,27 +60,29 @@ def build(place: Path, settings: dict) -> dict:
     }
 
 
-def loaded(place: Path, k: int) -> tuple[ScaNN, float]:
-    """Returns the saved index and the seconds from its load to its first answer."""
+def loaded(place: Path, k: int) -> tuple[ApproximateIndex, float]:
+    """Returns the index of the last build and the seconds from its load to its first answer."""
     query = data.halves(place)[0][:1]
+    kind = json.loads((place / "build.json").read_text())["settings"]["kind"]
     started = time.perf_counter()
-    index = ScaNN.load(place / "scann")
+    index = load_index(place / kind)
     index.search(query, k)
     return index, time.perf_counter() - started
 
 
-def tune(place: Path, k: int, say=print) -> dict:
+def tune(place: Path, k: int, recall: float, which: str, say=print) -> dict:
     """Returns the saved index's settings at search that keep the promise on the tuning half, the curve, and the time."""
     index, _ = loaded(place, k)
     started = time.perf_counter()
-    run = Tuner(_trial(place, k), index, index.with_settings(leaves_to_search=None, reorder=None), 0.0, None, say, {})
-    run.tune("scann")
+    trial = QueryHalves(recall, k, *data.halves(place, which), *data.truth(place, k, which))
+    run = Tuner(trial, index, index.with_settings(**dict.fromkeys(index.at_search)), 0.0, None, say, {})
+    run.tune(index.kind)
     if run.winner is None:
-        raise RuntimeError(f"no setting at search keeps recall@{k} >= {RECALL}")
+        raise RuntimeError(f"no setting at search keeps recall@{k} >= {recall}")
     return {
         "k": k,
         "tune_seconds": time.perf_counter() - started,
-        "settings": {name: run.winner.index.settings()[name] for name in ScaNN.at_search},
+        "settings": {name: run.winner.index.settings()[name] for name in index.at_search},
         "curve": [
             {"recall": point.recall.mean, "milliseconds": point.milliseconds, "keeps": point.keeps}
             for point in sorted(run.points, key=lambda point: point.recall.mean)
@@ -80,19 +90,19 @@ def tune(place: Path, k: int, say=print) -> dict:
     }
 
 
-def _trial(place: Path, k: int) -> QueryHalves:
-    halves, kth = data.halves(place), data.truth(place, k)
-    return QueryHalves(RECALL, k, *halves, *kth)
+def tuned_file(place: Path, which: str) -> Path:
+    """Returns where the settings for queries inside or outside the distribution are kept."""
+    return place / ("tuned.json" if which == "inside" else f"tuned-{which}.json")
 
 
-def scann(_: Path, parameters: dict):
-    """The side of the race: tuned ScaNN, a held-out query at a time on one core."""
-    place, k = Path(parameters["data"]), parameters["k"]
+def tuned(_: Path, parameters: dict):
+    """The side of the race: the tuned index, a held-out query at a time on one core."""
+    place, k, which = Path(parameters["data"]), parameters["k"], parameters["queries"]
     index, load_seconds = loaded(place, k)
-    took = json.loads((place / "tuned.json").read_text())
+    took = json.loads(tuned_file(place, which).read_text())
     index = index.with_search(**took["settings"])
     built = json.loads((place / "build.json").read_text())
-    held, kth = data.halves(place)[1], data.truth(place, k)[1]
+    held, kth = data.halves(place, which)[1], data.truth(place, k, which)[1]
 
     def run() -> dict:
         recall = recall_of(query_recalls(index, held, kth, k), k)
@@ -118,7 +128,7 @@ def exact(_: Path, parameters: dict):
     """Exact search of this product over the same vectors, a query at a time, on one core and on all."""
     place, k = Path(parameters["data"]), parameters["k"]
     index = BruteForce().build(np.load(place / "vectors.npy"))
-    held = data.halves(place)[1][: parameters["exact_queries"]]
+    held = data.halves(place, parameters["queries"])[1][: parameters["exact_queries"]]
 
     def run() -> dict:
         return {**one_core(index, held, k), "milliseconds_all_cores": _median(index, held, k)[0]}
@@ -130,13 +140,18 @@ def one_core(index, queries: np.ndarray, k: int) -> dict:
     """Returns median and 99th percentile of a query alone, in milliseconds, all threads on one core."""
     cores = os.sched_getaffinity(0)
     try:
-        for task in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(task), {min(cores)})
+        pin_threads({min(cores)})
         median, tail = _median(index, queries, k)
     finally:
-        for task in os.listdir("/proc/self/task"):
-            os.sched_setaffinity(int(task), cores)
+        pin_threads(cores)
     return {"milliseconds": median, "milliseconds_99": tail}
+
+
+def pin_threads(cores: set[int]) -> None:
+    """Lets every thread of this process run on these cores alone; one may end while they are listed."""
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(task), cores)
 
 
 def _median(index, queries: np.ndarray, k: int) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from statistics import median
 from benchmarks.report import DOCS, RESULTS, SIZES, load, machine
 from benchmarks.table import bar_text, figure
 from shortlist.tuning.picture import curve_svg
+from shortlist.tuning.spaces import TITLES
 
 TEMPLATE = Path(__file__).parent / "page_template.md"
 PARTS = ("index_filters", "index_congruence", "index_load", "index_bundle", "index_mutations")
@@ -18,7 +19,7 @@ def page(read: dict[str, dict]) -> str:
     text = TEMPLATE.read_text()
     text = text.replace("{{machine}}", machine(sizes[0]))
     text = text.replace("{{parts}}", "\n\n".join(_part(read[name]) for name in PARTS if name in read))
-    return text.replace("{{figures}}", "\n\n".join(_table(result) for result in sizes))
+    return text.replace("{{figures}}", "\n\n".join(_table(result, machine(sizes[0])) for result in sizes))
 
 
 def _part(result: dict) -> str:
@@ -30,11 +31,13 @@ def _part(result: dict) -> str:
     return "\n".join([*lines, "", *(f"- {caveat}" for caveat in result["caveats"]), "", f"`{result['command']}`"])
 
 
-def _table(result: dict) -> str:
-    lines = [f"**{result['what']}**", "", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
+def _table(result: dict, usual: str) -> str:
+    """A result; the machine is named where it is not the usual one."""
+    where = "" if machine(result) == usual else f" ({machine(result)})"
+    lines = [f"**{result['what']}**{where}", "", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for side, report in result["sides"].items():
         values = {name: median(run[name] for run in report["runs"]) for name in _numbers(report["runs"])}
-        lines.append("| " + " | ".join(_cells(side, report["runs"][0], values)) + " |")
+        lines.append("| " + " | ".join(_cells(side, report["runs"][0], values, _kind(result))) + " |")
     lines += [f"\nNot measured: {side}: {reason}" for side, reason in result["missing"].items()]
     if "curve" in result:
         lines += ["", *_curve(result)]
@@ -45,21 +48,26 @@ def _numbers(runs: list[dict]) -> list[str]:
     return [name for name, value in runs[0].items() if isinstance(value, (int, float))]
 
 
-def _cells(side: str, run: dict, values: dict) -> tuple[str, ...]:
+def _kind(result: dict) -> str:
+    """Our index as the result names it."""
+    return TITLES[result["settings"]["kind"]] if "settings" in result else "ours"
+
+
+def _cells(side: str, run: dict, values: dict, kind: str) -> tuple[str, ...]:
     if side == "exact search":
         both = f"{values['milliseconds']:.3g} ms ({values['milliseconds_all_cores']:.3g} on all)"
         return (side, "", "1", both, f"{values['milliseconds_99']:.3g} ms", "", "")
     if side == "ours":
-        settings = f"leaves_to_search {run['leaves_to_search']}, reorder {run['reorder']}"
+        settings = ", ".join(f"{name} {run[name]}" for name in ("leaves_to_search", "reorder") if name in run)
     else:
         settings = f"{run['recipe']}, effort {run['setting']:.0f}"
     recall = f"{1 - values['missed']:.4f}"
     if "worst_1" in values:
         recall += f"; worst 5% {values['worst_5']:.3f}, worst 1% {values['worst_1']:.3f}"
     tail = f"{values['milliseconds_99']:.3g} ms" if "milliseconds_99" in values else ""
-    build = (f"{values['build_seconds']:.0f} s", f"{values['build_memory_gb']:.1f} GB")
+    build = (f"{values['build_seconds']:.3g} s", f"{values['build_memory_gb']:.1f} GB")
     return (
-        "ScaNN (ours)" if side == "ours" else side,
+        f"{kind} (ours)" if side == "ours" else side,
         settings,
         recall,
         f"{values['milliseconds']:.3g} ms",
@@ -94,9 +102,9 @@ def picture(result: dict) -> str:
             "candidates": n,
             "dim": dim,
             "reason": result["what"],
-            "curves": {"scann": sorted(points, key=lambda point: point["recall"]["mean"])},
+            "curves": {result["settings"]["kind"]: sorted(points, key=lambda point: point["recall"]["mean"])},
             "chosen": {
-                "backend": "scann",
+                "backend": result["settings"]["kind"],
                 "milliseconds": median(run["milliseconds"] for run in ours),
                 "exact_milliseconds": median(run["milliseconds"] for run in exact),
                 "recalls": [{"k": k, "mean": 1 - missed}],

@@ -21,7 +21,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "scale.json"
 LARGE = {"rows": 200_000_000, "users": 5_000_000, "items": 1_000_000}
 MIDDLE = {"rows": 20_000_000, "users": 1_000_000, "items": 200_000}
 VOCABULARIES = ((100_000, 20_000), (1_000_000, 200_000), (5_000_000, 1_000_000), (20_000_000, 4_000_000))
-WIDE = {"rows": 1_000_000, "users": 600_000, "items": 150_000}  # ids whose tables are most of the memory, at dim 64
+WIDE = {"rows": 300_000, "users": 300_000, "items": 20_000}  # ids whose tables are most of the memory, at dim 96
 MEMORY: tuple[dict, ...] = (
     {"processes": 1},
     {"processes": 2},
@@ -95,13 +95,10 @@ class Bench:
         return [{**way, **self._trained(*VOCABULARIES[2], dim=32, **way)} for way in ways]
 
     def memory(self) -> list[dict]:
-        """Anonymous memory of a run with checkpoints, an index and a bundle, by 1, 2 and 4 processes, above that at its start."""
+        """Anonymous memory of a run with checkpoints by 1, 2 and 4 processes, above that at its start; of one also with its index and bundle."""
         shards = self._shards(WIDE)
         worker("encode", source=str(self._log(WIDE)), shards=str(shards))
-        return [
-            {**way, **watched(shards=str(shards), batch=max(64, WIDE["rows"] // self.by // 120), **way)}
-            for way in MEMORY
-        ]
+        return [{**way, **watched(shards=str(shards), batch=max(16, 1_024 // self.by), **way)} for way in MEMORY]
 
     def plan(self) -> dict:
         """What `shortlist plan` says of the whole log."""
@@ -147,7 +144,7 @@ def watched(processes: int, **options: object) -> dict:
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     with tempfile.TemporaryDirectory(dir=PLACE) as folder:
-        told = json.dumps({"folder": folder, **options})
+        told = json.dumps({"folder": folder, "bundle": processes == 1, **options})
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         subprocess.run([*start, "-m", "benchmarks.scale.memory", told], env=environment, check=True)
         found = [json.loads((Path(folder) / f"{rank}.json").read_text()) for rank in range(processes)]

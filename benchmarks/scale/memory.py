@@ -11,10 +11,13 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 import shortlist as sl
 from benchmarks.scale.worker import OPTIMIZERS, towers
+from shortlist.index import choose_index
 
-PAUSE = 0.002
+PAUSE = 0.01
 
 
 def anonymous() -> int:
@@ -45,11 +48,26 @@ class Watch:
         self.most = anonymous()
 
 
+def warm_up(dim: int) -> None:
+    """Trains and indexes a little, so that the memory of libraries that have begun to work is there from the start."""
+    few = {"user_id": np.arange(64), "item_id": np.arange(64) % 8}
+    sl.fit(towers(4), sl.Dataset(few, "user_id", "item_id"), epochs=1, batch_size=32, device="cpu")
+    vectors = np.random.default_rng(0).standard_normal((1_000, dim), dtype=np.float32)
+    choose_index(10**5, dim)[0].build(vectors)
+
+
 def work(
-    shards: str, folder: str, batch: int, dim: int = 64, optimizer: str = "Adagrad", dtype: str = "float32"
+    shards: str,
+    folder: str,
+    batch: int,
+    bundle: bool,
+    dim: int = 96,
+    optimizer: str = "Adagrad",
+    dtype: str = "float32",
 ) -> None:
-    """Trains an epoch with a checkpoint in the middle and one after the last step, then makes an index and a bundle."""
+    """Trains an epoch with two checkpoints, then makes an index and a bundle."""
     rank = int(os.environ.get("RANK", "0"))
+    warm_up(dim)
     watch = Watch()
     data = sl.Shards.load(shards)
     model = towers(dim, dtype)
@@ -73,7 +91,8 @@ def work(
     if rank == 0:
         assert model.optimizer_state is not None
         found["state"] = sum(slot.nbytes for slot in model.optimizer_state.slots.values())
-        recommender = sl.Recommender(model, index=sl.ScaNN())
+    if bundle:
+        recommender = sl.Recommender(model)
         watch.end("index")
         recommender.save(Path(folder) / "my.shortlist")
         watch.end("save")

@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.report import DOCS, RESULTS, machine
+from benchmarks.scale.estimate import estimate, notes, phases
+from benchmarks.scale.units import gb
 
 TEMPLATE = Path(__file__).parent / "page_template.md"
 PLACE = DOCS / "scale.md"
@@ -65,6 +67,7 @@ def page(found: dict) -> str:
         "plan": ("plan", lambda f: forecast(f["plan"], f["encode"], f["train"])),
         "estimate": ("estimate", estimate),
         "estimate_notes": ("estimate", notes),
+        "estimate_phases": ("estimate", phases),
     }
     text = TEMPLATE.read_text()
     for name, (part, make) in makers.items():
@@ -181,11 +184,6 @@ def of_training(one: dict) -> int:
     return max(phases[name] for phases in one["phases"] for name in TRAINING)
 
 
-def of_steps(one: dict) -> int:
-    """Returns the most memory of the first process until a checkpoint is written."""
-    return max(one["phases"][0][name] for name in ("data", "build", "steps"))
-
-
 def memory(found: list[dict]) -> str:
     """Returns the memory of each phase, of the largest process."""
     names = (*TRAINING, "index", "save")
@@ -193,7 +191,7 @@ def memory(found: list[dict]) -> str:
     for one in found:
         kept = f"{one.get('dtype', 'float32')}, {one.get('optimizer', 'Adagrad')}"
         most = [max(phases.get(name, 0) for phases in one["phases"]) for name in names]
-        lines.append(f"| {kept} | {one['processes']} | {' | '.join(map(gb, most))} |")
+        lines.append(f"| {kept} | {one['processes']} | {' | '.join(gb(count) if count else '' for count in most)} |")
     return "\n".join(lines)
 
 
@@ -202,12 +200,13 @@ def memory_notes(found: list[dict]) -> str:
     plain = {one["processes"]: one for one in found if "dtype" not in one}
     alone = plain[1]
     shares = [f"{of_training(plain[number]) / of_training(alone):.2f} with {number}" for number in (2, 4)]
-    saving = [f"{max(one['phases'][0][name] for name in ('index', 'save')) / of_steps(one):.2f}" for one in found]
+    first = [one["phases"][0] for one in found if "save" in one["phases"][0]]
+    saving = [f"{max(one['index'], one['save']) / max(one[name] for name in TRAINING):.2f}" for one in first]
     return (
         f"Tables and optimizer of one process take {gb(alone['tables'] + alone['state'])}, "
         f"{(alone['tables'] + alone['state']) / of_training(alone):.0%} of its peak. Of that peak the largest of several processes takes "
-        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times the peak of the steps, "
-        "in the order of the rows: what was learned stays in mapped files."
+        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times what "
+        "training took, in the order of the rows: what was learned stays where it is, or in mapped files."
     )
 
 
@@ -273,90 +272,6 @@ def _pair(name: str, said: float, was: float, shown) -> tuple:
     return name, said, was, shown(said), shown(was)
 
 
-ROWS, USERS, ITEMS, DIM = 10**9, 10**8, 5 * 10**7, 32
-
-
-def per_id(found: dict) -> float:
-    """Returns bytes of memory that an id takes in training beside its row and accumulators, from the two largest runs."""
-    small, large = (one["train"] for one in found["vocabulary"][-2:])
-    ids = [one["queries"] + one["candidates"] for one in (small, large)]
-    rest = [one["peak_memory"] - 2 * one["tables"] for one in (small, large)]
-    return (rest[1] - rest[0]) / (ids[1] - ids[0])
-
-
-def per_id_encoding(found: dict) -> float:
-    """Returns bytes of memory that an id takes in encoding, from the two largest runs."""
-    small, large = (one["encode"] for one in found["vocabulary"][-2:])
-    return (large["peak_memory"] - small["peak_memory"]) / (
-        large["queries"] + large["candidates"] - small["queries"] - small["candidates"]
-    )
-
-
-def estimate(found: dict) -> str:
-    """Returns the table of the worked estimate."""
-    ids = USERS + ITEMS
-    table, own = ids * DIM * 4, ids * per_id(found)
-    base = found["train"]["peak_memory"] - 2 * found["train"]["tables"]
-    base -= (found["train"]["queries"] + found["train"]["candidates"]) * per_id(found)
-    speed = found["vocabulary"][-1]["train"]["speed"]
-    pace = found["encode"]["rows"] / found["encode"]["seconds"]
-    index = found["index"]
-    lines = [
-        ("shards on the disk", "8 bytes a row", gb(8 * ROWS)),
-        (
-            "encoding: memory, without what grows with rows",
-            f"{per_id_encoding(found):.0f} bytes an id",
-            gb(ids * per_id_encoding(found)),
-        ),
-        ("encoding: time", f"{pace / 1e6:.1f} million rows a second", f"{ROWS / pace / 60:.0f} min"),
-        ("tables, float32", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
-        ("optimizer state, Adagrad", "as much again", gb(table)),
-        ("optimizer state, RowwiseAdagrad", "4 bytes an id", gb(4 * ids)),
-        ("ids, vocabularies, codes", f"{per_id(found):.0f} bytes an id", gb(own)),
-        (
-            "**training, float32 and Adagrad**",
-            "the sum, and the rest of the process",
-            f"**{gb(2 * table + own + base)}**",
-        ),
-        (
-            "**training, bfloat16 and RowwiseAdagrad**",
-            "the same with half the tables",
-            f"**{gb(table / 2 + 4 * ids + own + base)}**",
-        ),
-        (
-            "an epoch",
-            f"{speed:,.0f} examples a processor-second, as with {_ids(found):,} ids at dim 16",
-            f"{ROWS / speed / 3600:.1f} h",
-        ),
-        (
-            "index of the items, ScaNN",
-            f"5 times that of 10 million of {DIM}",
-            f"{gb(5 * index['peak'])}, built in {5 * index['build'] / 60:.0f} min",
-        ),
-        ("vectors of users and items, to serve", f"{ids:,} × {DIM} × 4 bytes", gb(table)),
-    ]
-    return "\n".join(["| | how | |", "|---|---|---|", *(f"| {name} | {how} | {value} |" for name, how, value in lines)])
-
-
-def notes(found: dict) -> str:
-    """Returns what the estimate means for both machines."""
-    ids = USERS + ITEMS
-    table, own = ids * DIM * 4, ids * per_id(found)
-    full, small = 2 * table + own, table / 2 + 4 * ids + own
-    fits = "fits" if full < 128e9 else "does not fit"
-    here = "fits" if small < 24e9 else "does not fit, unless `table_folder` or `min_count` takes some of it away"
-    return (
-        f"So on 128 GB training {fits} in float32 with Adagrad; on 24 GB bfloat16 with RowwiseAdagrad {here}. Not "
-        "measured: dim 32 at this vocabulary, the speed of more cores, and the disk of either machine. An epoch at dim 32 costs "
-        "more than at dim 16, and more threads take less of the clock."
-    )
-
-
-def _ids(found: dict) -> int:
-    one = found["vocabulary"][-1]["train"]
-    return int(one["queries"] + one["candidates"])
-
-
 def _index() -> dict:
     """Returns the seconds to build ScaNN over 10 million vectors, and the most memory of the process that searches it."""
     runs = json.loads((RESULTS / "index_1e7.json").read_text())["sides"]["ours"]["runs"]
@@ -364,8 +279,3 @@ def _index() -> dict:
         "build": median(run["build_seconds"] for run in runs),
         "peak": median(run["peak_rss_gb"] for run in runs) * 1e9,
     }
-
-
-def gb(count: float) -> str:
-    """Returns bytes in the unit that suits them."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -14,6 +14,7 @@
     cores BUNDLE      requests per processor second, two workers against one
     worker_kills BUNDLE   SIGKILL of a worker, or of the process that writes, every second
     million BUNDLE X  a bundle of a million candidates, made at X if it is not there, beside BUNDLE; live changes
+    quiet BUNDLE X    speed, log, overload, worker_kills, memory and the hardest attacks, for a machine that does nothing else
     docs              the figures of docs/serving.md from the results
 
 BUNDLE, ONE and TWO are bundles that `shortlist demo` wrote. wrk (https://github.com/wg/wrk) has to be on the PATH.
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import environment
@@ -31,6 +33,7 @@ from benchmarks.serving.attacks import attacks
 from benchmarks.serving.changes import kills, log, stop
 from benchmarks.serving.million import CANDIDATES, million
 from benchmarks.serving.processes import cores, memory, worker_kills
+from benchmarks.serving.quiet import quiet
 from benchmarks.serving.speed import overload, speed
 from benchmarks.serving.steady import pauses, rolling
 from benchmarks.serving.swaps import soak, swaps
@@ -46,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=[*MEASURES, "docs"])
+    parser.add_argument("name", choices=[*MEASURES, "quiet", "docs"])
     parser.add_argument("bundles", nargs="*", type=Path)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--count", type=int, default=100)
@@ -56,14 +59,22 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
     parser.add_argument("--workers", type=int, default=4, help="of the measurement of memory")
-    parser.add_argument("--attack", default="", help="only those whose name holds this")
-    parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json")
+    parser.add_argument("--attack", default="", help="only those whose name holds this, or one of these (a|b)")
+    parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json; of quiet a folder")
     options = parser.parse_args()
     if options.name == "docs":
         print(page.write())
         return
-    result = {"benchmark": f"serving_{options.name}", "environment": environment()} | MEASURES[options.name](options)
-    target = options.json or RESULTS / f"serving_{options.name}.json"
+    if options.name == "quiet":
+        quiet(options, lambda name, measure: keep(name, measure, (options.json or RESULTS) / f"serving_{name}.json"))
+    else:
+        target = options.json or RESULTS / f"serving_{options.name}.json"
+        keep(options.name, lambda: MEASURES[options.name](options), target)
+
+
+def keep(name: str, measure: Callable[[], dict], target: Path) -> None:
+    """Measure, write the result, and print it."""
+    result = {"benchmark": f"serving_{name}", "environment": environment()} | measure()
     target.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

@@ -100,6 +100,8 @@ ASKING: dict[str, tuple[int, Callable[[], Iterator[bytes]]]] = {
     ),
     "256 vectors": (4, lambda: _same(post("/v1/embed", _json({"queries": _queries(256)})))),
     "256 similar": (4, lambda: _same(post("/v1/similar", _json({"candidates": [str(one) for one in range(1, 257)], "k": 100})))),
+    "metrics": (4, lambda: _same(get("/metrics"))),
+    "the OpenAPI document": (4, lambda: _same(get("/openapi.json"))),
     "a map": (2, lambda: _same(get("/v1/map?column=genres"))),
     "a long body": (4, lambda: _same(post("/v1/recommend", _json({"queries": [{"id": "1", "exclude": [str(one) for one in range(9_999)]}] * 13})))),
     "a compressed body": (

@@ -58,7 +58,7 @@ def attacks(options: argparse.Namespace) -> dict:
     The bundles are made at the path given, with ``.small`` and ``.large`` after it, if they are not there.
     """
     found = {}
-    names = [name for name in NAMES if options.attack in name]
+    names = [name for name in NAMES if any(part in name for part in options.attack.split("|"))]
     for size, candidates in ((".small", SMALL), (".large", LARGE)):
         bundle = options.bundles[0].with_name(options.bundles[0].name + size)
         chosen = [name for name in names if name.startswith(ON_LARGE) == (size == ".large")]

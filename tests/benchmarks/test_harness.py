@@ -87,6 +87,14 @@ def test_a_side_that_fails_is_reported_and_the_others_go_on(tmp_path: Path) -> N
     result = harness.measure("nothing", benchmark, quick=True, runs=1)
     assert "no side `no_such_side`" in result["missing"]["ours"]
     assert result["rows"][0]["ours"] is None
+    assert result["stopped"] == ["ours"]
+
+
+def test_a_side_that_stopped_is_an_error_and_a_peer_that_is_not_installed_is_none() -> None:
+    sound = {"missing": {"peer": "its environment is not installed"}, "stopped": []}
+    died = {"missing": {"peer": "killed"}, "stopped": ["peer"]}
+    assert [harness.exit_status([sound]), harness.exit_status([sound, died])] == [0, 1]
+    assert harness.exit_status([{"missing": {"ours": "not installed"}, "stopped": []}]) == 1
 
 
 def test_the_page_is_what_the_results_say() -> None:

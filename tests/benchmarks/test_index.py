@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.index import __main__ as bench
-from benchmarks.index import data, page
+from benchmarks.index import data, ours, page
 
 from benchmarks import environments, report
-from shortlist.index.scann import scann_trouble
+from shortlist.index.quantized import quantized_trouble
 
 
 def test_the_data_are_as_described(monkeypatch, tmp_path: Path) -> None:
@@ -27,19 +27,49 @@ def test_the_data_are_as_described(monkeypatch, tmp_path: Path) -> None:
     assert np.array_equal(np.load(data.write(40_000, 4, 1_000) / "vectors.npy"), vectors)
 
 
-@pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
-def test_a_quick_run(monkeypatch, tmp_path: Path, capsys) -> None:
+def test_queries_outside_are_means_of_five_with_one_shift(monkeypatch, tmp_path: Path) -> None:
+    """Their own mean is the vectors' mean and the shift, which is half as long as a vector is on average."""
+    monkeypatch.setattr(data, "DATA", tmp_path)
+    place = data.write(20_000, 4, 4_000)
+    vectors = np.load(place / "vectors.npy")
+    outside = np.concatenate(data.halves(place, "outside"))
+    assert (outside.shape, outside.dtype) == ((4_000, 4), np.float32)
+    shift = outside.mean(axis=0) - vectors.mean(axis=0)
+    assert np.linalg.norm(shift) == pytest.approx(0.5 * np.linalg.norm(vectors, axis=1).mean(), rel=0.1)
+    assert np.allclose(outside.var(axis=0), vectors.var(axis=0) / 5, rtol=0.2)
+    kth, _ = data.truth(place, 3, "outside")
+    assert kth[0] == pytest.approx(np.sort(vectors @ data.halves(place, "outside")[0][0])[-3])
+
+
+def test_threads_that_end_while_they_are_listed_are_left(monkeypatch) -> None:
+    """As with a pool whose threads end: what is listed is gone when it is its turn."""
+    pinned = []
+
+    def pin(task: int, cores: set[int]) -> None:
+        if task == 2:
+            raise ProcessLookupError
+        pinned.append((task, cores))
+
+    monkeypatch.setattr(ours.os, "listdir", lambda folder: ["1", "2", "3"])
+    monkeypatch.setattr(ours.os, "sched_setaffinity", pin)
+    ours.pin_threads({0})
+    assert pinned == [(1, {0}), (3, {0})]
+
+
+@pytest.mark.skipif(quantized_trouble() is not None, reason="turbovec is not installed")
+@pytest.mark.parametrize("queries", [[], ["--outside"]])
+def test_a_quick_run(monkeypatch, tmp_path: Path, capsys, queries: list[str]) -> None:
     monkeypatch.setattr(environments, "ROOT", tmp_path / "peers")
-    monkeypatch.setattr(bench, "SMALL", {"n": 3_000, "dim": 8, "k": 10})
-    monkeypatch.setattr(sys, "argv", ["benchmarks.index", "--quick", "--json", str(tmp_path / "result.json")])
+    monkeypatch.setattr(bench, "SMALL", {"n": 3_000, "dim": 8, "k": 10, "recall": 0.95})
+    monkeypatch.setattr(sys, "argv", ["benchmarks.index", *queries, "--quick", "--json", str(tmp_path / "result.json")])
     assert bench.main() == 0
     result = json.loads((tmp_path / "result.json").read_text())
-    assert set(result["missing"]) == {"hnswlib", "usearch", "faiss"}
+    assert set(result["missing"]) == {"hnswlib", "usearch", "faiss", "svs", "scann", "turbovec"}
     rows = {(row["name"].split(": ")[1], row["peer_name"]): row for row in result["rows"]}
-    ours = result["sides"]["ours"]["runs"][0]
-    found = 1 - ours["missed"]
+    run = result["sides"]["ours"]["runs"][0]
+    found = 1 - run["missed"]
     assert found == pytest.approx(1 - rows["part of the top 10 missed", None]["ours"])
-    assert found + (found - ours["recall_lower"]) >= 0.95  # the promise lies within two standard errors of 200 queries
+    assert found + (found - run["recall_lower"]) >= 0.95  # the promise lies within two standard errors of 200 queries
     assert rows["a query on one core", "exact search"]["ratio"] > 0
     assert rows["a query on one core", "hnswlib"]["holds"] is None
     assert len(result["curve"]) >= 1

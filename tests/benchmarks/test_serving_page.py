@@ -1,7 +1,20 @@
 """docs/serving.md says what the results say."""
 
-from benchmarks.serving import page
+import argparse
+from pathlib import Path
+
+from benchmarks.serving import page, quiet
+from benchmarks.serving.attackers import NAMES
 
 
 def test_the_figures_are_those_of_the_results() -> None:
     assert page.figures() in page.PAGE.read_text(encoding="utf-8")
+
+
+def test_what_is_measured_on_a_quiet_machine_is_on_the_page() -> None:
+    options = argparse.Namespace(bundles=[Path("demo.shortlist"), Path("made")], attack="")
+    names = [name for name, _, _ in quiet.steps(options)]
+    assert set(names) <= set(page.ROWS)
+    assert len(names) == len(set(names))
+    for part in quiet.ATTACKS.split("|"):
+        assert len([name for name in NAMES if part in name]) == 1, part

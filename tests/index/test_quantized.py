@@ -123,6 +123,20 @@ def test_filters_are_applied_inside_the_scan(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @needs_turbovec
+def test_long_lists_are_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result costs as much as reading some dozens of vectors."""
+    index, calls = Quantized().build(VECTORS), []
+    probe = Quantized._probe
+    monkeypatch.setattr(Quantized, "_probe", lambda self, *given: (calls.append(1), probe(self, *given))[1])
+    index.search(QUERIES, 59)
+    assert calls
+    calls.clear()
+    exact = BruteForce().build(VECTORS).search(QUERIES, 60)
+    assert np.array_equal(index.search(QUERIES, 60).ids, exact.ids)
+    assert not calls
+
+
+@needs_turbovec
 def test_a_few_seen_items_cost_no_second_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     index = Quantized(reorder=60).build(np.tile(VECTORS, (2, 1))[:5000])
     calls = []

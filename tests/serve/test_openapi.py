@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 
-from shortlist.serve import Settings
+from shortlist.serve import Settings, routes
+from shortlist.serve.openapi import document
 from shortlist.serve.settings import Limits
 
 WRITE = "w" * 20
@@ -122,3 +124,11 @@ def test_what_clients_are_made_from_is_typed_and_the_same_for_every_bundle(clien
     assert client.app.service.loaded.bundle not in text
     assert '"one' not in text
     assert "/one" not in text
+
+
+def test_the_document_is_made_once_for_a_bundle(client: Any, monkeypatch: Any) -> None:
+    made = []
+    monkeypatch.setattr(routes, "document", lambda service: made.append(1) or document(service))
+    first, second = client.get("/openapi.json"), client.get("/openapi.json")
+    assert first.content == second.content == msgspec.json.encode(document(client.app.service))
+    assert made == [1]

@@ -211,7 +211,7 @@ def test_one_look_that_fails_ends_no_sweep(clients: Callable[..., Any], monkeypa
         if len(looks) < 3:
             raise RuntimeError("canary")
 
-    client.app.unsent.look = broken
+    client.app.unsent.check = broken
 
     async def some_looks() -> None:
         sweep = asyncio.create_task(Server(uvicorn.Config(client.app), client.app)._sweep())

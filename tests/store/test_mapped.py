@@ -37,10 +37,17 @@ def test_large_arrays_are_in_files_and_in_memory_where_there_is_no_room(
 ) -> None:
     made = []
     real = mapped_zeros
-    monkeypatch.setattr(mapped, "LARGE", 24)
     monkeypatch.setattr(mapped, "mapped_zeros", lambda *given: made.append(given[0]) or real(*given))
     for rows in (2, 3):  # 16 and 24 bytes
-        assert roomy_zeros((rows, 2), np.float32, str(tmp_path)).tolist() == [[0, 0]] * rows
+        assert roomy_zeros((rows, 2), np.float32, str(tmp_path), large=24).tolist() == [[0, 0]] * rows
     assert made == [(3, 2)]
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    assert roomy_zeros((3, 2), np.float32, str(tmp_path)).tolist() == [[0, 0]] * 3
+    assert roomy_zeros((3, 2), np.float32, str(tmp_path), large=24).tolist() == [[0, 0]] * 3
+
+
+def test_a_system_that_cannot_reserve_looks_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert mapped_zeros((3, 2), np.float32, str(tmp_path)).tolist() == [[0, 0]] * 3
+    room = os.statvfs(tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        mapped_zeros((room.f_bavail * room.f_frsize + 1, 1), np.uint8, str(tmp_path))

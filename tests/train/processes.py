@@ -17,12 +17,10 @@ import numpy as np
 import torch
 
 import shortlist as sl
-from shortlist.store import mapped
 from shortlist.train.batches import Batch, Interactions
 
 RANK, SIZE = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
 QUERIES, CANDIDATES, ROWS = 23, 17, 211
-mapped.LARGE = 1  # tables and optimizer state that the first process gets in the end are in files
 
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 48, "ks": (1, 5), "seed": 3}

@@ -76,6 +76,19 @@ def test_a_checkpoint_of_a_later_format_is_refused_by_its_number(tmp_path: Path)
         trained("plain", checkpoints=sl.Checkpoints(tmp_path, resume=True))
 
 
+def test_a_checkpoint_of_format_1_is_taken_up(tmp_path: Path) -> None:
+    """It names one file, of whole tables."""
+    stopped("adam", after=9, folder=tmp_path, every=4)
+    for path in tmp_path.glob("*.json"):
+        header = json.loads(path.read_text())
+        del header["checksum"]
+        (file,) = header.pop("files")
+        header |= {"format": 1, "file": file}
+        path.write_text(json.dumps({**header, "checksum": checksum(header)}))
+    resumed = trained("adam", checkpoints=sl.Checkpoints(tmp_path, every=4, resume=True))
+    assert_same(trained("adam"), resumed)
+
+
 class Several(Alone):
     """One of several processes; threads stand for them."""
 

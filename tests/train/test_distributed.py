@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tests.train import processes
+from tests.train import forked, processes
 
 import shortlist as sl
 from shortlist.train import distributed
@@ -68,20 +69,21 @@ def free_port() -> str:
     raise AssertionError("a hundred ports are taken")
 
 
-def start(ranks: int, *arguments: str) -> list[subprocess.Popen[str]]:
-    """The processes that torchrun would start, without its own, which takes as long again."""
-    shared = {**environment(), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(ranks)}
-    return [
-        subprocess.Popen(
-            [sys.executable, *arguments], env={**shared, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True
-        )
-        for rank in range(ranks)
-    ]
+class Running:
+    """So many processes that run ``python`` with these arguments, as torchrun would start them: see ``forked``."""
 
+    def __init__(self, ranks: int, *arguments: str) -> None:
+        self.ranks, self.folder = ranks, tempfile.TemporaryDirectory()
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(ranks)}
+        words = [sys.executable, forked.__file__, str(ranks), self.folder.name, *arguments]
+        self.process = subprocess.Popen(words, env={**environment(), **shared}, stdout=subprocess.PIPE, text=True)
 
-def errors_of(running: list[subprocess.Popen[str]]) -> list[str]:
-    """What each of them wrote to stderr in the end."""
-    return [process.communicate(timeout=300)[1] for process in running]
+    def ended(self) -> tuple[list[int], list[str]]:
+        """The exit code of each, and what it wrote to stderr in the end."""
+        out, _ = self.process.communicate(timeout=300)
+        with self.folder:
+            said = [(Path(self.folder.name) / f"{rank}.err").read_text() for rank in range(self.ranks)]
+        return json.loads(out.splitlines()[-1]), said
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +95,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             running = []
             for ranks, place in folders.items():
                 place.mkdir(parents=True)
-                running.append(start(ranks, SCRIPT, str(place)))
+                running.append(Running(ranks, SCRIPT, str(place)))
             for processes_ in running:
-                errors = errors_of(processes_)
-                assert not any(process.returncode for process in processes_), "\n".join(errors)[-3000:]
+                codes, errors = processes_.ended()
+                assert not any(codes), "\n".join(errors)[-3000:]
     return folders
 
 
@@ -150,7 +152,7 @@ def test_a_run_that_was_killed_goes_on_with_any_number_of_processes(
 ) -> None:
     """To the same end; with as many as there were, bit for bit."""
     shutil.copytree(killed / "run", tmp_path / "run")
-    errors = errors_of(start(ranks, SCRIPT, str(tmp_path), "resumed"))
+    _, errors = Running(ranks, SCRIPT, str(tmp_path), "resumed").ended()
     assert (tmp_path / "resumed.npz").exists(), "\n".join(errors)
     whole, again = dict(np.load(trained[2] / "deep.npz")), dict(np.load(tmp_path / "resumed.npz"))
     assert whole.keys() == again.keys()
@@ -160,9 +162,8 @@ def test_a_run_that_was_killed_goes_on_with_any_number_of_processes(
 
 
 def test_a_process_that_fails_stops_the_others_with_its_reason(tmp_path: Path) -> None:
-    running = start(2, SCRIPT, str(tmp_path), "refused")
-    first, second = errors_of(running)
-    assert all(process.returncode for process in running)
+    codes, (first, second) = Running(2, SCRIPT, str(tmp_path), "refused").ended()
+    assert all(codes)
     assert "DataError: the disk under /data is full" in second
     assert "TrainingError: rank 1 stopped: the disk under /data is full; rank 0 of 2 stops too." in first
 
@@ -190,18 +191,18 @@ def test_the_command_trains_in_several_processes(tmp_path: Path) -> None:
     assert len(sl.Recommender.load(bundle).recommend([5], k=3)[0]) == 3
 
     more = ["--set", "fit.epochs=3", "--overwrite", "--resume"]
-    longer = start(2, "-m", "shortlist", "train", *arguments, *options, *more)
-    said = "".join(errors_of(longer))
-    assert [process.returncode for process in longer] == [0, 0], said
+    codes, errors = Running(2, "-m", "shortlist", "train", *arguments, *options, *more).ended()
+    said = "".join(errors)
+    assert codes == [0, 0], said
     assert [f"epoch {number}/3" in said for number in (1, 2, 3)] == [
         False,
         True,
         True,
     ]  # from the last batch of epoch 2
 
-    again = start(2, "-m", "shortlist", "train", *arguments, *options)
-    assert "".join(errors_of(again)).count("already exists") == 1
-    assert [process.returncode for process in again] == [1, 1]
+    codes, errors = Running(2, "-m", "shortlist", "train", *arguments, *options).ended()
+    assert "".join(errors).count("already exists") == 1
+    assert codes == [1, 1]
 
 
 def test_what_cannot_be_divided_is_refused() -> None:

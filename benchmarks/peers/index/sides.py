@@ -1,35 +1,39 @@
-"""The peers' indexes: hnswlib, usearch, Faiss, each in several recipes and tuned as ours is.
+"""The peers' indexes: hnswlib, usearch, Faiss, SVS, ScaNN, turbovec, each in several recipes and tuned as ours is.
 
 A build is kept beside the data, so that timings can be repeated without it. Setting up a side finds, on the tuning
 queries, the least effort whose mean recall, less two standard errors, reaches the promise; of several recipes of a
 peer the fastest is kept. A run times the held-out queries one at a time, on one core, and measures their recall.
 """
 
+import contextlib
 import json
 import os
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 LADDER = [round(10 * 1.2**step) for step in range(40)]  # 10 to 12,248
-LISTS = 4_000
-PACKAGES = {"hnswlib": "hnswlib", "usearch": "usearch", "faiss": "faiss-cpu"}
+PACKAGES = ("hnswlib", "usearch", "faiss-cpu", "scalable-vs", "scann", "turbovec")
 
 
 def describe() -> dict:
     """Returns versions and thread counts."""
-    return {"versions": {name: version(name) for name in PACKAGES.values()}, "threads": {"search": 1}}
+    versions = {}
+    for name in PACKAGES:  # some have no wheels for this machine
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {"versions": versions, "threads": {"search": 1}}
 
 
 def hnswlib(data: Path, parameters: dict):
-    """hnswlib: a graph over inner products."""
+    """hnswlib: a graph over inner products, or over distances of vectors made equally long."""
     return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Hnswlib)])
 
 
 def usearch(data: Path, parameters: dict):
-    """usearch: a graph over inner products, float32."""
+    """usearch: a graph over inner products, or over distances of vectors made equally long; float32."""
     return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Usearch)])
 
 
@@ -38,14 +42,30 @@ def faiss(data: Path, parameters: dict):
     return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _FaissLists)])
 
 
+def svs(data: Path, parameters: dict):
+    """SVS: a Vamana graph over inner products, float32."""
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Svs)])
+
+
+def scann(data: Path, parameters: dict):
+    """ScaNN by hand: partitions, codes, and its own re-ranking."""
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Scann)])
+
+
+def turbovec(data: Path, parameters: dict):
+    """turbovec by hand: a scan of all codes, the best re-ranked by numpy."""
+    return _side(data, parameters, [recipe for recipe in RECIPES() if isinstance(recipe, _Turbovec)])
+
+
 def _side(data: Path, parameters: dict, recipes: list):
     """Returns the run of the fastest recipe that keeps the promise; of none, that of the one with the best recall."""
     place = Path(parameters["data"])
     k, recall = parameters["k"], parameters["recall"]
-    queries = np.load(place / "queries.npy")
+    suffix = "" if parameters["queries"] == "inside" else f"-{parameters['queries']}"
+    queries = np.load(place / f"queries{suffix}.npy")
     half = len(queries) // 2
     tuning, held = queries[:half], queries[half:]
-    kth_tuning, kth_held = np.load(place / f"kth-{k}.npy")
+    kth_tuning, kth_held = np.load(place / f"kth-{k}{suffix}.npy")
     vectors = np.load(place / "vectors.npy", mmap_mode="r")
     ready = []
     for recipe in recipes:
@@ -142,16 +162,30 @@ def _lower(recalls: np.ndarray) -> float:
     return float(recalls.mean() - 2 * recalls.std(ddof=1) / np.sqrt(len(recalls)))
 
 
+def _level(vectors: np.ndarray) -> np.ndarray:
+    """Returns the vectors with one more coordinate that makes all as long as the longest: near is then a large product."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    last = np.sqrt(np.maximum(squares.max() - squares, 0.0)).astype(np.float32)
+    return np.concatenate([vectors, last[:, None]], axis=1)
+
+
+def _asked(queries: np.ndarray, level: bool) -> np.ndarray:
+    """Returns the queries as a graph over such vectors takes them."""
+    return np.pad(queries, ((0, 0), (0, 1))) if level else queries
+
+
 class _Hnswlib:
-    def __init__(self, links: int, effort: int) -> None:
-        self.links, self.effort, self.name = links, effort, f"hnswlib-ip-{links}-{effort}"
+    def __init__(self, links: int, effort: int, level: bool) -> None:
+        self.links, self.effort, self.level = links, effort, level
+        self.name = f"hnswlib-{'l2' if level else 'ip'}-{links}-{effort}"
 
     def _new(self, dim: int):
         import hnswlib
 
-        return hnswlib.Index(space="ip", dim=dim)
+        return hnswlib.Index(space="l2" if self.level else "ip", dim=dim)
 
     def build(self, vectors) -> None:
+        vectors = _level(vectors) if self.level else vectors
         self.index = self._new(vectors.shape[1])
         self.index.init_index(max_elements=len(vectors), M=self.links, ef_construction=self.effort, random_seed=0)
         self.index.add_items(vectors)
@@ -160,27 +194,30 @@ class _Hnswlib:
         self.index.save_index(str(path))
 
     def load(self, path: Path, vectors) -> None:
-        self.index = self._new(vectors.shape[1])
+        self.index = self._new(vectors.shape[1] + self.level)
         self.index.load_index(str(path))
 
     def set(self, effort: int, k: int) -> None:
         self.index.set_ef(max(effort, k))
 
     def search(self, queries, k: int):
+        queries = _asked(queries, self.level)
         return self.index.knn_query(queries, k, num_threads=1 if len(queries) == 1 else -1)[0].astype(np.int64)
 
 
 class _Usearch:
-    def __init__(self, links: int, effort: int) -> None:
-        self.links, self.effort, self.name = links, effort, f"usearch-ip-{links}-{effort}"
+    def __init__(self, links: int, effort: int, level: bool) -> None:
+        self.links, self.effort, self.level = links, effort, level
+        self.name = f"usearch-{'l2' if level else 'ip'}-{links}-{effort}"
 
     def _new(self, dim: int):
         from usearch.index import Index
 
         options = {"connectivity": self.links, "expansion_add": self.effort, "expansion_search": 64}
-        return Index(ndim=dim, metric="ip", dtype="f32", **options)
+        return Index(ndim=dim, metric="l2sq" if self.level else "ip", dtype="f32", **options)
 
     def build(self, vectors) -> None:
+        vectors = _level(vectors) if self.level else vectors
         self.index = self._new(vectors.shape[1])
         self.index.add(np.arange(len(vectors)), vectors)
 
@@ -188,20 +225,21 @@ class _Usearch:
         self.index.save(str(path))
 
     def load(self, path: Path, vectors) -> None:
-        self.index = self._new(vectors.shape[1])
+        self.index = self._new(vectors.shape[1] + self.level)
         self.index.load(str(path))
 
     def set(self, effort: int, k: int) -> None:
         self.index.expansion_search = max(effort, k)
 
     def search(self, queries, k: int):
+        queries = _asked(queries, self.level)
         if len(queries) == 1:
             return self.index.search(queries[0], k).keys.astype(np.int64)[None, :]
         return self.index.search(queries, k).keys.astype(np.int64)
 
 
 class _FaissLists:
-    """4,000 inverted lists; the ``factor``·k best of their codes re-ranked by their vectors (0: the lists hold vectors)."""
+    """4·√n inverted lists; the ``factor``·k best of their codes re-ranked by their vectors (0: the lists hold vectors)."""
 
     def __init__(self, codes: str, factor: int = 0) -> None:
         self.codes, self.factor, self.name = codes, factor, f"faiss-ivf-{codes.lower()}"
@@ -209,9 +247,9 @@ class _FaissLists:
     def build(self, vectors) -> None:
         import faiss
 
-        dim = vectors.shape[1]
+        n, dim = vectors.shape
         codes = {"PQ": f"PQ{dim}x4fs,RFlat", "SQ": "SQ8,RFlat", "Flat": "Flat"}[self.codes]
-        self.index = faiss.index_factory(dim, f"IVF{LISTS},{codes}", faiss.METRIC_INNER_PRODUCT)
+        self.index = faiss.index_factory(dim, f"IVF{round(4 * n**0.5)},{codes}", faiss.METRIC_INNER_PRODUCT)
         if self.codes == "PQ":
             faiss.downcast_index(self.index.base_index).by_residual = True
         rows = np.sort(np.random.default_rng(0).permutation(len(vectors))[:200_000])
@@ -233,10 +271,103 @@ class _FaissLists:
 
         if self.factor:
             self.index.k_factor = self.factor
-        faiss.ParameterSpace().set_index_parameter(self.index, "nprobe", min(effort, LISTS // 2))
+        faiss.ParameterSpace().set_index_parameter(self.index, "nprobe", min(effort, round(2 * self.index.ntotal**0.5)))
 
     def search(self, queries, k: int):
         return self.index.search(queries, k)[1]
+
+
+class _Svs:
+    """A Vamana graph over inner products; effort is its search window."""
+
+    def __init__(self, degree: int, window: int) -> None:
+        self.degree, self.window, self.name = degree, window, f"svs-{degree}-{window}"
+
+    def build(self, vectors) -> None:
+        import svs
+
+        options = svs.VamanaBuildParameters(graph_max_degree=self.degree, window_size=self.window, alpha=0.95)
+        self.index = svs.Vamana.build(options, np.array(vectors), svs.DistanceType.MIP, num_threads=os.cpu_count())
+
+    def save(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        self.index.save(*(str(path / part) for part in ("config", "graph", "data")))
+
+    def load(self, path: Path, vectors) -> None:
+        import svs
+
+        stored = svs.VectorDataLoader(str(path / "data"), svs.DataType.float32)
+        graph = svs.GraphLoader(str(path / "graph"))
+        self.index = svs.Vamana(str(path / "config"), graph, stored, svs.DistanceType.MIP, num_threads=1)
+
+    def set(self, effort: int, k: int) -> None:
+        self.index.search_window_size = max(effort, k)
+
+    def search(self, queries, k: int):
+        return self.index.search(queries, k)[0].astype(np.int64)
+
+
+class _Scann:
+    """2·√n partitions of codes of two coordinates, the ``factor``·k best re-ranked; effort is the partitions searched."""
+
+    def __init__(self, factor: int) -> None:
+        self.factor, self.name = factor, "scann"
+
+    def build(self, vectors) -> None:
+        from scann.scann_ops.py import scann_ops_pybind
+
+        leaves = round(2 * len(vectors) ** 0.5)
+        builder = scann_ops_pybind.builder(np.array(vectors), 10, "dot_product").tree(
+            leaves, leaves // 40, soar_lambda=1.5
+        )
+        self.index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
+
+    def save(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        self.index.serialize(str(path.resolve()))
+
+    def load(self, path: Path, vectors) -> None:
+        from scann.scann_ops.py import scann_ops_pybind
+
+        self.index = scann_ops_pybind.load_searcher(str(path.resolve()))
+
+    def set(self, effort: int, k: int) -> None:
+        self.leaves = effort
+
+    def search(self, queries, k: int):
+        if len(queries) == 1:
+            return self.index.search(queries[0], k, self.factor * k, self.leaves)[0].astype(np.int64)[None, :]
+        return self.index.search_batched(queries, k, self.factor * k, self.leaves)[0].astype(np.int64)
+
+
+class _Turbovec:
+    """Codes of all vectors, scanned; effort is how many are re-ranked by their vectors."""
+
+    def __init__(self, bits: int) -> None:
+        self.bits, self.name = bits, f"turbovec-{bits}"
+
+    def build(self, vectors) -> None:
+        import turbovec
+
+        self.index = turbovec.TurboQuantIndex(dim=vectors.shape[1], bit_width=self.bits)
+        self.index.add(np.array(vectors))
+
+    def save(self, path: Path) -> None:
+        self.index.write(str(path))
+
+    def load(self, path: Path, vectors) -> None:
+        import turbovec
+
+        self.index, self.vectors = turbovec.TurboQuantIndex.load(str(path)), np.array(vectors)
+        self.index.prepare()
+
+    def set(self, effort: int, k: int) -> None:
+        self.wide = max(effort, k)
+
+    def search(self, queries, k: int):
+        found = self.index.search(queries, self.wide)[1]
+        scores = np.einsum("qwd,qd->qw", self.vectors[found], queries)
+        return np.take_along_axis(found, np.argsort(-scores, axis=1)[:, :k], axis=1)
 
 
 def RECIPES() -> list:  # noqa: N802 - a list of instances, made where the libraries are
@@ -245,6 +376,9 @@ def RECIPES() -> list:  # noqa: N802 - a list of instances, made where the libra
         *(_FaissLists("PQ", factor) for factor in (16, 64, 256)),
         _FaissLists("SQ", 4),
         _FaissLists("Flat"),
-        _Hnswlib(16, 200),
-        _Usearch(16, 128),
+        *(_Hnswlib(16, 200, level) for level in (False, True)),
+        *(_Usearch(16, 128, level) for level in (False, True)),
+        _Svs(64, 128),
+        *(_Scann(factor) for factor in (4, 16, 64)),
+        *(_Turbovec(bits) for bits in (4, 2)),
     ]

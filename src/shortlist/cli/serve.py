@@ -284,12 +284,12 @@ def _typed(option: str) -> bool:
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
-    from shortlist.serve.allocation import give_back
     from shortlist.serve.listening import listening
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
     from shortlist.serve.server import run
     from shortlist.serve.swap import Swapper, signature
+    from shortlist.store.allocation import give_back
 
     before = signature(bundle)
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
@@ -341,7 +341,7 @@ def _port(taken: socket.socket) -> int | None:
 
 
 def _prepare(workers: int) -> None:
-    """Set what numpy and Polars look for when they are imported.
+    """Set what numpy, Polars and turbovec look for when they are imported.
 
     Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
     since the thread that would do it later does not outlive a fork. It takes memory from one place and keeps little for each
@@ -350,7 +350,7 @@ def _prepare(workers: int) -> None:
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, str(each))
     os.environ.setdefault("_RJEM_MALLOC_CONF", MEMORY)
 

@@ -69,11 +69,12 @@ def pair_scores(queries: Floats, vectors: Floats, rows: Ints, positions: Ints) -
     """Inner product of each pair in float64, rounded to float32, ``[pairs]``."""
     if rows.size <= _PAIRS:
         wide = vectors.take(positions, axis=0).astype(np.float64)
+        products: Floats
         if queries.shape[0] == 1:
-            factors = np.broadcast_to(queries.astype(np.float64), wide.shape)
+            products = np.einsum("ij,j->i", wide, queries[0].astype(np.float64)).astype(np.float32)
         else:
             factors = queries.take(rows, axis=0).astype(np.float64)
-        products: Floats = np.einsum("ij,ij->i", wide, factors).astype(np.float32)
+            products = np.einsum("ij,ij->i", wide, factors).astype(np.float32)
         return products
     scores = np.empty(rows.size, np.float32)
     for low in range(0, rows.size, _PAIRS):

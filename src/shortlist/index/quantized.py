@@ -23,7 +23,7 @@ from shortlist.errors import BundleError, ConfigError, MissingExtraError
 from shortlist.index.approximate import BEARABLE, ApproximateIndex, Width, renumber, sub_request
 from shortlist.index.base import Snapshot
 from shortlist.index.block import Filters, SearchRequest
-from shortlist.index.checks import check_counts, check_promise
+from shortlist.index.checks import check_counts, check_promise, squared_norms
 from shortlist.index.exact import Matches, best, join
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats, Ints
@@ -40,8 +40,9 @@ _ADDED, _PART, _DEAD = (
     0.01,
     0.1,
 )  # candidates added, their share, and the share deleted from which codes are renewed
+_DEEP = 50  # from a k of a part in so many on, exact search is faster (measured)
 _RESULT = 2400  # one more result costs as much as reading the mask of so many candidates (measured, twice)
-_FAR = 1e9  # numbers between 1/this and this are taken as they are
+_FAR = 1e18  # queries with squared lengths between 1/this and this are taken as they are
 _FOLDER, _NAME = "turbovec", "codes.tv"
 
 
@@ -136,7 +137,7 @@ class Quantized(ApproximateIndex):
     def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         asked = _wide(_near_one(queries))
         masks = {} if open_ is None else {"mask": open_}
-        positions: Ints = native.search(asked, width.results, **masks)[1]
+        positions: Ints = native.search(asked, width.results, chunk_size=0, **masks)[1]
         return positions
 
     def _first(self, n: int, k: int, taken: int) -> tuple[Width, int]:
@@ -146,7 +147,7 @@ class Quantized(ApproximateIndex):
         return Width(rerank, 1.0), rerank // BEARABLE
 
     def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
-        return free * _SCAN <= n
+        return free * _SCAN <= n or k * _DEEP >= n
 
     def _widening(self, snapshot: Snapshot, request: SearchRequest, filters: Filters, lost: int) -> Matches:
         """Searches without what is closed to all queries; then, each alone, the queries that found too little or lost
@@ -208,12 +209,13 @@ def _wide(vectors: Floats) -> Floats:
 
 
 def _near_one(queries: Floats) -> Floats:
-    """The queries, divided by their largest numbers where these are far from 1: the order of their scores stays."""
-    largest = np.abs(queries).max(axis=1)
-    near = (largest < _FAR) & (largest * _FAR > 1)
-    if near.all():
+    """The queries, divided by their largest numbers where their lengths are far from 1: the order of their scores stays."""
+    if len(queries) == 1 and 1 / _FAR < float(queries[0] @ queries[0]) < _FAR:
         return queries
-    scaled: Floats = queries / np.where(near | (largest == 0), np.float32(1), largest)[:, None]
+    norms = squared_norms(queries)
+    largest = np.abs(queries).max(axis=1)
+    near = (norms < _FAR) & (norms > 1 / _FAR) | (largest == 0)
+    scaled: Floats = queries / np.where(near, np.float32(1), largest)[:, None]
     return scaled
 
 

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError, TrainingError
-from shortlist.store import mapped_zeros, roomy_zeros
+from shortlist.store import LARGE, mapped_zeros, roomy_zeros
 
 __all__ = ["Part", "TableStorage", "TableType", "mapped_tensor", "roomy_tensor", "stochastic_round"]
 
 TableType = Literal["float32", "bfloat16"]
 Array = TypeVar("Array", bound=Any)
-DRAWN = 1 << 22  # numbers drawn at a time, where they are not drawn in place
+DRAWN = 1 << 20  # numbers drawn at a time, where they are not drawn in place
 
 
 class Part(NamedTuple):
@@ -69,7 +69,9 @@ class TableStorage:
         if self.dtype == "float32" and part.size == 1:
             return self.zeros((rows, dim)).uniform_(-scale, scale, generator=generator)
         table = self.zeros((part.count(rows), dim), torch.bfloat16 if self.dtype == "bfloat16" else None)
-        each = max(1, DRAWN // dim) * part.size  # so that a part's first row is at one place in each of them
+        each = (
+            max(1, DRAWN // dim // part.size) * part.size
+        )  # so that a part's first row is at one place in each of them
         done = 0
         for low in range(0, rows, each):
             drawn = torch.empty(min(each, rows - low), dim).uniform_(-scale, scale, generator=generator)
@@ -107,9 +109,9 @@ def mapped_tensor(shape: tuple[int, ...], dtype: torch.dtype, folder: str | None
     return numbers.view(dtype).view(shape)
 
 
-def roomy_tensor(shape: tuple[int, ...], dtype: torch.dtype, folder: str | None = None) -> Tensor:
-    """Zeros in memory, or in a file where they are large; see ``store.roomy_zeros``."""
-    numbers = torch.from_numpy(roomy_zeros((*shape, dtype.itemsize), "u1", folder))
+def roomy_tensor(shape: tuple[int, ...], dtype: torch.dtype, folder: str | None = None, large: int = LARGE) -> Tensor:
+    """Zeros in memory, or in a file where they have ``large`` bytes; see ``store.roomy_zeros``."""
+    numbers = torch.from_numpy(roomy_zeros((*shape, dtype.itemsize), "u1", folder, large))
     return numbers.view(dtype).view(shape)
 
 

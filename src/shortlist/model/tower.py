@@ -185,19 +185,19 @@ class Tower(nn.Module):
             column = next((name for name in ids if name in table.columns), table.columns[0])
             raise error.where(f"where {column!r} is {table[column][error.row]!r}") from error
 
-    def build(
-        self,
-        encoded: Mapping[str, Encoded],
-        generator: torch.Generator | None = None,
-        division: Division | None = None,
-    ) -> None:
+    def build(self, encoded: Mapping[str, Encoded], generator: torch.Generator | None = None) -> None:
         """Make tables and layers to fit what the features encode to; does nothing if they exist.
 
         Args:
             encoded: each feature's encoding of some rows.
             generator: draws the first weights; None for torch's own.
-            division: how tables are divided over several processes.
         """
+        self._build(encoded, generator)
+
+    def _build(
+        self, encoded: Mapping[str, Encoded], generator: torch.Generator | None, division: Division | None = None
+    ) -> None:
+        """As ``build``; with a ``division`` only this process's rows of the tables are made."""
         if self.built:
             return
         widths: dict[str, int] = {}

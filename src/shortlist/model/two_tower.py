@@ -30,12 +30,14 @@ from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.storage import roomy_tensor
 from shortlist.model.tower import Tower
+from shortlist.store.allocation import trim
 
 __all__ = ["Catalogue", "TwoTower"]
 
 ROW = "\0row"  # a name that no column has
 ROWS_AT_A_TIME = 1 << 16
 HISTORIES_AT_A_TIME = 1 << 11
+LOOKED_UP_AT_A_TIME = 1 << 13
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,22 +157,22 @@ class TwoTower(nn.Module):
         """Where the model's tables are."""
         return next((buffer.device for buffer in self.buffers()), torch.device("cpu"))
 
-    def prepare(
-        self,
-        train: Dataset | Shards,
-        generator: torch.Generator | None = None,
-        division: Division | None = None,
-    ) -> EncodedDataset:
+    def prepare(self, train: Dataset | Shards, generator: torch.Generator | None = None) -> EncodedDataset:
         """Fit the features on what occurs in ``train``, build both towers, and return ``train`` encoded.
 
         Args:
             train: the training data.
             generator: draws the first weights; None for torch's own.
-            division: how tables are divided over several processes; each makes its own rows alone.
 
         Raises:
             ConfigError: for a joined model.
         """
+        return self._prepare(train, generator)
+
+    def _prepare(
+        self, train: Dataset | Shards, generator: torch.Generator | None, division: Division | None = None
+    ) -> EncodedDataset:
+        """As ``prepare``; with a ``division`` only this process's rows of the tables are made."""
         check_dataset(train, "prepare()", shards=True)
         for tower in (self.query, self.candidate):
             tower.check_trainable()
@@ -192,8 +194,9 @@ class TwoTower(nn.Module):
                 for name, column in query_columns.items()
             }
             query_of = np.arange(len(train))
-        self.query.build(query_columns, generator, division)
-        self.candidate.build(candidate_columns, generator, division)
+        trim()  # what reading and encoding took, before the tables take more
+        self.query._build(query_columns, generator, division)
+        self.candidate._build(candidate_columns, generator, division)
         self.lend_tables()
         return EncodedDataset(
             query_columns,
@@ -232,10 +235,11 @@ class TwoTower(nn.Module):
         if train.contexts is not None and context:
             contexts = self.query.encode(train.contexts, "the context", but=set(self.query.columns) - set(context))
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
-        self.query.build(
+        trim()
+        self.query._build(
             {name: {**query_columns, **contexts}[name] for name in self.query.features}, generator, division
         )
-        self.candidate.build(candidate_columns, generator, division)
+        self.candidate._build(candidate_columns, generator, division)
         none = np.zeros(0, np.int32)
         counts = train.candidate_counts
         return EncodedDataset(query_columns, candidate_columns, none, none, None, counts, None, train, contexts)
@@ -343,7 +347,7 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
                 hint=f"omit it; or split by time and write Timestamp({feature.column!r}, of_target=True)",
             )
         warnings.warn(
-            f"{feature!r}: the query tower reads the time of the interaction to predict, as requested; measure it only on "
+            f"{feature!r}: the query tower reads the time of the interaction to predict, as requested. Evaluate this model only on "
             "a split by time.",
             ShortlistWarning,
             stacklevel=6,
@@ -351,10 +355,10 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
 
 
 def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[np.integer]]:
-    """The distinct rows that a query tower reads, and the row of each interaction in them.
+    """The distinct rows that a query tower reads, and for each interaction the number of its row.
 
-    Columns of the queries' table make one row per query. A column that only the interactions have is context: then
-    there is one row per distinct pair of query and context.
+    Columns of the queries' table make one row per query. Columns that only the interactions have are called
+    context; with them there is one row per distinct pair of query and context.
     """
     context = context_of(tower, dataset)
     if not context:
@@ -382,6 +386,8 @@ def vectors_of(
         at_a_time = HISTORIES_AT_A_TIME if tower.histories else ROWS_AT_A_TIME
         if len(inputs) <= at_a_time:
             return tower(inputs)  # type: ignore[no-any-return]
+        if tower.is_table:  # whose rows do not depend on what is read with them
+            at_a_time = LOOKED_UP_AT_A_TIME
         found: Tensor | None = None
         for low in range(0, len(inputs), at_a_time):
             rows = torch.arange(low, min(low + at_a_time, len(inputs)), device=tower.device)

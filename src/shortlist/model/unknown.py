@@ -12,7 +12,7 @@ from shortlist.model.two_tower import TwoTower
 
 __all__ = ["fill_untrained", "unknown_rows"]
 
-ROWS = 1 << 16
+NUMBERS = 1 << 19  # added up at a time, as float64
 MOST = 1 << 20  # so many rows, evenly spread, are used in place of a longer table
 
 
@@ -39,7 +39,7 @@ def _mean(table: EmbeddingTable, unit: bool) -> Tensor:
     step = max(1.0, known / MOST)
     codes = 1 + (torch.arange(min(known, MOST), device=table.weight.device, dtype=torch.float64) * step).long()
     total = torch.zeros(table.dim, dtype=torch.float64, device=table.weight.device)
-    for part in codes.split(ROWS):
+    for part in codes.split(max(1, NUMBERS // table.dim)):
         rows = table.rows(part)
         total += (torch.nn.functional.normalize(rows, dim=1) if unit else rows).sum(0, dtype=torch.float64)
     return (total / len(codes)).to(table.rows(codes[:1]).dtype)

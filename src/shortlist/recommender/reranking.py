@@ -17,6 +17,7 @@ from shortlist.data.id_map import Id
 from shortlist.errors import DataError, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
+from shortlist.recommender.pool_cells import PoolCells
 from shortlist.recommender.requests import candidate_rows
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
@@ -307,8 +308,7 @@ class _List:
         """Choose among these from now on."""
         self.pool = self.boosts.lifted(pool.without(self.taken), self.spans)
         self.left = np.ones(len(self.pool.rows), bool)
-        table = self.state.candidates
-        self.cells = {column: table[column].gather(self.pool.rows).to_list() for column in self.counts}
+        self.cells = PoolCells(self.state.candidates, self.pool.rows)
         if self.rules.diversify > 0:
             self.worth = (1 - self.rules.diversify) * self.pool.relevance()
             self.units = _units(self.asked.served.vectors_of(self.pool.rows))
@@ -366,7 +366,9 @@ class _List:
             at: its place in the pool.
         """
         table = self.state.candidates
-        return {column: _each(table[column][row] if at is None else self.cells[column][at]) for column in self.counts}
+        return {
+            column: _each(table[column][row] if at is None else self.cells.value(column, at)) for column in self.counts
+        }
 
     def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
         """Put a row at a place, which is ``at`` in the pool."""

@@ -18,7 +18,7 @@ __all__ = ["WholeTables", "divided"]
 
 FeaturesOf: TypeAlias = "Callable[[str], Mapping[str, Feature]]"
 
-ROWS = 1 << 16  # rows compared at a time
+ROWS = 1 << 12  # rows compared at a time
 TABLES = ".tables."  # in the names of embedding tables
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from shortlist.index import score_heads
@@ -38,10 +37,6 @@ from shortlist.serve.string_ids import StringIds
 
 __all__ = ["embed", "recommend", "score", "similar"]
 
-_RECOMMEND = msgspec.json.Decoder(RecommendRequest)
-_SIMILAR = msgspec.json.Decoder(SimilarRequest)
-_SCORE = msgspec.json.Decoder(ScoreRequest)
-_EMBED = msgspec.json.Decoder(EmbedRequest)
 SCORES = 100_000  # queries times candidates of one request
 COPIED = 1 << 18  # bytes of a reply that are put together on the event loop
 TEXT = 16  # bytes of a text that count as one value
@@ -68,7 +63,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(_RECOMMEND, body)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
@@ -94,7 +89,10 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
 
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
-    request, limits = service.ids.read(decoded(_SIMILAR, body), loaded), service.settings.limits
+    request, limits = (
+        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits,
+    )
     if not 1 <= len(request.candidates) <= limits.queries:
         count = len(request.candidates)
         raise Problem(422, f"{count} candidates were given; 1 to {limits.queries} were expected.", "$.candidates")
@@ -139,7 +137,10 @@ async def score(service: Service, incoming: Incoming) -> Reply:
 
 
 def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
-    request, limits = service.ids.read(decoded(_SCORE, body), loaded), service.settings.limits
+    request, limits = (
+        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits,
+    )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
     asks = _asks(service, loaded, request.queries)
     if len(asks) * len(request.candidates) > SCORES:
@@ -168,7 +169,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
-    request: EmbedRequest = service.ids.read(decoded(_EMBED, body), loaded)
+    request: EmbedRequest = service.ids.read(decoded(EmbedRequest, body, service.turns.yield_to_loop), loaded)
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
     if request.queries is not None:

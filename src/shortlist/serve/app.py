@@ -14,12 +14,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from shortlist.serve.admission import Admission
-from shortlist.serve.http import Incoming, Receive, Reply, read_body
+from shortlist.serve.http import Decompression, Incoming, Receive, Reply, plain_body, read_body
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
-from shortlist.serve.service import Service
+from shortlist.serve.service import LIGHT, Service
 from shortlist.serve.tracing import Span, Traces
+from shortlist.serve.turns import Lane
 from shortlist.serve.unsent import Unsent
 
 __all__ = ["App"]
@@ -193,8 +194,12 @@ class App:
         try:
             if route.access != "write":
                 self._cancellable.add(task)
-            async with self._large if len(incoming.body) > SMALL else contextlib.nullcontext():
-                return await route.handler(self.service, incoming)
+            body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
+            large = isinstance(body, Decompression) or len(body) > SMALL
+            async with self._large if large else contextlib.nullcontext():
+                if isinstance(body, Decompression):
+                    body = await turns.take(Lane.LARGE, body.finish)
+                return await route.handler(self.service, incoming._replace(body=body))
         except asyncio.CancelledError:
             if task in self._in_progress:
                 if task not in self._cancellable:

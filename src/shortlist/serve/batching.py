@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -124,7 +123,7 @@ class Batcher:
             Problem: when the queries do not fit, or would wait too long.
         """
         if not light:
-            group = replace(group, light=False)
+            group = group._replace(light=False)
         pace = self.paces.of(group)
         if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)

@@ -16,10 +16,6 @@ from shortlist.serve.service import Service
 
 __all__ = ["change", "events", "impressions"]
 
-_CHANGE = msgspec.json.Decoder(ChangeRequest)
-_EVENTS = msgspec.json.Decoder(EventsRequest)
-_IMPRESSIONS = msgspec.json.Decoder(ImpressionsRequest)
-
 
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
@@ -35,7 +31,10 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     Raises:
         Problem: when it does not fit.
     """
-    request, most = service.ids.read(decoded(_CHANGE, body), loaded), service.settings.limits.ids
+    request, most = (
+        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits.ids,
+    )
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
@@ -48,7 +47,8 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
     check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
-    return {"op": "change", "at": time.time(), **msgspec.to_builtins(request)}
+    expire = [{"id": one.id, "at": one.at} for one in request.expire]
+    return {"op": "change", "at": time.time(), "upsert": request.upsert, "delete": request.delete, "expire": expire}
 
 
 async def events(service: Service, incoming: Incoming) -> Reply:
@@ -67,7 +67,10 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     Raises:
         Problem: when it does not fit.
     """
-    request, most = service.ids.read(decoded(_EVENTS, body), loaded), service.settings.limits.ids
+    request, most = (
+        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits.ids,
+    )
     if not 1 <= len(request.events) <= most:
         raise Problem(422, f"{len(request.events)} events were given; 1 to {most} were expected.", "$.events")
     now = time.time()
@@ -94,7 +97,10 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
     Raises:
         Problem: when they do not fit.
     """
-    request, most = service.ids.read(decoded(_IMPRESSIONS, body), loaded), service.settings.limits.ids
+    request, most = (
+        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop), loaded),
+        service.settings.limits.ids,
+    )
     count = sum(len(one.items) for one in request.impressions)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} places were given; 1 to {most} were expected.", "$.impressions")

@@ -14,6 +14,7 @@ from shortlist.errors import DataError
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
+from shortlist.serve.replay import Replay
 
 __all__ = ["Changes", "column_of", "table_of"]
 
@@ -48,6 +49,21 @@ class Changes:
 
     def apply(self, record: Mapping[str, Any]) -> None:
         """Apply the next record of the log."""
+        self._apply(record)
+        for one in record.get("events", ()):
+            self.events.add(one["query"], one["candidate"], one["at"])
+
+    def apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Apply the next records of the log; as ``apply`` for each, but choices together."""
+        replay = Replay(self.events)
+        for record in records:
+            self._apply(record)
+            if record["op"] == "events":
+                replay.add(record["events"])
+        replay.finish()
+
+    def _apply(self, record: Mapping[str, Any]) -> None:
+        """Apply a record without its choices, which nothing else depends on."""
         if self._queue and self._queue[0][0] <= record["at"]:
             self.expired(float(record["at"]))
         if "name" in record:
@@ -55,9 +71,6 @@ class Changes:
         if "named" in record:
             self._named(record["named"])
         if record["op"] == "events":
-            add = self.events.add
-            for one in record["events"]:
-                add(one["query"], one["candidate"], one["at"])
             return
         for row in record["upsert"]:
             one = row[self.id_column]

@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
-QUERIES = 1_000_000  # of which events are kept; those that chose longest ago go first
+QUERIES = 1_000_000  # the most queries kept; the one that has not chosen for longest is dropped first
 FEW = 8  # candidates of a query that are kept in a tuple, which takes a third of the room
 
 _Chosen = tuple[Any, ...] | dict[Any, float]  # candidate, time, candidate, time …; or times by candidate; oldest first
@@ -60,6 +60,26 @@ class Events:
             del chosen[next(iter(chosen))]
             self.count -= 1
         self._of[query] = chosen if len(chosen) > FEW else tuple(part for pair in chosen.items() for part in pair)
+
+    def has_room(self, queries: int) -> bool:
+        """Whether choices of so many more queries fit, so that no other query's are dropped."""
+        return len(self._of) + queries <= QUERIES
+
+    def extend(self, query: Any, pairs: list[Any]) -> None:
+        """Record choices of one query, as ``add`` does; there has to be room for it.
+
+        Args:
+            query: of all of them.
+            pairs: candidate, time, candidate, time …, oldest first, each candidate once.
+        """
+        pairs = pairs[-2 * KEPT :]
+        if query in self._of:
+            for candidate, at in zip(pairs[::2], pairs[1::2], strict=True):
+                self.add(query, candidate, at)
+            return
+        few = len(pairs) <= 2 * FEW
+        self._of[query] = tuple(pairs) if few else dict(zip(pairs[::2], pairs[1::2], strict=True))
+        self.count += len(pairs) // 2
 
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""

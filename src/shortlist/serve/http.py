@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from shortlist.serve import change_schema, schema
-from shortlist.serve.duplicates import duplicate_key
+from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.problems import Problem, from_decoding
 
-__all__ = ["JSON", "NAMES", "Incoming", "Receive", "Reply", "decoded", "limit_of", "parameters", "read_body"]
+__all__ = [
+    "JSON",
+    "NAMES",
+    "Decompression",
+    "Incoming",
+    "Receive",
+    "Reply",
+    "decoded",
+    "limit_of",
+    "parameters",
+    "plain_body",
+    "read_body",
+]
 
 JSON = "application/json"
 NAMES: frozenset[str] = frozenset().union(
@@ -51,20 +64,29 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as the route's type; nothing is converted, and no key occurs twice.
+def decoded(kind: type[T], body: bytes, pause: Callable[[], object]) -> T:
+    """The body as a route's type; nothing is converted, and no key occurs twice.
+
+    Args:
+        kind: the type.
+        body: JSON.
+        pause: called between the pieces of a long body.
 
     Raises:
         Problem: for anything else.
     """
-    fields: Any = getattr(decoder.type, "__struct_fields__", ())
     try:
-        found, duplicate = decoder.decode(body), duplicate_key(body.decode(), NAMES.union(fields))
+        return decode(kind, body, _names(kind), pause)  # type: ignore[arg-type]
+    except DuplicateKeyError as error:
+        raise Problem(422, "duplicate key in a JSON object.", error.path, hint="give each key once") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-        raise from_decoding(error, ", ".join(fields)) from None
-    if duplicate is not None:
-        raise Problem(422, "duplicate key in a JSON object.", duplicate, hint="give each key once")
-    return found
+        raise from_decoding(error, ", ".join(getattr(kind, "__struct_fields__", ()))) from None
+
+
+@cache
+def _names(kind: type) -> frozenset[str]:
+    """Names that an error about a body may hold."""
+    return NAMES.union(getattr(kind, "__struct_fields__", ()))
 
 
 def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
@@ -98,16 +120,16 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
-    """The whole body, decompressed.
+    """The whole body, as it was sent.
 
     Raises:
-        Problem: for one that is longer than ``most``, before or after, or incomplete.
+        Problem: for one that is longer than ``most``, or incomplete.
     """
     length = headers.get(b"content-length", b"0")
     if len(length) > 18 or (length.isdigit() and int(length) > most):
         raise _too_long(most)
     message = await receive()
-    body = message.get("body", b"")
+    body: bytes = message.get("body", b"")
     if message.get("more_body"):
         parts, size = [body], len(body)
         while message.get("more_body"):
@@ -126,31 +148,72 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
         )
     if len(body) > most:
         raise _too_long(most)
-    coding = headers.get(b"content-encoding")
-    return body if coding is None else _decompressed(body, coding, most)
+    return body
 
 
-def _decompressed(body: bytes, coding: bytes, most: int) -> bytes:
-    if coding.lower() in (b"identity", b""):
-        return body
-    if coding.lower() not in (b"gzip", b"deflate"):
-        raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
-    reader = zlib.decompressobj(wbits=47 if coding.lower() == b"gzip" else 15)
-    try:
-        content = reader.decompress(body, most + 1)
-    except zlib.error:
-        raise Problem(
-            400,
-            "the body is not compressed as its content-encoding says.",
-            hint="leave content-encoding out for a plain body",
-        ) from None
-    if len(content) > most:
-        raise _too_long(most)
-    if not reader.eof or reader.unused_data:
-        raise Problem(
-            400, "the compressed body is incomplete, or more bytes follow it.", hint="send one whole compressed stream"
-        )
-    return content
+def plain_body(incoming: Incoming, first: int, most: int) -> bytes | Decompression:
+    """The body of a request, decompressed; a ``Decompression`` of one that is longer than ``first`` bytes.
+
+    Raises:
+        Problem: for one that is longer than ``most``, incomplete, or compressed in another way.
+    """
+    coding = incoming.headers.get(b"content-encoding", b"").lower()
+    if coding in (b"", b"identity"):
+        return incoming.body
+    begun = Decompression(incoming.body, coding, min(first, most), most)
+    return begun.content if begun.whole else begun
+
+
+class Decompression:
+    """A compressed body: its first bytes at once, all of it where the caller can wait.
+
+    Args:
+        body: compressed.
+        coding: the header content-encoding, in small letters.
+        first: bytes that are decompressed at once.
+        most: bytes that it may have.
+
+    Attributes:
+        content: its bytes so far.
+        whole: whether that is all.
+
+    Raises:
+        Problem: for a body that is compressed in another way.
+    """
+
+    def __init__(self, body: bytes, coding: bytes, first: int, most: int) -> None:
+        if coding not in (b"gzip", b"deflate"):
+            raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
+        self._reader = zlib.decompressobj(wbits=47 if coding == b"gzip" else 15)
+        self._most = most
+        self.content = b""
+        self._read(body, first)
+        self.whole = self._reader.eof and not self._reader.unused_data and len(self.content) <= most
+
+    def finish(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            Problem: for one that is longer than it may be, incomplete, or compressed in another way.
+        """
+        if not self._reader.eof:
+            self._read(self._reader.unconsumed_tail, self._most + 1 - len(self.content))
+        if len(self.content) > self._most:
+            raise _too_long(self._most)
+        if not self._reader.eof or self._reader.unused_data:
+            hint = "send one whole compressed stream"
+            raise Problem(400, "the compressed body is incomplete, or more bytes follow it.", hint=hint)
+        return self.content
+
+    def _read(self, body: bytes, most: int) -> None:
+        try:
+            self.content += self._reader.decompress(body, most)
+        except zlib.error:
+            raise Problem(
+                400,
+                "the body is not compressed as its content-encoding says.",
+                hint="leave content-encoding out for a plain body",
+            ) from None
 
 
 def _too_long(most: int) -> Problem:

@@ -20,6 +20,7 @@ __all__ = ["Journal", "LogGoneError", "ShorterLog"]
 NAME = "changes.log"
 MOVED = "changes.log.aside"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
+_ALL = msgspec.json.Decoder(list[dict[str, Any]])
 CHUNK = 1 << 20  # bytes that are read at a time
 
 
@@ -102,23 +103,44 @@ class Journal:
         left = b""
         while part := os.pread(self._file, CHUNK, self.size + len(left)):
             *lines, left = (left + part).split(b"\n")
-            chain, size, weighs = self._chain, self.size, self.weight
-            for line in lines:
-                text = line[9:]
-                chain = zlib.crc32(text, chain)
-                record = _decoded(text) if line[:9] == b"%08x " % chain else None
-                if record is None:
-                    raise BundleError(
-                        f"the change log {str(self.path)!r} was altered at byte {size:,}.",
-                        hint="restore a copy, or move the file away, which loses its changes",
-                    )
-                size += len(line) + 1
-                weighs += _weight(record)
-                yield record
-            self._chain, self.size, self.weight = chain, size, weighs
+            records, self._chain = self._checked(lines)
+            self.size += sum(map(len, lines)) + len(lines)
+            self.weight += sum(map(_weight, records))
+            yield from records
         if left:
             os.ftruncate(self._file, self.size)
             os.fsync(self._file)
+
+    def _checked(self, lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], int]:
+        """The records of the next lines, and the checksum of the last.
+
+        Raises:
+            BundleError: for lines that were altered.
+        """
+        texts, chain = [line[9:] for line in lines], self._chain
+        for number, (line, text) in enumerate(zip(lines, texts, strict=True)):
+            chain = zlib.crc32(text, chain)
+            if line[:9] != b"%08x " % chain:
+                raise self._altered(lines[:number])
+        with contextlib.suppress(msgspec.DecodeError):
+            records = _ALL.decode(b"[" + b",".join(texts) + b"]")  # in one call, which takes half the time
+            if len(records) == len(texts):
+                return records, chain
+        records = []
+        for number, text in enumerate(texts):
+            try:
+                records.append(_DECODER.decode(text))
+            except msgspec.DecodeError:
+                raise self._altered(lines[:number]) from None
+        return records, chain
+
+    def _altered(self, before: Sequence[bytes]) -> BundleError:
+        """The error of a line, by the lines before it that were not counted yet."""
+        at = self.size + sum(map(len, before)) + len(before)
+        return BundleError(
+            f"the change log {str(self.path)!r} was altered at byte {at:,}.",
+            hint="restore a copy, or move the file away, which loses its changes",
+        )
 
     def append(self, records: Sequence[dict[str, Any]]) -> None:
         """Write records and bring them to the disk.
@@ -269,14 +291,6 @@ class ShorterLog:
         os.close(self._source)
         with contextlib.suppress(OSError):
             self._scratch.unlink()
-
-
-def _decoded(text: bytes) -> dict[str, Any] | None:
-    """A record; None for text that is not one."""
-    try:
-        return _DECODER.decode(text)
-    except msgspec.DecodeError:
-        return None
 
 
 def _weight(record: dict[str, Any]) -> int:

@@ -79,7 +79,7 @@ class About:
 
 
 class Loaded:
-    """A bundle that answers. It never changes: live changes make another one.
+    """A bundle that answers. It never changes, apart from replies that are kept: live changes make another one.
 
     Args:
         name: its name for people.
@@ -95,6 +95,7 @@ class Loaded:
         self.served = served
         self.about: About = About(served.state) if before is None else before.about
         self.bundle = served.origin.get("bundle", served.fingerprint[:16])
+        self.document: bytes | None = None  # the OpenAPI document, once it was asked for
 
     @property
     def state(self) -> State:
@@ -242,6 +243,11 @@ class Loaded:
         flat /= max(np.abs(flat).max(initial=0.0), 1e-12)
         shown = float(values[-2:].sum() / max(values.sum(), 1e-12))
         return rows, flat[:, 0], flat[:, 1], shown
+
+    @cached_property
+    def maps(self) -> dict[str | None, bytes]:
+        """Replies with the map, by the column that colours it; made by the routes."""
+        return {}
 
     @cached_property
     def card(self) -> dict[str, Any]:

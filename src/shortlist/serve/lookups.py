@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from shortlist.data.ids import integer_id
@@ -19,6 +20,7 @@ __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
 SHOWN = 200  # items of a history
 LABEL = 200  # characters of a name on the map
+MAPS = 2  # replies with a map that are kept
 LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for each candidate
 
 
@@ -114,6 +116,15 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
 
 
 def _map(service: Service, loaded: Loaded, column: str | None) -> Reply:
+    if column not in loaded.maps:
+        made = _map_made(service, loaded, column)
+        if len(loaded.maps) >= MAPS:
+            loaded.maps.clear()
+        loaded.maps[column] = made
+    return Reply(loaded.maps[column])
+
+
+def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
     rows, x, y, shown = loaded.positions
     state = loaded.state
     ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
@@ -126,19 +137,15 @@ distances between far groups mean little."
     parts = ReplyParts(1, service.reply_memory)
     if column is not None:
         parts.put_each(0, state.candidates[column].gather(rows).to_list(), b"[", b"]")
-    return Reply(
-        ENCODER.encode(
-            {
-                "x": x.round(4).tolist(),
-                "y": y.round(4).tolist(),
-                "ids": service.ids.all_shown(ids),
-                "labels": labels,
-                "values": parts.parts[0],
-                "column": column,
-                "columns": list(loaded.colour_columns),
-                "note": note,
-            }
-        )
+    drawn = {"x": x.round(4).tolist(), "y": y.round(4).tolist(), "ids": service.ids.all_shown(ids), "labels": labels}
+    return ENCODER.encode(
+        {
+            **{name: msgspec.Raw(ENCODER.encode(values)) for name, values in drawn.items()},  # in pieces
+            "values": parts.parts[0],
+            "column": column,
+            "columns": list(loaded.colour_columns),
+            "note": note,
+        }
     )
 
 

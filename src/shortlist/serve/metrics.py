@@ -20,9 +20,10 @@ CUT = (
 REASONS = (
     "queue",
     "wait",
+    "room",
     "disk",
     "late",
-)  # too many wait; it would wait too long; no disk for its change; took too long
+)  # too many wait; it would wait too long; no memory for its body or reply; no disk for its change; took too long
 STATUSES = {"": (200, 422, 500, 503), "none": (400, 401, 404, 414, 431, 503)}  # that an alert may ask for, by route
 
 
@@ -57,7 +58,7 @@ class Metrics:
         for outcome in ("done", "refused"):
             self.swaps.labels(outcome)
         self.changes = Counter("shortlist_changes", "Changes acknowledged.", ["kind"], registry=of)
-        for kind in ("upsert", "delete", "event"):
+        for kind in ("upsert", "delete", "event", "impression"):
             self.changes.labels(kind)
         self.log_bytes = Gauge("shortlist_log_bytes", "Bytes of the log of changes.", registry=of)
         self.log_failures = Counter(

@@ -46,9 +46,6 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     signature_name: str = SIGNATURE
 
 
-_DECODER = msgspec.json.Decoder(PredictRequest)
-
-
 async def predict(service: Service, incoming: Incoming) -> Reply:
     """The ten best of each instance."""
     loaded, size = service.loaded, len(incoming.body)
@@ -76,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     Raises:
         Problem: when it does not fit, with places as the client names them.
     """
-    request = decoded(_DECODER, body)
+    request = decoded(PredictRequest, body, service.turns.yield_to_loop)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):

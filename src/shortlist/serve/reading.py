@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -72,8 +71,7 @@ class Ruled(NamedTuple):
         return (rules.diversify > 0, bool(rules.at_most), len(rules.boost), bool(rules.pin), rules.explore > 0)
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
+class Group(NamedTuple):
     """The properties that queries must share to be answered together.
 
     Attributes:
@@ -147,8 +145,8 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
         raise Problem(422, f"{count} queries were given; 1 to {limits.queries} were expected.", "$.queries")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
-    for name in ("allow", "deny"):
-        check_ids(getattr(request, name), loaded.candidate_strings, f"$.{name}", limits.ids)
+    check_ids(request.allow, loaded.candidate_strings, "$.allow", limits.ids)
+    check_ids(request.deny, loaded.candidate_strings, "$.deny", limits.ids)
     check_columns(request.columns, loaded, count, request.k, limits.cells)
 
 
@@ -159,6 +157,8 @@ def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most
         Problem: for a column that the candidates' table lacks or that is given twice, and for more values than
             ``most``.
     """
+    if not names:
+        return
     if len(names) * lists * min(k, loaded.state.size) > most:
         raise Problem(
             422,
@@ -185,6 +185,8 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
     if len(values) > most:
         raise Problem(422, f"{len(values)} ids were given; at most {most} were expected.", field)
     kind = str if strings else int
+    if {kind}.issuperset(map(type, values)) and (not strings or max(map(len, values), default=0) <= LONGEST_ID):
+        return
     for number, value in enumerate(values):
         if type(value) is not kind or (isinstance(value, str) and len(value) > LONGEST_ID):
             check_id(value, strings, f"{field}[{number}]")

@@ -45,11 +45,14 @@ async def _ready(service: Service, incoming: Incoming) -> Reply:
 
 
 async def _metrics(service: Service, incoming: Incoming) -> Reply:
-    return Reply(await service.metrics_text(), kind="text/plain; version=0.0.4; charset=utf-8")
+    return Reply(await service.scrapes.text(), kind="text/plain; version=0.0.4; charset=utf-8")
 
 
 async def _document(service: Service, incoming: Incoming) -> Reply:
-    return Reply(msgspec.json.encode(await service.run(document, service)))
+    loaded = service.loaded
+    if loaded.document is None:
+        loaded.document = msgspec.json.encode(await service.run(document, service))
+    return Reply(loaded.document)
 
 
 def canonical(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The service behind the routes: the bundle of the moment, its batches, and the reading of requests against it."""
+"""The service behind the routes: the bundle that answers now, its batches, and the checks of requests against it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from shortlist.serve.reading import Ask, Group, Ruled, grouped, read_queries
 from shortlist.serve.reply_parts import ReplyMemory
 from shortlist.serve.rules import conditions_of, rules_of
 from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.scrapes import Scrapes
 from shortlist.serve.settings import Settings
 from shortlist.serve.string_ids import StringIds
 from shortlist.serve.turns import Lane, Turns
@@ -78,6 +79,7 @@ class Service:
             ``change`` has to be replaced by a function that asks that process.
 
     Attributes:
+        scrapes: gathers all metrics.
         change: writes one change, and returns when it is acknowledged; raises Problem.
         writes: whether changes are still being written.
     """
@@ -101,6 +103,7 @@ class Service:
         self.turns = Turns()
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
+        self.scrapes = Scrapes(self._metrics_text)
         limits = self.settings.limits
         self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._background_calls > 0)
         self.reply_memory = ReplyMemory(limits.unsent)
@@ -256,8 +259,7 @@ class Service:
                 except (ShortlistError, LookupError):
                     continue
 
-    async def metrics_text(self) -> bytes:
-        """All metrics, for a scraper."""
+    async def _metrics_text(self) -> bytes:
         return self.metrics.text()
 
     @staticmethod

@@ -19,7 +19,7 @@ from shortlist.store.folder import (
     set_aside,
     using,
 )
-from shortlist.store.mapped import mapped_zeros, roomy_zeros
+from shortlist.store.mapped import LARGE, mapped_zeros, roomy_zeros
 from shortlist.store.seals import (
     TooNewError,
     checksum,
@@ -31,6 +31,7 @@ from shortlist.store.seals import (
 )
 
 __all__ = [
+    "LARGE",
     "Additions",
     "DamageError",
     "Entry",

@@ -26,7 +26,8 @@ __all__ = [
     "write_file",
 ]
 
-CHUNK = 1 << 24
+CHUNK = 1 << 24  # bytes from which files are read by several threads
+BUFFER = 1 << 20
 LIMIT = 16 << 20  # bytes of a file that describes others
 
 
@@ -60,7 +61,7 @@ def digest(path: Path) -> str:
     """The sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         found = hashlib.sha256()
-        buffer = memoryview(bytearray(min(CHUNK, path.stat().st_size + 1)))
+        buffer = memoryview(bytearray(min(BUFFER, path.stat().st_size + 1)))
         while count := file.readinto(buffer):
             found.update(buffer[:count])
     return found.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import tempfile
@@ -10,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["mapped_zeros", "roomy_zeros"]
+__all__ = ["LARGE", "mapped_zeros", "roomy_zeros"]
 
-LARGE = 64 << 20  # bytes from which an array that is read in parts is kept in a file
+LARGE = 16 << 20  # bytes from which an array that is read in parts is kept in a file
 
 
 def mapped_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None) -> npt.NDArray[Any]:
@@ -40,10 +41,12 @@ def mapped_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | Non
     return np.frombuffer(content, kind).reshape(shape)
 
 
-def roomy_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None) -> npt.NDArray[Any]:
-    """Zeros in memory, or as ``mapped_zeros`` where they are large and the disk has room for them."""
+def roomy_zeros(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None = None, large: int = LARGE
+) -> npt.NDArray[Any]:
+    """Zeros in memory, or as ``mapped_zeros`` where they have ``large`` bytes and the disk has room for them."""
     kind = np.dtype(dtype)
-    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize >= LARGE:
+    if int(np.prod(shape, dtype=np.int64)) * kind.itemsize >= large:
         try:
             return mapped_zeros(shape, kind, folder)
         except OSError:
@@ -52,8 +55,11 @@ def roomy_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | None
 
 
 def _reserve(handle: int, size: int) -> None:
-    """Reserve the space on the disk now: a mapped file without space later would end the process."""
+    """Reserve the space on the disk now, or at least look for it: a mapped file without space later would end the process."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
     else:
+        room = os.fstatvfs(handle)
+        if room.f_bavail * room.f_frsize < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(handle, size)

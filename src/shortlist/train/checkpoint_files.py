@@ -84,10 +84,10 @@ def write(
                 new = held.enter_context(Additions(folder))
             except OSError as error:
                 problem = str(error)
-        scratch, problem = processes.gathered(["" if new is None else str(new.scratch), problem])[0]
+        scratch, problem = processes.gathered(["" if new is None else new.scratch.name, problem])[0]
         if problem:
             raise OSError(problem)
-        data, entry, problem = Path(scratch) / f"tensors-{processes.rank}", None, ""
+        data, entry, problem = folder / scratch / f"tensors-{processes.rank}", None, ""
         try:
             write_tensors(data, _Numbers(tensors))
             sync(data)

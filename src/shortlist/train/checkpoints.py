@@ -141,6 +141,7 @@ class Keeper:
                 )
             return
         saved = newest(self.folder)
+        self.processes.agree({"the checkpoint that they find": None if saved is None else saved.step})
         if saved is None:
             return
         before, now = _with_tables(saved.header["facts"]), _plain(self.facts)

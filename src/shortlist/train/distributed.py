@@ -43,7 +43,7 @@ from shortlist.train.remote_rows import Elsewhere, RemoteRows
 __all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
-NUMBERS_AT_A_TIME = 1 << 22
+NUMBERS_AT_A_TIME = 1 << 18
 REASON, TURN = "shortlist/stopped", "shortlist/turn"
 NO_BACKEND = "No backend type associated with device type"
 LOST = re.compile(
@@ -221,8 +221,8 @@ class Together:
     def unite(self, model: TwoTower) -> None:
         """Gives the first process every table whole; the others keep their parts, which can no longer be read.
 
-        Large tables are in files without a name, in the folder of the table or of temporary files, since one process has no
-        memory for what all of them hold together. On GPUs the whole model comes to the processor.
+        They are in files without a name, in the folder of the table or of temporary files, since one process has no memory for
+        what all of them hold together. On GPUs the whole model comes to the processor.
         """
         if self.first:
             model.cpu()
@@ -239,14 +239,14 @@ class Together:
         Args:
             part: the rows of this process.
             rows: of all processes together.
-            folder: where to keep large ones in a file.
+            folder: where to keep them in a file, by default that of temporary files; in memory where there is no room.
         """
         if not self.first:
             for piece in part.split(self._rows_at_a_time(part)):
                 with self._naming_the_cause():
                     dist.send(piece.cpu().contiguous(), 0)
             return None
-        whole = roomy_tensor((rows, *part.shape[1:]), part.dtype, folder)
+        whole = roomy_tensor((rows, *part.shape[1:]), part.dtype, folder, large=1)
         whole[:: self.size] = part.cpu()
         for rank in range(1, self.size):
             for piece in whole[rank :: self.size].split(self._rows_at_a_time(part)):

@@ -18,6 +18,7 @@ from shortlist.evaluation.testset import checked_weights
 from shortlist.loss import ALS, Retrieval
 from shortlist.model import Tower, TwoTower, fill_untrained, unknown_rows
 from shortlist.sources import Mixture
+from shortlist.store.allocation import trim
 from shortlist.train.als import als, als_options
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
 from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
@@ -149,13 +150,13 @@ def fit(
     check_pretraining(pretrain, model, train, warm_start is not None)
     if processes.size > 1:
         check_divisible(task, model, impressions)
-    check_memory(model, train, optimizer, processes, place)
 
     with (
         torch.random.fork_rng(devices=[place] if place.type == "cuda" else []),
         processes,
         reported_interruption(checkpoints),
     ):
+        check_memory(model, train, optimizer, processes, place)
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         processes.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes, pretrain)
@@ -198,6 +199,7 @@ def fit(
         best.restore()
         model.optimizer_state = kept_state(run.updater, processes)
         processes.unite(model)
+        trim()
         if processes.first:
             fill_untrained(model, untrained)
             if held_out is not None and model.device.type != place.type:  # whole tables are on the processor

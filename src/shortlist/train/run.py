@@ -10,6 +10,7 @@ from shortlist.data import Dataset
 from shortlist.errors import TrainingError
 from shortlist.loss import Retrieval
 from shortlist.model import TowerInputs, TwoTower, vectors_of
+from shortlist.store.allocation import trim
 from shortlist.train.epochs import Epoch
 from shortlist.train.negatives import Negatives
 from shortlist.train.optimizers import Optimizer, Updater
@@ -67,6 +68,7 @@ class Run:
         self.temperature = (
             LearnedTemperature(task.temperature, processes).to(device) if task.learn_temperature else None
         )
+        trim()
 
     def step(self, chosen: Tensor, at: Progress, rate: float = 1.0) -> None:
         """Learns from the interactions ``chosen``, int64 ``[B]``, at ``rate`` times the learning rate, and counts them."""

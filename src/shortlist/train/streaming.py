@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -74,7 +74,8 @@ class StreamedInteractions:
         """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each except for the last."""
         for buffer in self._buffers(seed, epoch, size):
             self._buffer = buffer
-            yield from torch.arange(len(buffer)).split(size)
+            for low in range(0, len(buffer), size):
+                yield torch.arange(low, min(low + size, len(buffer)))
         self._buffer = _Buffer.of([])
 
     def _buffers(self, seed: int, epoch: int, size: int) -> Iterator[_Buffer]:
@@ -82,12 +83,12 @@ class StreamedInteractions:
         plan = self._plan(seed, epoch, size)
         left = _Buffer.of([])
         with ThreadPoolExecutor(1, "shards") as reader:
-            coming = reader.submit(self.shards.read, plan[0])
+            coming: Future[Rows] | None = reader.submit(self.shards.read, plan[0])
             for number in range(len(plan)):
-                rows = coming.result()
-                if number + 1 < len(plan):
-                    coming = reader.submit(self.shards.read, plan[number + 1])
-                whole = _Buffer.of([left, _Buffer.of_rows(rows)]).shuffled(_generator(seed, epoch, number + 1))
+                assert coming is not None
+                whole = _Buffer.of([left, _Buffer.of_rows(coming.result())])
+                coming = reader.submit(self.shards.read, plan[number + 1]) if number + 1 < len(plan) else None
+                whole = whole.shuffled(_generator(seed, epoch, number + 1))  # nothing else holds those not shuffled now
                 cut = len(whole) if number + 1 == len(plan) else len(whole) // size * size
                 left = whole.part(cut, len(whole))
                 if cut:
@@ -122,6 +123,8 @@ class _Buffer:
         parts = [part for part in parts if len(part)]
         if not parts:
             return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, None)
+        if len(parts) == 1:
+            return parts[0]
         weight, context = (
             None if parts[0].columns[number] is None else torch.cat([part.columns[number] for part in parts])  # type: ignore[misc]
             for number in (2, 3)

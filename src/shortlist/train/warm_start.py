@@ -94,7 +94,7 @@ class Start:
         After a warm start every process has the tables whole, as it has those of the earlier model.
         """
         if self._warm is None:
-            return model.prepare(self.train, generator, division)
+            return model._prepare(self.train, generator, division)
         before = self._warm.before
         self._origins = grow_features(model, before, self.train)
         encoded = model.prepare(self.train, generator)

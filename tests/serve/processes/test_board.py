@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shortlist.serve.processes.board import AHEAD, NOT_ACCEPTING, PATIENCE, Board, Share
+from shortlist.serve.processes.board import AHEAD, NOT_ACCEPTING, PATIENCE, AcceptQuota, Board
 
 
 def test_whoever_is_ahead_leaves_connections_to_others() -> None:
     board, held = Board(), [0]
     board.set(1, 3)
-    share = Share(board, 0, 4, lambda: held[0])
+    share = AcceptQuota(board, 0, 4, lambda: held[0])
     taken = 0
     while share():
         taken += 1
@@ -22,14 +22,14 @@ def test_whoever_is_ahead_leaves_connections_to_others() -> None:
 def test_those_that_nobody_takes_are_taken_all_the_same() -> None:
     board = Board()
     board.set(1, 0)
-    share = Share(board, 0, 4, lambda: 50)
+    share = AcceptQuota(board, 0, 4, lambda: 50)
     looks = [share() for _ in range(2 * (PATIENCE + 1))]
     assert looks == ([0] * PATIENCE + [1]) * 2
 
 
 def test_alone_it_takes_them_all() -> None:
     board = Board()
-    share = Share(board, 0, 4, lambda: 1000)
+    share = AcceptQuota(board, 0, 4, lambda: 1000)
     assert [share() for _ in range(5)] == [1] * 5
     board.set(2, 0)
     assert share() == 0

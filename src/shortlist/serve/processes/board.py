@@ -6,7 +6,7 @@ import mmap
 import struct
 from collections.abc import Callable
 
-__all__ = ["Board", "Share"]
+__all__ = ["AcceptQuota", "Board"]
 
 SLOTS = 1024
 AHEAD = 2  # connections by which a worker may be ahead of the one that has fewest
@@ -33,7 +33,7 @@ class Board:
         return min((one for one in values if one != NOT_ACCEPTING), default=None)
 
 
-class Share:
+class AcceptQuota:
     """How many of the waiting connections a worker may accept, so that it is not far ahead of the others.
 
     A worker that is ahead leaves them to others, which the socket has woken too. If nobody accepts them within

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shortlist.serve.allocation import keep_together
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
 from shortlist.serve.processes.board import NOT_ACCEPTING, Board
@@ -23,6 +22,7 @@ from shortlist.serve.processes.channel import Channel, pair
 from shortlist.serve.processes.messages import Failed, Family, NewFollower, NewLog, Open, Ready, Retire
 from shortlist.serve.processes.worker import Source, work, write
 from shortlist.serve.settings import Settings
+from shortlist.store.allocation import keep_together
 
 __all__ = ["SIGNALS", "Child", "Children", "Plan"]
 

@@ -17,12 +17,11 @@ import msgspec
 
 from shortlist.errors import ShortlistError
 from shortlist.serve.accepting import Acceptor
-from shortlist.serve.allocation import give_back
 from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import figures
-from shortlist.serve.processes.board import NOT_ACCEPTING, Board, Share
+from shortlist.serve.processes.board import NOT_ACCEPTING, AcceptQuota, Board
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
 from shortlist.serve.processes.hub import Hub
@@ -49,10 +48,12 @@ from shortlist.serve.processes.messages import (
 from shortlist.serve.processes.sharing import Shared
 from shortlist.serve.protocol import Connection
 from shortlist.serve.schema import RecommendRequest
+from shortlist.serve.scrapes import Scrapes
 from shortlist.serve.server import Server, run
 from shortlist.serve.service import Service
 from shortlist.serve.settings import Settings
 from shortlist.serve.swap import Ids, check_replaces
+from shortlist.store.allocation import give_back
 
 __all__ = ["Source", "beating", "work", "write"]
 
@@ -204,7 +205,7 @@ class _Worker:
         self._retiring: asyncio.Task[None] | None = None
         self._acceptor: Acceptor | None = None
         self.app = App(service)
-        service.metrics_text = self._figures_of_all  # type: ignore[method-assign]
+        service.scrapes = Scrapes(self._figures_of_all)
         if following is not None:
             service.change = following.change
             service.writes = lambda: following.alive
@@ -247,7 +248,7 @@ class _Worker:
 
     def _take(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Open):
-            share = Share(self._board, self._slot, self._slots, self._held)
+            share = AcceptQuota(self._board, self._slot, self._slots, self._held)
             self._acceptor = self._server.accept(self._listening, share)
         elif isinstance(message, Retire):
             if self._retiring is None:

@@ -1,11 +1,11 @@
-"""Settings of glibc's allocator, so that memory that a search has used goes back to the system."""
+"""Settings of glibc's allocator, so that memory that was used goes back to the system."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 
-__all__ = ["give_back", "keep_together"]
+__all__ = ["give_back", "keep_together", "trim"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of mallopt
 _KEPT = 1 << 20  # bytes
@@ -23,4 +23,10 @@ def give_back() -> None:
         libc = ctypes.CDLL(None)
         for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
             libc.mallopt(setting, _KEPT)
-        libc.malloc_trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Return memory that is not used now to the system, once."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)

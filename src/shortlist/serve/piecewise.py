@@ -1,0 +1,304 @@
+"""Long JSON bodies, decoded in pieces of about a tenth of a millisecond: between two of them other threads have a turn.
+
+A decoder that is called once for a body of a megabyte keeps the interpreter for ten milliseconds, in which the event loop
+answers nobody.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterator, Sized
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from shortlist.serve.duplicates import duplicate_key
+
+__all__ = ["PIECE", "DuplicateKeyError", "decode"]
+
+PIECE = 16_384  # bytes that one call decodes; a single text may be longer
+
+T = TypeVar("T")
+_WHERE = re.compile(r"`\$([^`]*)`$")  # at the end of an error's text
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_STRUCTURE = np.zeros(256, np.uint8)  # by character: whether it separates values
+_STRUCTURE[list(b"[]{},:")] = 1
+_STEP = np.zeros(256, np.int8)  # by character: how much deeper what follows it is
+_STEP[list(b"[{")] = 1
+_STEP[list(b"]}")] = -1
+
+
+class DuplicateKeyError(ValueError):
+    """A key that occurs twice in an object. ``path`` leads to it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("duplicate key")
+        self.path = path
+
+
+def decode(kind: type[T], body: bytes, known: frozenset[str], pause: Callable[[], object]) -> T:
+    """The value of a body, as ``msgspec.json.decode`` has it; no key occurs twice in an object.
+
+    1. Brackets, commas and colons outside texts are found, by NumPy, which lets other threads run meanwhile.
+    2. Arrays and objects longer than ``PIECE`` are cut at their commas, and each piece is decoded by itself. However the
+       text is cut, all pieces are valid only if the whole is.
+
+    Args:
+        kind: the type.
+        body: JSON.
+        known: names that the path of a duplicate key may contain.
+        pause: called between pieces.
+
+    Raises:
+        msgspec.DecodeError: for another text; a ValidationError has the path from the root.
+        DuplicateKeyError: for a duplicate key.
+        UnicodeDecodeError: for another encoding than UTF-8.
+    """
+    if len(body) <= PIECE:
+        return _one(kind, body, known)  # type: ignore[no-any-return]
+    return _Body(body, known, pause).value(kind, 0, len(body), "$")  # type: ignore[no-any-return]
+
+
+class _Container(NamedTuple):
+    """How a type takes an array or an object.
+
+    Attributes:
+        origin: list, dict, or a struct's class.
+        key: the type of a dict's keys.
+        item: the type of values; None for a struct.
+        longest: values at most, None for any number.
+        empty: JSON that stands for it while its values are decoded elsewhere.
+    """
+
+    origin: type
+    key: Any
+    item: Any
+    longest: int | None
+    empty: bytes
+
+
+class _Body:
+    """A body with its structure.
+
+    Args:
+        body: JSON.
+        known: names that paths may contain.
+        pause: called between pieces.
+    """
+
+    def __init__(self, body: bytes, known: frozenset[str], pause: Callable[[], object]) -> None:
+        self._body, self._known, self._pause = body, known, pause
+        characters = np.frombuffer(body, np.uint8)
+        quotes = characters == _QUOTE
+        if b"\\" in body:
+            quotes[_escaped(characters)] = False
+        outside = (np.cumsum(quotes, dtype=np.uint8) & 1) == 0
+        self._places = np.flatnonzero((_STRUCTURE[characters] != 0) & outside)
+        self._marks = characters[self._places]
+        steps = _STEP[self._marks]
+        depths = np.cumsum(steps, dtype=np.int32)
+        self._depths = depths - (steps > 0)  # of brackets the depth around them
+
+    def value(self, kind: Any, start: int, stop: int, path: str) -> Any:
+        """The value of a part of the body."""
+        opening = self._opening(start, stop)
+        if stop - start <= PIECE or opening is None:
+            return self._one(kind, self._body[start:stop], path)
+        first = self._places[opening]
+        mark = self._body[first : first + 1]
+        container, closing = _container(kind, mark), self._closing(opening, stop)
+        if container is None or closing is None or not self._body[first + 1 : self._places[closing]].strip():
+            return self._one(kind, self._body[start:stop], path)
+        if self._body[self._places[closing] + 1 : stop].strip():
+            raise msgspec.DecodeError("JSON is malformed: something follows a value")
+        if container.origin is list:
+            return self._list(container, opening, closing, path)
+        if container.origin is dict:
+            return self._dict(container, opening, closing, path)
+        return self._struct(container.origin, opening, closing, path)
+
+    def _opening(self, start: int, stop: int) -> int | None:
+        """The number of the bracket that a part begins with; None if it begins with something else."""
+        number = int(np.searchsorted(self._places, start))
+        if number == len(self._places) or self._places[number] >= stop or self._marks[number] not in b"[{":
+            return None
+        return None if self._body[start : self._places[number]].strip() else number
+
+    def _closing(self, opening: int, stop: int) -> int | None:
+        """The number of the bracket that closes another one before ``stop``; None if there is none."""
+        inner = slice(opening + 1, int(np.searchsorted(self._places, stop)))
+        same = (self._depths[inner] == self._depths[opening]) & (_STEP[self._marks[inner]] < 0)
+        if not same.any():
+            return None
+        return opening + 1 + int(np.argmax(same))
+
+    def _commas(self, opening: int, closing: int) -> NDArray[np.int64]:
+        """Where the values between two brackets are separated."""
+        inner = slice(opening + 1, closing)
+        within = (self._depths[inner] == self._depths[opening] + 1) & (self._marks[inner] == ord(","))
+        found: NDArray[np.int64] = self._places[inner][within]
+        return found
+
+    def _groups(self, opening: int, closing: int) -> Iterator[tuple[int, int, int, int]]:
+        """Parts between two brackets that are no longer than a piece, or one value: its ends, the number of its first
+        value, and how many values it has.
+        """
+        commas = np.append(self._commas(opening, closing), self._places[closing])
+        start, done = int(self._places[opening]) + 1, 0
+        while done < len(commas):
+            last = max(done, int(np.searchsorted(commas, start + PIECE, "right")) - 1)
+            yield start, int(commas[last]), done, last + 1 - done
+            start, done = int(commas[last]) + 1, last + 1
+
+    def _list(self, container: _Container, opening: int, closing: int, path: str) -> list[Any]:
+        found: list[Any] = []
+        for start, stop, number, count in self._groups(opening, closing):
+            if count == 1:
+                found.append(self.value(container.item, start, stop, f"{path}[{number}]"))
+                continue
+            some = list[container.item]  # type: ignore[name-defined]
+            found += self._one(some, b"[" + self._body[start:stop] + b"]", path, number)
+        _check_length("array", found, container, path)
+        return found
+
+    def _dict(self, container: _Container, opening: int, closing: int, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for start, stop, number, count in self._groups(opening, closing):
+            if count == 1 and stop - start > PIECE:
+                key, colon = self._key(container.key, start, stop, path)
+                part = {key: self.value(container.item, colon + 1, stop, f"{path}[...]")}
+            else:
+                part = self._one(dict[container.key, container.item], b"{" + self._body[start:stop] + b"}", path)  # type: ignore[name-defined]
+            if len(part) < count:
+                raise msgspec.DecodeError("JSON is malformed: a member is missing")
+            found |= part
+            if len(found) != number + count:
+                raise DuplicateKeyError(f"{path}[…]")
+        _check_length("object", found, container, path)
+        return found
+
+    def _struct(self, kind: type, opening: int, closing: int, path: str) -> Any:
+        """A struct: first without its long arrays and objects, then these."""
+        hints, long, texts = _hints(kind), [], []
+        commas = self._commas(opening, closing)[: len(hints) + 1]  # with more, one is unknown or occurs twice
+        start = int(self._places[opening]) + 1
+        ends = [*commas.tolist(), int(self._places[closing])][: len(hints) + 1]
+        for stop in ends:
+            text = self._body[start:stop]
+            if len(text) > PIECE:
+                key, colon = self._key(str, start, stop, path)
+                inner = self._opening(colon + 1, stop)
+                mark = b"" if inner is None else self._body[self._places[inner] : self._places[inner] + 1]
+                container = _container(hints[key], mark) if key in hints else None
+                if container is not None and container.empty:
+                    long.append((key, colon + 1, stop))
+                    text = self._body[start : colon + 1] + container.empty
+            texts.append(text)
+            start = stop + 1
+        found = self._one(kind, b"{" + b",".join(texts) + b"}", path)
+        for key, begin, stop in long:
+            value = self.value(hints[key], begin, stop, f"{path}.{key}")
+            msgspec.structs.force_setattr(found, key, value)
+        return found
+
+    def _key(self, kind: Any, start: int, stop: int, path: str) -> tuple[str, int]:
+        """The key of a member of an object, and where its colon is."""
+        number = int(np.searchsorted(self._places, start))
+        colon = int(self._places[number]) if number < len(self._places) else stop
+        if colon >= stop or self._marks[number] != ord(":"):
+            raise msgspec.DecodeError("JSON is malformed: expected ':'")
+        return self._one(kind, self._body[start:colon], path), colon
+
+    def _one(self, kind: Any, text: bytes, path: str, number: int = 0) -> Any:
+        """The value of a text in one call.
+
+        Args:
+            kind: its type.
+            text: JSON.
+            path: where it is in the body.
+            number: of an array's part, the number of its first value.
+        """
+        self._pause()
+        try:
+            return _one(kind, text, self._known)
+        except msgspec.ValidationError as error:
+            found = _WHERE.search(said := str(error))
+            said = (
+                f"{said} - at `{path}`"
+                if found is None
+                else f"{said[: found.start()]}`{_placed(path, found[1], number)}`"
+            )
+            raise msgspec.ValidationError(said) from None
+        except DuplicateKeyError as error:
+            raise DuplicateKeyError(_placed(path, error.path[1:], number)) from None
+
+
+def _check_length(what: str, values: Sized, container: _Container, path: str) -> None:
+    if container.longest is not None and len(values) > container.longest:
+        raise msgspec.ValidationError(f"Expected `{what}` of length <= {container.longest} - at `{path}`")
+
+
+def _placed(path: str, rest: str, number: int) -> str:
+    """A path within a part, as one within the body."""
+    if number and rest.startswith("["):
+        first, _, after = rest[1:].partition("]")
+        return f"{path}[{int(first) + number}]{after}"
+    return path + rest
+
+
+def _one(kind: Any, text: bytes, known: frozenset[str]) -> Any:
+    value, twice = _decoder(kind).decode(text), duplicate_key(text.decode(), known)
+    if twice is not None:
+        raise DuplicateKeyError(twice)
+    return value
+
+
+def _escaped(characters: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Where the characters are that follow a backslash which is none itself escaped."""
+    places = np.flatnonzero(characters == _BACKSLASH)
+    begun = np.maximum.accumulate(np.where(np.diff(places, prepend=-2) != 1, places, 0))
+    after = places[(places - begun) % 2 == 0] + 1
+    within: NDArray[np.int64] = after[after < len(characters)]
+    return within
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+@cache
+def _container(kind: Any, mark: bytes) -> _Container | None:
+    """How a type takes what begins with a bracket; None where it does not."""
+    members = _members(kind)
+    for member in members:
+        longest = None
+        if get_origin(member) is Annotated:
+            longest = next((one.max_length for one in get_args(member)[1:] if isinstance(one, Meta)), None)
+            member = get_args(member)[0]
+        origin = get_origin(member) or member
+        if mark == b"[" and origin is list:
+            return _Container(list, None, get_args(member)[0], longest, b"[]")
+        if mark == b"{" and origin is dict:
+            key, item = get_args(member)
+            return _Container(dict, key, item, longest, b"{}")
+        if mark == b"{" and isinstance(origin, type) and issubclass(origin, msgspec.Struct):
+            return _Container(origin, None, None, None, b"null" if type(None) in members else b"")
+    return None
+
+
+def _members(kind: Any) -> list[Any]:
+    """The members of a union, and of those within it."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return [inner for member in get_args(kind) for inner in _members(member)]
+    return [kind]

@@ -1,0 +1,163 @@
+"""Bodies decoded in pieces, against the same decoded at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.serve import piecewise
+from shortlist.serve.change_schema import ChangeRequest, EventsRequest, ImpressionsRequest
+from shortlist.serve.duplicates import duplicate_key
+from shortlist.serve.http import NAMES
+from shortlist.serve.piecewise import DuplicateKeyError, decode
+from shortlist.serve.predict import PredictRequest
+from shortlist.serve.schema import RecommendRequest, ScoreRequest
+
+SHOWN = '{"impressions":[{"query":1,"items":[{"candidate":2,"shares":{'
+KINDS = (RecommendRequest, ScoreRequest, ChangeRequest, EventsRequest, ImpressionsRequest, PredictRequest)
+TEXTS = st.text(st.sampled_from('ab"\\[]{},:é\n '), max_size=12)
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(-1, 1), TEXTS)
+IDS = st.lists(st.one_of(TEXTS, st.integers()), max_size=6)
+QUERIES = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": st.one_of(st.none(), TEXTS, st.integers()),
+            "features": st.dictionaries(TEXTS, st.one_of(SCALARS, st.lists(SCALARS, max_size=4)), max_size=4),
+            "history": st.one_of(st.none(), IDS),
+            "exclude": IDS,
+        },
+    ),
+    max_size=4,
+)
+RULES = st.fixed_dictionaries(
+    {"boost": st.lists(st.fixed_dictionaries({"where": st.just("a = ','"), "factor": st.floats(-2, 2)}), max_size=5)}
+)
+ROWS = st.lists(st.dictionaries(TEXTS, SCALARS, max_size=4), max_size=4)
+REQUESTS = st.one_of(
+    st.fixed_dictionaries({"queries": QUERIES}, optional={"allow": IDS, "rerank": RULES, "columns": st.lists(TEXTS, max_size=4)}),
+    st.fixed_dictionaries({"queries": QUERIES, "candidates": IDS}),
+    st.fixed_dictionaries({}, optional={"upsert": ROWS, "delete": IDS, "other": IDS}),
+    st.fixed_dictionaries({}, optional={"instances": st.one_of(IDS, ROWS)}),
+    st.fixed_dictionaries({}, optional={"inputs": st.dictionaries(TEXTS, IDS, max_size=3)}),
+)  # fmt: skip
+
+
+def whole(kind: Any, body: bytes) -> Any:
+    value, twice = msgspec.json.decode(body, type=kind), duplicate_key(body.decode(), NAMES)
+    if twice is not None:
+        raise DuplicateKeyError(twice)
+    return value
+
+
+def outcome(read: Any, kind: Any, body: bytes) -> Any:
+    """The value as text (true is not 1 there), or the kind of error."""
+    try:
+        return repr(read(kind, body))
+    except DuplicateKeyError:
+        return "twice"
+    except (msgspec.DecodeError, ValueError):
+        return "error"
+
+
+@given(st.sampled_from(KINDS), REQUESTS, st.integers(1, 40), st.booleans())
+def test_the_value_is_the_same(kind: Any, request_: Any, piece: int, spaced: bool) -> None:
+    body = json.dumps(request_, separators=None if spaced else (",", ":"), indent=2 if spaced else None).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piecewise, "PIECE", piece)
+        assert outcome(lambda *given: decode(*given, NAMES, lambda: None), kind, body) == outcome(whole, kind, body)
+
+
+@given(st.sampled_from(KINDS), REQUESTS, st.integers(1, 40), st.data())
+def test_a_text_is_valid_only_if_the_whole_is(kind: Any, request_: Any, piece: int, data: Any) -> None:
+    """A character more, less or other, anywhere."""
+    body = json.dumps(request_, separators=(",", ":")).encode()
+    at = data.draw(st.integers(0, len(body) - 1))
+    other = data.draw(st.sampled_from([b"", *(bytes([one]) for one in b'[]{},:"\\ 1x\xc3')]))
+    body = body[:at] + other + body[at + data.draw(st.integers(0, 1)) :]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piecewise, "PIECE", piece)
+        found, expected = (
+            outcome(lambda *given: decode(*given, NAMES, lambda: None), kind, body),
+            outcome(whole, kind, body),
+        )
+    assert found == expected or {found, expected} == {"twice", "error"}  # where it is wrong in two ways
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "path"),
+    [
+        (RecommendRequest, '{"queries":[{"id":1},{"id":2},{"id":[]}]}', "$.queries[2].id"),
+        (RecommendRequest, '{"queries":[{"id":1},{"id":2,"exclude":["a","b",null]}]}', "$.queries[1].exclude[2]"),
+        (RecommendRequest, '{"queries":[{"features":{"a":1,"b":{}}}]}', "$.queries[0].features[...]"),
+        (RecommendRequest, '{"queries":[{"id":1}],"k":"x"}', "$.k"),
+        (ChangeRequest, '{"upsert":[{"a":1},{"a":[1,2,3,{}]}]}', "$.upsert[1][...][3]"),
+        (EventsRequest, '{"events":[{"query":1,"candidate":2},{"query":1}]}', "$.events[1]"),
+        (
+            ImpressionsRequest,
+            SHOWN + ",".join(f'"s{one}":1' for one in range(33)) + "}}]}]}",
+            "$.impressions[0].items[0].shares",
+        ),
+        (
+            ImpressionsRequest,
+            SHOWN + '"a":1,"b":"c"}}]}]}',
+            "$.impressions[0].items[0].shares[...]",
+        ),
+        (
+            ImpressionsRequest,
+            SHOWN + '"a":1,"":2}}]}]}',
+            "key` in `$.impressions[0].items[0].shares",
+        ),
+    ],
+)
+def test_an_error_has_its_path_from_the_root(monkeypatch: pytest.MonkeyPatch, kind: Any, text: str, path: str) -> None:
+    for piece in (4, 12, 24, 1000):
+        monkeypatch.setattr(piecewise, "PIECE", piece)
+        with pytest.raises(msgspec.ValidationError, match=re.escape(f" - at `{path}`") + "$"):
+            decode(kind, text.encode(), NAMES, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"queries":[{"id":1},{"id":2,"id":3}]}', "$.queries[1].id"),
+        ('{"queries":[{"features":{"a":1,"b":2,"a":3}}]}', "$.queries[0].features[…]"),
+        ('{"queries":[],"k":1,"k":2}', "$.k"),
+    ],
+)
+def test_a_duplicate_key_has_its_path_from_the_root(monkeypatch: pytest.MonkeyPatch, text: str, path: str) -> None:
+    for piece in (4, 12, 24, 1000):
+        monkeypatch.setattr(piecewise, "PIECE", piece)
+        with pytest.raises(DuplicateKeyError) as caught:
+            decode(RecommendRequest, text.encode(), NAMES, lambda: None)
+        assert caught.value.path == path
+
+
+def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """900 kB of ids, features and columns: the longest text that one call reads is a piece and two brackets."""
+    query = {
+        "id": "1",
+        "exclude": [str(one) for one in range(9000)],
+        "features": {f"f{one}": one for one in range(9000)},
+    }
+    body = json.dumps({"queries": [query] * 4, "columns": ["title"] * 9000, "other": 1}).encode()
+    lengths, pauses = [], []
+    plain = piecewise._one
+
+    def noted(kind: Any, text: bytes, known: frozenset[str]) -> Any:
+        lengths.append(len(text))
+        return plain(kind, text, known)
+
+    monkeypatch.setattr(piecewise, "_one", noted)
+    with pytest.raises(msgspec.ValidationError, match="unknown field `other`"):
+        decode(RecommendRequest, body, NAMES, lambda: pauses.append(1))
+    with pytest.raises(msgspec.ValidationError, match=r"Expected `array` of length <= 100 - at `\$.columns`"):
+        decode(RecommendRequest, body.replace(b', "other": 1', b""), NAMES, lambda: pauses.append(1))
+    assert len(lengths) == len(pauses) > 50
+    assert max(lengths) <= piecewise.PIECE + 2

@@ -1,0 +1,59 @@
+"""Choices added many at once, against the same added one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shortlist.serve import events as events_module
+from shortlist.serve import replay as module
+from shortlist.serve.events import Events
+from shortlist.serve.replay import Replay
+
+IDS = st.one_of(st.integers(0, 6), st.sampled_from("abcd"), st.just(2**63))
+CHOSEN = st.fixed_dictionaries({"query": st.integers(0, 9), "candidate": st.integers(0, 30), "at": st.floats(0, 9)})
+OF_ANY_TYPE = st.fixed_dictionaries({"query": IDS, "candidate": IDS, "at": st.one_of(st.floats(0, 9), st.just(1))})
+RECORDS = st.lists(st.lists(st.one_of(CHOSEN, CHOSEN, OF_ANY_TYPE), max_size=40), max_size=12)
+
+
+def state(events: Events) -> tuple[list[Any], int]:
+    """Everything that is kept, in its order, and in the form in which it is kept."""
+    return [(query, type(chosen), chosen) for query, chosen in events._of.items()], events.count
+
+
+@given(RECORDS, st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 12))
+def test_it_is_the_same_as_one_by_one(
+    records: list[list[dict[str, Any]]], part: int, block: int, before: int, queries: int
+) -> None:
+    """With choices that were there before, and with fewer queries kept than there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PART", part)
+        patch.setattr(module, "BLOCK", block)
+        patch.setattr(events_module, "KEPT", 12)
+        patch.setattr(events_module, "QUERIES", queries)
+        single, many = Events(None), Events(None)
+        for one in (single, many):
+            for number in range(before):
+                one.add(number, number, 0.5)
+        replay = Replay(many)
+        for record in records:
+            replay.add(record)
+            for one in record:
+                single.add(one["query"], one["candidate"], one["at"])
+        replay.finish()
+        assert state(many) == state(single)
+
+
+def test_the_last_choices_in_the_order_of_queries() -> None:
+    """ann chose 1, 2 and 1 again; bob 3 in between, so ann is later."""
+    events = Events(None)
+    replay = Replay(events)
+    replay.add([{"query": "ann", "candidate": 1, "at": 1.0}, {"query": "ann", "candidate": 2, "at": 2.0}])
+    replay.add([{"query": "bob", "candidate": 3, "at": 3.0}, {"query": "ann", "candidate": 1, "at": 4.0}])
+    assert not events  # not yet
+    replay.finish()
+    assert list(events.all()) == [("bob", 3, 3.0), ("ann", 2, 2.0), ("ann", 1, 4.0)]
+    assert events.count == 3
