@@ -15,9 +15,10 @@ from shortlist._public import ROOMS
 
 SOURCE = Path(__file__).parents[1] / "src" / "shortlist"
 PAGE = Path(__file__).with_name("modules.md")
+PROMISED = Path(__file__).parents[1] / "tests" / "public.txt"
 HEAD = """# Modules
 
-Each module of `src/shortlist`, the first sentence of its docstring, and the modules that import it (not those that use it as `sl.name`). A name without a room is in
+Each module of `src/shortlist`, the first paragraph of its docstring, and the modules that import it (not those that use it as `sl.name`). A name without a room is in
 the same room; `sl.name` is public, and a command is called by its user. Written by `python docs/modules.py`.
 """
 ALONE = "modules in no room"
@@ -36,7 +37,7 @@ def modules() -> dict[str, ast.Module]:
 
 
 def purpose(name: str) -> str:
-    """The first sentence of a module's docstring."""
+    """The first paragraph of a module's docstring."""
     text = ast.get_docstring(modules()[name]) or ""
     return " ".join(text.split("\n\n")[0].split())
 
@@ -77,7 +78,13 @@ def public(name: str) -> list[str]:
     """The public names that a module defines."""
     defined = {getattr(node, "name", None) for node in modules()[name].body}
     room = name.partition(".")[0]
-    return [f"sl.{one}" for one, place in ROOMS.items() if one in defined and place.partition(".")[0] == room]
+    names = [f"sl.{one}" for one, place in ROOMS.items() if one in defined and place.partition(".")[0] == room]
+    nested = [
+        line.partition("(")[0] for line in PROMISED.read_text("utf-8").splitlines() if line.startswith("sl.recipes.")
+    ]
+    return names + [
+        one for one in nested if one.count(".") == 2 and one.rpartition(".")[2] in defined and room == "train"
+    ]
 
 
 def _exported(name: str) -> list[str]:

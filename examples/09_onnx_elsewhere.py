@@ -1,5 +1,7 @@
 """Towers in another runtime: the bundle's ONNX files run wherever ONNX does, and torch is not needed."""
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 
@@ -16,10 +18,11 @@ recommender.save("exported.shortlist", overwrite=True)
 
 session = onnxruntime.InferenceSession("exported.shortlist/model/query.onnx")
 people = movielens.queries.head(3)
-feeds = {}
+feeds: dict[str, Any] = {}
 for name, feature in zip([one.name for one in session.get_inputs()], query.features.values(), strict=True):
-    feeds[name] = feature.encode(people[feature.column]).values  # codes and numbers, as arrays
+    encoded: Any = feature.encode(people[feature.column])
+    feeds[name] = encoded.values  # codes and numbers, as arrays
     if feeds[name].dtype == np.int32:
         feeds[name] = feeds[name].astype(np.int64)
-(vectors,) = session.run(None, feeds)
+vectors: Any = session.run(None, feeds)[0]
 print(vectors.shape, float(abs(vectors - model.query_vectors(people)).max()))

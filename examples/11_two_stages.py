@@ -3,10 +3,14 @@
 The ranker's few features add little here, since the films' ids already say most; it shows where yours would come in.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import shortlist as sl
+from shortlist.recommender import Recommendation
 
 movielens = sl.datasets.movielens("100k")
 train, test = sl.split_random(movielens, test=0.3, seed=42)
@@ -31,15 +35,15 @@ taste -= taste.mean(0)
 user_row = {user: row for row, user in enumerate(movielens.queries["user_id"])}
 
 
-def features(found: sl.recommender.Recommendation) -> np.ndarray:
+def features(found: Recommendation) -> np.ndarray:
     """What the ranker sees of each candidate: the retrieval score, its place, popularity, year, the user's taste."""
     rows = [row_of[item.id] for item in found]
     fits = has[rows] @ taste[user_row[found.query]]
     return np.column_stack([found.scores, np.arange(len(rows)), np.log1p(counts[rows]), year[rows], fits])
 
 
-def liked(data: sl.Dataset) -> dict[str, set[str]]:
-    chosen: dict[str, set[str]] = {}
+def liked(data: sl.Dataset) -> dict[Any, set[Any]]:
+    chosen: dict[Any, set[Any]] = {}
     for user, title in data.interactions.select("user_id", "movie_title").iter_rows():
         chosen.setdefault(user, set()).add(title)
     return chosen
@@ -51,7 +55,7 @@ y = np.concatenate([[item.id in before.get(found.query, ()) for item in found] f
 ranker = HistGradientBoostingClassifier(max_iter=60, learning_rate=0.05, min_samples_leaf=200, random_state=0).fit(x, y)
 
 
-def hits(order: list[list[str]]) -> float:
+def hits(order: Sequence[Sequence[Any]]) -> float:
     """How many of the first ten were chosen in the test part."""
     return float(np.mean([len(set(ids[:10]) & after.get(user, set())) for user, ids in zip(users, order, strict=True)]))
 

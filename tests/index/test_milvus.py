@@ -1,5 +1,7 @@
 """What is peculiar to Milvus: places, a missing package, a database that has lost or half of a collection."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +70,15 @@ def test_the_alias_leads_to_the_newest_build(tmp_path: Path) -> None:
     hits = client.search("movies", data=VECTORS[500:501].tolist(), limit=400, output_fields=[])
     assert max(hit["id"] for hit in hits[0]) < 400
     assert first.search(VECTORS[500:501], 1).ids.size == 1  # and the first build still answers
+
+
+@needs_milvus
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_a_copy_asks_the_same_collection(tmp_path: Path, copied) -> None:
+    index = Milvus(str(tmp_path / "movies.db"), collection="movies").build(VECTORS)
+    again = copied(index)
+    assert again._snapshot.native.name == index._snapshot.native.name
+    assert again.search(VECTORS[:20], 5).ids.tolist() == index.search(VECTORS[:20], 5).ids.tolist()
 
 
 @needs_milvus

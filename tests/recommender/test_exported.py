@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -76,6 +78,14 @@ def test_both_towers_give_torchs_vectors(bundle: Path, trained: tuple[sl.TwoTowe
     assert np.allclose(loaded.embed_queries(nobody), model.query_vectors(nobody), atol=1e-5)
     assert loaded.embed_candidates(data.candidates[:0]).shape == (0, 6)
     assert np.abs(loaded.embed_queries(data.queries) - loaded.embed_queries(nobody)).max() > 1e-2
+
+
+def test_a_copy_of_a_bundle_has_its_towers(bundle: Path, trained: tuple[sl.TwoTower, sl.Dataset]) -> None:
+    loaded = sl.Recommender.load(bundle)
+    before = loaded.embed_candidates(trained[1].candidates)
+    for again in (pickle.loads(pickle.dumps(loaded)), copy.deepcopy(loaded)):
+        assert again.is_exported
+        assert np.array_equal(again.embed_candidates(trained[1].candidates), before)
 
 
 def test_a_request_with_features_needs_no_torch(bundle: Path, trained: tuple[sl.TwoTower, sl.Dataset]) -> None:

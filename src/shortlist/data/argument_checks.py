@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import ConfigError, DataError
 
 __all__ = [
@@ -55,6 +56,8 @@ def check_dataset(value: object, where: str, *, optional: bool = False, shards: 
         optional: None is accepted.
         shards: Shards are accepted too.
     """
+    if value is not None:
+        refuse_after_fork(where)
     if (optional and value is None) or not _names(type(value)).isdisjoint(
         ("Dataset", "Shards") if shards else ("Dataset",)
     ):
@@ -65,6 +68,7 @@ def check_dataset(value: object, where: str, *, optional: bool = False, shards: 
 
 def check_model(value: object, where: str, *kinds: str) -> None:
     """ConfigError unless ``value`` is a model: of these classes, by default a TwoTower or a Mixture."""
+    refuse_after_fork(where)
     kinds = kinds or MODELS
     check_kind(value, where, *kinds, hint=_model_hint(value, kinds))
 

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data.formats import EXTENSIONS
 from shortlist.data.listing import first_line
 from shortlist.data.opened_files import UNREADABLE
@@ -75,6 +76,7 @@ def read_table(
     """
     if isinstance(source, Table):
         return source
+    refuse_after_fork(f"reading the {name} table")
     if isinstance(source, (str, Path)):
         return _read_path(source, name, ids, times, others, reading, keep)
     try:

@@ -1,4 +1,4 @@
-"""Metrics on test pairs: by exact ranks over the whole catalogue, next to simple baselines, seen items in and out."""
+"""Metrics on test pairs: by exact ranks over the whole catalogue, next to simple baselines, with seen items included and excluded."""
 
 from __future__ import annotations
 

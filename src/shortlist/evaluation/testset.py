@@ -171,7 +171,7 @@ class TestSet:
 
     @property
     def propensity(self) -> NDArray[np.float64]:
-        """How likely each pair was to be observed, up to a factor: the root of its candidate's count, float64 ``[pairs]``."""
+        """How likely each pair was to be observed, up to a factor: the square root of its candidate's count, float64 ``[pairs]``."""
         root: NDArray[np.float64] = np.sqrt(np.maximum(self.candidate_counts, 1))
         return root[self.candidate]
 

@@ -15,6 +15,7 @@ import math
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -26,6 +27,7 @@ from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest, member
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores, tolerance
 from shortlist.index.sieve import threads_here
+from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
 
 if TYPE_CHECKING:
@@ -136,6 +138,20 @@ class ApproximateIndex(LiveIndex):
     def _searched_exactly(self, free: int, n: int, queries: int, k: int) -> bool:
         """Whether exact search over the ``free`` candidates that filters leave of ``n`` costs less than the index."""
         return free < n and (free <= _FEW or free**2 <= _WORTH * min(queries, _SHARED) * n * self._rerank(n, k))
+
+    def _packed(self, native: Any) -> dict[str, bytes]:
+        """The files that ``save`` would write of the native index, by name."""
+        with scratch() as folder:
+            with Writer(Path(folder)) as writer:
+                self._write_native(native, writer)
+                writer.commit({})
+            return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+    def _unpacked(self, packed: dict[str, bytes], snapshot: Snapshot) -> Any:
+        with scratch() as folder:
+            for name, content in packed.items():
+                (Path(folder) / name).write_bytes(content)
+            return self._read_native(Reader(Path(folder), verify=False), snapshot)
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveIndex", "Snapshot"]
 
+_OF_A_PROCESS = ("_changing", "_rebuilding", "_missed")  # are not pickled
+
 Change: TypeAlias = Callable[[Snapshot], Snapshot]
 
 
@@ -69,6 +71,28 @@ class LiveIndex(ABC):
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
         return 0
+
+    def _packed(self, native: Any) -> Any:
+        """The native index as a value that can be pickled."""
+        return native
+
+    def _unpacked(self, packed: Any, snapshot: Snapshot) -> Any:
+        """The native index that ``_packed`` had."""
+        return packed
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name not in _OF_A_PROCESS}
+        now = self._snapshot
+        if now is not None and now.native is not None:
+            state["_snapshot"] = replace(now, native=self._packed(now.native))
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        LiveIndex.__init__(self, state["_settings"])
+        vars(self).update(state)
+        now = self._snapshot
+        if now is not None and now.native is not None:
+            self._snapshot = replace(now, native=self._unpacked(now.native, now))
 
     # Making.
 

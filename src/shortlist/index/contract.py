@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -25,13 +25,11 @@ class Index(Protocol):
     change or nothing of it.
     """
 
-    @property
-    def kind(self) -> str:
-        """The name under which ``settings()`` and ``index.json`` know it."""
+    kind: ClassVar[str]
+    """The name under which ``settings()`` and ``index.json`` know it."""
 
-    @property
-    def exact(self) -> bool:
-        """Whether searches always return the true top k."""
+    exact: ClassVar[bool]
+    """Whether searches always return the true top k."""
 
     @property
     def size(self) -> int:

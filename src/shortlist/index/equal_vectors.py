@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,9 @@ class EqualVectors:
         self._searching = threading.Lock()
         self._first: dict[int, Ints] = {}
         self._thinned: dict[int, Remembered[Ints]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return EqualVectors, (self._vectors,)  # what was found is found again
 
     def first(self, keep: int) -> Ints | None:
         """Positions of all candidates but those behind the first ``keep`` of their group, at least; rising, and not to be

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, did_you_mean
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
@@ -35,6 +36,7 @@ def _faiss() -> Any:
         raise MissingExtraError("faiss-cpu", "faiss", "Faiss")
     import faiss
 
+    refuse_after_fork("Faiss")
     return faiss
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import ConfigError, MissingExtraError, SearchError
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
@@ -127,6 +128,7 @@ class Milvus(ApproximateIndex):
         return min(n, 2 * k + 16)
 
     def _connected(self) -> Any:
+        refuse_after_fork("Milvus")
         uri = str(self._settings.uri)
         trouble = milvus_trouble(uri)
         if trouble is not None:
@@ -148,6 +150,7 @@ class Milvus(ApproximateIndex):
         return native
 
     def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
+        refuse_after_fork("Milvus")
         effort = self._settings.search_effort or 200
         limit = min(width.results, native.size, _MOST)
         look = min(max(int(effort * width.effort), limit), 2 * _MOST)

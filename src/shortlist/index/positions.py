@@ -29,6 +29,9 @@ class Positions:
         self._members: Remembered[Ints] = Remembered()
         self._masks: Remembered[npt.NDArray[np.bool_]] = Remembered()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Positions, (self.ids,)  # what was found is found again
+
     @functools.cached_property
     def _low(self) -> int:
         return int(self.ids.min())
@@ -106,6 +109,9 @@ class Remembered(Generic[_Value]):
 
     def __init__(self) -> None:
         self._held: dict[int, tuple[weakref.ref[Any], _Value]] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Remembered, ()  # a copy's arrays are others
 
     def of(self, array: Ints, make: Callable[[Ints], _Value]) -> _Value:
         """``make(array)``."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
 import platform
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +20,7 @@ from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
 from shortlist.index.checks import check_counts, check_promise
 from shortlist.index.native_log import without_native_log
-from shortlist.index.storage import Reader, Writer
+from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["ScaNN", "scann_trouble"]
@@ -228,7 +226,7 @@ class ScaNN(ApproximateIndex):
         paths = {name: reader.path(f"{prefix}/{name}") for name in reader.roles(prefix)}
         if _CONFIG not in paths or not set(paths) <= {*_ASSETS, _CONFIG}:
             raise BundleError(f"{reader.folder} does not hold the files of a ScaNN index.")
-        with _scratch() as folder:
+        with scratch() as folder:
             shutil.copy(paths.pop(_CONFIG), Path(folder) / _CONFIG)
             assets = "".join(
                 f'assets {{ asset_type: {_ASSETS[name]} asset_path: "{_quoted(path)}" }}\n'
@@ -253,17 +251,6 @@ class ScaNN(ApproximateIndex):
         codes = math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
         listed = 2 if leaves > 1 and self._soar() else 1
         return int(n * (listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
-
-
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    """A folder for a moment; in memory where no other can be written to."""
-    for place in (None, "/dev/shm"):
-        with contextlib.suppress(OSError):
-            return tempfile.TemporaryDirectory(dir=place)
-    raise BundleError(
-        "ScaNN loads an index through a temporary folder, and none can be written to.",
-        hint="mount an empty folder at /tmp, or set TMPDIR to a folder that can be written to",
-    )
 
 
 def _quoted(path: Path) -> str:

@@ -7,7 +7,9 @@ files that nothing refers to. No path is stored, only names within the folder.
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from shortlist.errors import BundleError
 from shortlist.store import Additions, DamageError, NamedEntry, TooNewError, check, read_json
 
-__all__ = ["FORMAT", "Reader", "Verify", "Writer"]
+__all__ = ["FORMAT", "Reader", "Verify", "Writer", "scratch"]
 
 Verify: TypeAlias = "bool | Literal['native']"
 
@@ -124,3 +126,14 @@ class Reader:
         if values.dtype != dtype or values.shape != shape or not values.flags.c_contiguous:
             raise BundleError(f"{path} holds {values.dtype} {values.shape}; {np.dtype(dtype)} {shape} were expected.")
         return np.asarray(values)
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a moment, for libraries that read and write files alone; in memory where no other can be written to."""
+    for place in (None, "/dev/shm"):
+        with contextlib.suppress(OSError):
+            return tempfile.TemporaryDirectory(dir=place)
+    raise BundleError(
+        "the files of an index pass through a temporary folder, and none can be written to.",
+        hint="mount an empty folder at /tmp, or set TMPDIR to a folder that can be written to",
+    )

@@ -87,22 +87,22 @@ class Schedule:
         for name, value in (("recall", recall), ("churn", churn)):
             if not 0 < value <= 1:
                 raise ConfigError(f"Upkeep's {name} is {value!r}; a number above 0, at most 1, was expected.")
-        self._step = self._next = churn
+        self.step = self._next = churn
         self._thread: threading.Thread | None = None
         self.looking = threading.Lock()
 
     def is_due(self, churn: float) -> bool:
         """Whether to measure at this churn; the next measurement is then a step later. Called under ``looking``."""
-        if churn < self._next - self._step:  # the index was rebuilt meanwhile
+        if churn < self._next - self.step:  # the index was rebuilt meanwhile
             self.restart()
         if churn < self._next or self.busy:
             return False
-        self._next = churn + self._step
+        self._next = churn + self.step
         return True
 
     def restart(self) -> None:
         """Count from a new index."""
-        self._next = self._step
+        self._next = self.step
 
     def start(self, work: Callable[[], None]) -> None:
         """Do ``work`` in a thread of its own."""

@@ -1,4 +1,4 @@
-"""Histories from interactions: windows for training, lists for later requests, and the table that is lent."""
+"""Histories from interactions: windows for training, lists for later requests, and the candidate tower's id table, which histories may share."""
 
 from __future__ import annotations
 

@@ -131,11 +131,10 @@ class TowerInputs:
     def crossed(
         cls, first: Mapping[str, Encoded], second: Mapping[str, Encoded], order: Sequence[str], device: torch.device
     ) -> TowerInputs:
-        """Every pair of a row of two tables, as row ``row of the first · rows of the second + row of the second``; no pair
-        is stored.
+        """All pairs (i, j) of a row of each table: row ``i · len(second) + j``. Pairs are computed when they are read.
 
         Args:
-            order: the columns' names, as the tower declares them.
+            order: the columns' names, in the tower's order.
         """
         size = len(next(iter(second.values())))
         columns: dict[str, TensorColumn] = {

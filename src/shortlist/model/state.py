@@ -1,4 +1,4 @@
-"""A trained model as plain values: what a bundle stores, and the way back."""
+"""A trained model to and from the plain values that a bundle stores."""
 
 from __future__ import annotations
 
@@ -123,6 +123,7 @@ def _options(tower: Tower) -> dict[str, Any]:
 
 
 def _tower(side: str, state: ModelState, module: nn.Module | None, part: int | None = None) -> Tower:
+    """A tower from stored values; ``part`` is its number in a joined model, None for a model that is not joined."""
     config = state.config[side]
     features = features_from_state(side, config["features"], state.series)
     if part is not None:

@@ -347,7 +347,7 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
                 hint=f"omit it; or split by time and write Timestamp({feature.column!r}, of_target=True)",
             )
         warnings.warn(
-            f"{feature!r}: the query tower reads the time of the interaction to predict, as requested; measure it only on "
+            f"{feature!r}: the query tower reads the time of the interaction to predict, as requested. Evaluate this model only on "
             "a split by time.",
             ShortlistWarning,
             stacklevel=6,
@@ -355,10 +355,10 @@ def check_time_of_target(query: Tower, train: Dataset | Shards) -> None:
 
 
 def query_table(tower: Tower, dataset: Dataset) -> tuple[pl.DataFrame, NDArray[np.integer]]:
-    """The distinct rows that a query tower reads, and the row of each interaction in them.
+    """The distinct rows that a query tower reads, and for each interaction the number of its row.
 
-    Columns of the queries' table make one row per query. A column that only the interactions have is context: then
-    there is one row per distinct pair of query and context.
+    Columns of the queries' table make one row per query. Columns that only the interactions have are called
+    context; with them there is one row per distinct pair of query and context.
     """
     context = context_of(tower, dataset)
     if not context:

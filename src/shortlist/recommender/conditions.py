@@ -6,11 +6,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data.condition_text import check_text
 from shortlist.data.conditions import condition
 
@@ -95,6 +97,9 @@ class Conditions:
         self._bytes = 0
         self._changing = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Conditions, (self._table,)  # without the conditions that are remembered
+
     def rows(self, where: str) -> NDArray[np.int64]:
         """Rows that meet the condition, rising; not to be written to.
 
@@ -121,6 +126,7 @@ class Conditions:
 
     def begin(self, where: str) -> Evaluation:
         """The condition, to be computed piece by piece and then remembered. Errors as for ``rows``."""
+        refuse_after_fork("a condition")
 
         def remember(rows: NDArray[np.int64]) -> None:
             with self._changing:

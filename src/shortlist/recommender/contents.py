@@ -190,7 +190,24 @@ def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable
         if file not in manifest.files:
             raise BundleError(f"{CONFIG!r} names {file!r}, which the manifest does not.", hint=SAVE_AGAIN)
         held[name] = _held(root / file)
-    return lambda: {name: pl.read_parquet(content[:])["value"] for name, content in held.items()}
+    return _Stored(held)
+
+
+class _Stored:
+    """Long feature states in Parquet, by name.
+
+    Args:
+        held: the files, open or as bytes.
+    """
+
+    def __init__(self, held: Mapping[str, mmap.mmap | bytes]) -> None:
+        self._held = held
+
+    def __call__(self) -> dict[str, pl.Series]:
+        return {name: pl.read_parquet(content[:])["value"] for name, content in self._held.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Stored, ({name: content[:] for name, content in self._held.items()},)
 
 
 def _held(file: Path) -> mmap.mmap:

@@ -46,6 +46,9 @@ class Embedder:
         self._exported: dict[str, ExportedTower | None] = {}
         self._columns: dict[str, Columns] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_exported": {}, "_columns": {}}  # without running towers
+
     @property
     def model(self) -> TwoTower | Mixture:
         """The model, towers alone or a mixture.

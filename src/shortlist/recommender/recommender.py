@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data import Dataset, TableLike
 from shortlist.data.argument_checks import check_dataset, check_frame, check_methods, check_model, checked_path
 from shortlist.data.id_map import Id
@@ -114,6 +115,14 @@ class Recommender:
             "fallback": ", ".join(self.fallback) or "none",
         }
         return facts_html("Recommender", facts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"served": self.served, "upkeep": None if self._upkeep is None else self._upkeep.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.served, self._swapping, self._upkeep = state["served"], threading.Lock(), None
+        if state["upkeep"] is not None:
+            self.keep_up(**state["upkeep"])
 
     @property
     def index(self) -> Index:
@@ -518,6 +527,7 @@ class Recommender:
         Raises:
             BundleError: for a bundle that is torn, altered, of a newer format, or answers other than when saved.
         """
+        refuse_after_fork("Recommender.load()")
         check_flags("Recommender.load()", mmap=mmap, trusted=trusted)
         mmap, trusted = bundle.load_options(mmap, trusted, verify, guard)
         return cls(

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data.argument_checks import kind_of
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of, settle_ids
@@ -68,6 +69,7 @@ def read_request(queries: Any, state: State, reads: Sequence[str] | None = None)
         columns, given = _columns_of(queries, name)
     else:
         return Request(exact_ids(queries, ids, "queries", nulls=True))
+    refuse_after_fork("a request with columns")
     if name not in columns:
         there = ", ".join(map(repr, columns)) or "none"
         raise DataError(

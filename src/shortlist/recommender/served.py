@@ -68,6 +68,9 @@ class PriorOnce:
         self._making = threading.Lock()
         self._prior: Prior | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PriorOnce, ()  # a copy computes its own
+
     def get(self, make: Callable[[], Prior]) -> Prior:
         """The prior; ``make`` is called if it was not computed yet."""
         with self._making:

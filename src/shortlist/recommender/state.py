@@ -58,6 +58,23 @@ class ModelFiles:
     optimizer: str = ""
     slots: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Files that are held open as their bytes."""
+        return {**vars(self), "onnx": {side: bytes(content) for side, content in self.onnx.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+@dataclass(frozen=True)
+class KeptSeries:
+    """Long feature states that are in memory."""
+
+    series: dict[str, pl.Series]
+
+    def __call__(self) -> dict[str, pl.Series]:
+        return self.series
+
 
 @dataclass(frozen=True, eq=False)
 class Popularity:
@@ -70,6 +87,9 @@ class Popularity:
 
     counts: NDArray[np.int64]
     ordered: Callable[[], NDArray[np.int64]] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Popularity, (self.counts,)
 
     @cached_property
     def order(self) -> NDArray[np.int64]:
@@ -204,7 +224,7 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
         model=ModelFiles(
             stored.config,
             {name: numbers_of(value) for name, value in stored.tensors.items()},
-            lambda: stored.series,
+            KeptSeries(stored.series),
             optimizer="" if stored.optimizer is None else stored.optimizer.kind,
             slots={}
             if stored.optimizer is None

@@ -82,6 +82,11 @@ class Upkeep:
         self._current, self._swap, self._rebuild = current, swap, rebuild
         self._queries = _sample(current(), check_k(sample))
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options of ``keep_up`` that make another like this one."""
+        return {"k": self.k, "recall": self.recall, "churn": self._schedule.step, "rebuild": self._rebuild}
+
     def look(self) -> bool:
         """Whether a measurement was due; it is made in a thread of its own, which may rebuild."""
         with self._schedule.looking:

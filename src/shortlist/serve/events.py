@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["Events"]
 
 KEPT = 200  # of one query, the latest
-QUERIES = 1_000_000  # of which events are kept; those that chose longest ago go first
+QUERIES = 1_000_000  # the most queries kept; the one that has not chosen for longest is dropped first
 FEW = 8  # candidates of a query that are kept in a tuple, which takes a third of the room
 
 _Chosen = tuple[Any, ...] | dict[Any, float]  # candidate, time, candidate, time …; or times by candidate; oldest first

@@ -1,4 +1,4 @@
-"""The service behind the routes: the bundle of the moment, its batches, and the reading of requests against it."""
+"""The service behind the routes: the bundle that answers now, its batches, and the checks of requests against it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer: changes are checked, brought to the disk, applied, and only then acknowledged; many by one fsync."""
+"""One writer: changes are checked, brought to the disk, applied, and only then acknowledged. Many share one fsync."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class ChangeWriter:
         return await self._submit(record=record)
 
     async def swap(self, loaded: Loaded) -> None:
-        """Let another bundle, with all changes, take over between two requests.
+        """Apply all changes so far to another bundle, and answer from it from the next request on.
 
         Raises:
             BundleError: when the changes do not fit it.
@@ -154,11 +154,11 @@ class ChangeWriter:
         self.upkeep = None
 
     async def look(self, at: Callable[[Changes], Any]) -> Any:
-        """The result of ``at`` on the changes made by now, while none is being made; called in the writer's thread."""
+        """Call ``at`` with the changes so far, in the writer's thread, and return its result; no change is applied meanwhile."""
         return await self._submit(look=at)
 
     def start(self) -> None:
-        """Make changes, and delete candidates whose time is up, from now on."""
+        """Start applying changes and deleting expired candidates."""
         if self._running is None or self._running.done():
             self._running = asyncio.get_running_loop().create_task(self._run())
 

@@ -253,7 +253,7 @@ class SourceSection(AddedSection, frozen=True):
 
 
 def _check_short(source: SourceSection) -> None:
-    """ConfigError unless the keys of ``short`` are numbers of items."""
+    """Raise ConfigError unless each key of ``short`` is a whole number, the length of a history."""
     for most in source.short:
         if not (most.isascii() and most.isdigit() and len(most) < 10):
             raise ConfigError(
@@ -263,7 +263,7 @@ def _check_short(source: SourceSection) -> None:
 
 
 def _weight_at(source: SourceSection, length: int) -> float:
-    """The weight of a source for queries with so many items in their history."""
+    """The weight of a source for queries whose history has ``length`` items."""
     bounds = sorted((int(most), weight) for most, weight in source.short.items())
     return next((weight for most, weight in bounds if length <= most), source.weight)
 

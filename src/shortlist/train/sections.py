@@ -49,6 +49,10 @@ OF_ONE_SIDE = ("hidden", "cross", "heads")
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a recipe; unknown keys are refused."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its plain values: the classes of sections within it are made at run time and have no place to import from."""
+        return msgspec.convert, (msgspec.to_builtins(self), type(self))
+
 
 def options_of(
     made: Callable[..., Any],

@@ -1,4 +1,4 @@
-"""A recipe's plain values as TOML, which Python reads and does not write."""
+"""A recipe's plain values as TOML text; Python's standard library can only read TOML."""
 
 from __future__ import annotations
 

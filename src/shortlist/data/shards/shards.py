@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data.account import Account
 from shortlist.data.argument_checks import check_columns, check_kind, checked_path, kind_of
 from shortlist.data.dataset import Dataset, warn
@@ -146,6 +147,7 @@ class Shards:
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
+        refuse_after_fork("Shards.encode()")
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
         folder = checked_path(folder, "Shards.encode(folder)")
         before = _pieces(folder) if grow else {}
@@ -179,6 +181,7 @@ class Shards:
         Raises:
             DataError: for a folder that was not finished, or a file that is missing, cut off or altered.
         """
+        refuse_after_fork("Shards.load()")
         check_flags("Shards.load()", verify=verify)
         return cls._loaded(checked_path(folder, "Shards.load(folder)"), lambda piece: verify)
 

@@ -1,4 +1,4 @@
-"""The process that writes the log of changes: it checks, logs and hands them to the workers, and then acknowledges."""
+"""The process that writes the log of changes: it checks each change, logs it, sends it to the workers, and then acknowledges it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from shortlist.serve.writer import TAIL
 
 __all__ = ["Hub"]
 
-PULSE = 1.0  # seconds between two looks at whether the log is still being written
+PULSE = 1.0  # seconds between checks that the log is still being written
 
 
 class _Follower:
