@@ -22,7 +22,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 types: $(INSTALLED)
-	$(BIN)/mypy
+	$(BIN)/python -m tests.typed
 
 pages: $(INSTALLED)
 	@! $(BIN)/python -c 'import zensical' 2>/dev/null || { $(MAKE) --no-print-directory docs && $(BIN)/python -m tests.accessibility site; }

@@ -1,5 +1,7 @@
 """Towers of features: a film that nobody has seen yet, and a person whom training never saw."""
 
+from typing import Any
+
 import polars as pl
 
 import shortlist as sl
@@ -15,10 +17,11 @@ data = sl.Dataset(
     candidates=movielens.candidates,  # the films held back are in the catalogue all the same
 )
 
-options = {"dim": 16, "combine": "sum", "id_dropout": 0.3}
-people = [sl.StringLookup("user_id"), sl.Discretization("age", 8), sl.Category("gender"), sl.Category("occupation")]
-films = [sl.StringLookup("movie_title"), sl.MultiCategory("genres"), sl.Discretization("year", 8)]
-model = sl.TwoTower(sl.Tower(*people, **options), sl.Tower(*films, **options))
+options: dict[str, Any] = {"dim": 16, "combine": "sum", "id_dropout": 0.3}
+age, gender, work = sl.Discretization("age", 8), sl.Category("gender"), sl.Category("occupation")
+people = sl.Tower(sl.StringLookup("user_id"), age, gender, work, **options)
+genres, year = sl.MultiCategory("genres"), sl.Discretization("year", 8)
+model = sl.TwoTower(people, sl.Tower(sl.StringLookup("movie_title"), genres, year, **options))
 sl.fit(model, data, optimizer=sl.Adagrad(0.1), epochs=5, batch_size=2048)
 
 test = data.with_interactions(log.filter(pl.col("movie_title").is_in(held_back.to_list())))

@@ -18,6 +18,7 @@ from tests.congruence.results import SHOWN
 
 import shortlist as sl
 from shortlist.index.faiss import faiss_trouble
+from shortlist.index.quantized import quantized_trouble
 from shortlist.index.scann import scann_trouble
 
 RNG = np.random.default_rng(0)
@@ -78,6 +79,7 @@ INDEXES = {
     "BruteForce in int8": (lambda: sl.BruteForce("int8"), None),
     "ScaNN": (lambda: sl.ScaNN(leaves=4), scann_trouble()),
     "Faiss": (sl.Faiss, faiss_trouble()),
+    "Quantized": (sl.Quantized, quantized_trouble()),
 }
 
 

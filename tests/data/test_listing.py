@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
+import fsspec
 import pytest
 
 import shortlist as sl
@@ -114,3 +116,36 @@ def unused_port() -> int:
         one.bind(("127.0.0.1", 0))
         port: int = one.getsockname()[1]
         return port
+
+
+class NoCredentialsError(Exception):
+    """As botocore has it: neither an OSError nor a ValueError."""
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_missing_credentials_are_said(wrapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        try:
+            raise NoCredentialsError("Unable to locate credentials")
+        except NoCredentialsError as error:
+            if wrapped:  # as a store that calls a path missing that it may not see
+                raise FileNotFoundError("b/x") from error
+            raise
+
+    store = SimpleNamespace(find=refuse, info=refuse)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (store, "b/x"))
+    with pytest.raises(sl.DataError) as caught:
+        sl.Dataset("s3://b/x", "user", "item")
+    assert str(caught.value) == (
+        "'s3://b/x' cannot be listed, for no credentials were found: Unable to locate credentials\n"
+        "hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    )
+
+
+def test_another_error_of_a_store_stays_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        raise RuntimeError("a bug of the store")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (SimpleNamespace(find=refuse), "b/x"))
+    with pytest.raises(RuntimeError, match="a bug of the store"):
+        sl.Dataset("s3://b/x", "user", "item")

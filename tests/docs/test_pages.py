@@ -6,9 +6,11 @@ import ast
 import contextlib
 import inspect
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.docs.translation import fences, in_korean, links, sections, strays, tables, units
 from tests.recommender import hub_server
 from tests.tuning.conftest import worked_out
 
@@ -17,7 +19,8 @@ from shortlist.cli.daily_config import read_config
 from shortlist.tuning import tuner
 
 DOCS = Path(__file__).parents[2] / "docs"
-TRANSLATED = ("index.md", "tutorial.md", "guides/your-data.md", "guides/evaluation.md", "serving.md")
+KOREAN = DOCS / "ko"
+TRANSLATED = sorted(str(page.relative_to(KOREAN)) for page in KOREAN.rglob("*.md"))
 
 TFRS = (
     "tfrs.Model", "tfrs.tasks.Retrieval", "tfrs.tasks.Ranking", "tfrs.metrics.Factorized", "tfrs.metrics.FactorizedTopK",
@@ -31,8 +34,12 @@ TFRS = (
 )  # fmt: skip
 
 
+def read(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
 def code(page: str) -> str:
-    text = (DOCS / page).read_text(encoding="utf-8")
+    text = read(DOCS / page)
     return "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE))
 
 
@@ -64,6 +71,24 @@ def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_a_translation_shows_the_same_code(page: str) -> None:
     assert code(f"ko/{page}") == code(page)
+    assert fences(read(KOREAN / page)) == fences(read(DOCS / page))  # of commands and files, but for comments
+
+
+@pytest.mark.parametrize("page", TRANSLATED)
+def test_a_translation_has_the_same_figures_and_links(page: str) -> None:
+    """Heading by heading and row by row; a link leads to the Korean page, or says that the page is in English."""
+    ours, theirs = sections(read(DOCS / page)), sections(read(KOREAN / page))
+    assert [level for level, _ in theirs] == [level for level, _ in ours]
+    assert tables(read(KOREAN / page)) == tables(read(DOCS / page))
+    for (_, body), (_, translated) in zip(ours, theirs, strict=True):
+        title = translated.partition("\n")[0]
+        assert len(units(translated)) == len(units(body)), f"{title}: rows of its tables"
+        for unit, other in zip(units(body), units(translated), strict=True):
+            assert strays(unit, other) == [], f"{title}: {other.strip()[:80]}"
+    expected = Counter(in_korean(target, DOCS) for target in links(DOCS / page, DOCS).elements())
+    assert links(KOREAN / page, DOCS) == expected
+    for target, _, anchor in (one.partition("#") for one in expected if one.startswith(("ko/", "#")) and "#" in one):
+        assert f"{{#{anchor}}}" in read(DOCS / target if target else KOREAN / page), f"{target} has no {{#{anchor}}}"
 
 
 def test_recipes_and_configurations_on_the_pages_are_such(tmp_path: Path) -> None:

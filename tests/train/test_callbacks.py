@@ -138,7 +138,7 @@ def module(name: str, values: Mapping[str, Any]) -> ModuleType:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow that remembers what it was told."""
     parts = {
-        "mlflow": {},
+        "mlflow": {"active_run": lambda: None},
         "mlflow.entities": {"Metric": lambda *values: values, "Param": lambda *values: values},
         "mlflow.exceptions": {"MlflowException": RuntimeError},
         "mlflow.tracking": {"MlflowClient": Recorder},
@@ -158,6 +158,20 @@ def test_what_mlflow_is_told(stand_in: None) -> None:
         ("batch", "r1", [("train/loss", 3), ("train/chance", 3), ("train/examples_per_second", 3)], []),
         ("end", "r1", "FINISHED"),
     ]
+
+
+def test_mlflow_joins_the_callers_run_and_leaves_it_open(stand_in: None) -> None:
+    active = SimpleNamespace(info=SimpleNamespace(run_id="theirs"))
+    sys.modules["mlflow"].active_run = lambda: active  # type: ignore[attr-defined]
+    with sl.MLflow("films", parameters={"seed": 1}) as log:
+        log.on_epoch(Epoch(3, 2.5, 4.0, 2.0, 100))
+    assert log.run_id == "theirs"
+    assert [one[:2] for one in Recorder.told] == [("client", None), ("batch", "theirs"), ("batch", "theirs")]
+    for own in ({"run": "mine"}, {"uri": "elsewhere"}, {"run_id": "r1"}):
+        with sl.MLflow("films", **own) as log:
+            pass
+        assert log.run_id == "r1"
+        assert Recorder.told[-1] == ("end", "r1", "FINISHED")
 
 
 def test_mlflow_goes_on_in_a_run(stand_in: None) -> None:

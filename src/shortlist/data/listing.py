@@ -16,6 +16,19 @@ from shortlist.errors import DataError, MissingExtraError
 __all__ = ["Listing", "SourceFile", "first_line", "listed"]
 
 WILD = re.compile(r"[*?\[]")
+WITHOUT_CREDENTIALS = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",  # of botocore
+    "DefaultCredentialsError",  # of Google
+    "ClientAuthenticationError",  # of Azure
+}
+"""Errors of stores' own packages, by name: they are not imported here."""
+CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or log in: gcloud auth application-default login",
+    "az": "set AZURE_STORAGE_CONNECTION_STRING, or AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 NATIVE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "http", "https", "hf")
 """Object stores that Polars reads by itself, so that only the columns asked for are fetched."""
 LOGS = ("_delta_log", ".hoodie")
@@ -323,10 +336,14 @@ def _remote(url: str, table: str) -> Listing:
             f"{url!r} cannot be listed: {first_line(error)}", hint="pip install the package that it names"
         ) from error
     except (OSError, ValueError, TypeError) as error:
+        _refuse_without_credentials(error, url)
         cause = error.__cause__ if error.__cause__ is not None and str(error) in (url, path) else error
         raise DataError(
             f"{url!r} cannot be listed: {first_line(cause)}", hint="check the address and the credentials"
         ) from error
+    except Exception as error:  # a store's own, such as botocore's
+        _refuse_without_credentials(error, url)
+        raise
     root = path.partition("*")[0]
     short = {name: name.removeprefix(root).lstrip("/") or name.rpartition("/")[2] for name in infos}
     if any("_delta_log" in PurePosixPath(one).parts for one in short.values()):
@@ -343,6 +360,19 @@ def _remote(url: str, table: str) -> Listing:
     native = protocol in NATIVE and kind.family == "parquet"
     files = tuple(_stored(found.paths, infos, protocol if native else None, kind))
     return Listing(files, kind, store, native, notes=notes)
+
+
+def _refuse_without_credentials(error: BaseException, url: str) -> None:
+    """DataError where an error, or one behind it, says that there are no credentials."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if any(kind.__name__ in WITHOUT_CREDENTIALS for kind in type(behind).__mro__):
+            protocol = url.partition("://")[0].rstrip("a")  # s3a is s3
+            raise DataError(
+                f"{url!r} cannot be listed, for no credentials were found: {first_line(behind)}",
+                hint=CREDENTIALS.get(protocol, "give its credentials in the environment"),
+            ) from error
+        behind = behind.__cause__ or behind.__context__
 
 
 def _refuse_stored_lakes(store: Any, names: Iterable[str], url: str, table: str) -> None:

@@ -95,9 +95,11 @@ class TensorBoard:
 
 
 class MLflow:
-    """Logs a run's curves to an MLflow experiment while it trains, as a run of its own.
+    """Logs a run's curves to an MLflow experiment while it trains.
 
-    ``on_epoch`` and ``on_batch`` as in ``TensorBoard``. At the end the run is FINISHED, or FAILED where training raised.
+    Within ``mlflow.start_run()`` it joins that run, whatever its experiment, and leaves it open; ``run=``, ``run_id=`` or
+    ``uri=`` ask for another one. Else the run is its own: at the end it is FINISHED, or FAILED where training raised.
+    ``on_epoch`` and ``on_batch`` as in ``TensorBoard``.
 
     Args:
         experiment: its name; created if it does not exist.
@@ -128,6 +130,7 @@ class MLflow:
         run_id: str | None = None,
     ) -> None:
         try:
+            import mlflow
             from mlflow.entities import Metric, Param
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
@@ -135,16 +138,23 @@ class MLflow:
             raise MissingExtraError("mlflow", "mlflow", "MLflow") from missing
         self._metric = Metric
         self._speed = _Speed(every)
+        self._joined = False  # whether the run is the caller's, who ends it
         try:
             self._client = MlflowClient(tracking_uri=uri)
             if run_id is not None:
                 self.run_id: str = run_id
                 self._client.update_run(run_id, status="RUNNING")
                 return
+            given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
+            active = mlflow.active_run() if run is None and uri is None else None
+            self._joined = active is not None
+            if active is not None:
+                self.run_id = active.info.run_id
+                self._client.log_batch(self.run_id, params=given)
+                return
             known = self._client.get_experiment_by_name(experiment)
             number = self._client.create_experiment(experiment) if known is None else known.experiment_id
             self.run_id = self._client.create_run(number, run_name=run).info.run_id
-            given = [Param(name, str(value)[:500]) for name, value in _dotted(parameters or {})]
             self._client.log_batch(self.run_id, params=given)
         except MlflowException as refusal:
             there = "" if run_id is None else "; it must be the server of the MLflow run to continue"
@@ -168,7 +178,9 @@ class MLflow:
             self._log({"batch/examples_per_second": speed}, done)
 
     def close(self, failed: bool = False) -> None:
-        """End the run."""
+        """End the run, unless it is one that was joined."""
+        if self._joined:
+            return
         self._client.set_terminated(self.run_id, status="FAILED" if failed else "FINISHED")
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
