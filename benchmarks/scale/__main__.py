@@ -21,11 +21,17 @@ RESULTS = Path(__file__).parents[1] / "results" / "scale.json"
 LARGE = {"rows": 200_000_000, "users": 5_000_000, "items": 1_000_000}
 MIDDLE = {"rows": 20_000_000, "users": 1_000_000, "items": 200_000}
 VOCABULARIES = ((100_000, 20_000), (1_000_000, 200_000), (5_000_000, 1_000_000), (20_000_000, 4_000_000))
-WIDE = {"rows": 300_000, "users": 300_000, "items": 20_000}  # ids whose tables are most of the memory, at dim 96
+WIDE = {
+    "rows": 300_000,
+    "users": 300_000,
+    "items": 20_000,
+}  # ids whose tables are most of the memory, at dim 96 and above
 MEMORY: tuple[dict, ...] = (
     {"processes": 1},
     {"processes": 2},
     {"processes": 4},
+    {"processes": 1, "dim": 192},
+    {"processes": 4, "dim": 192},
     {"processes": 1, "optimizer": "RowwiseAdagrad", "dtype": "bfloat16"},
 )
 SMALL = 1_000  # --quick divides by so many

@@ -176,38 +176,46 @@ def ranks(found: dict) -> str:
     return "\n".join(lines)
 
 
+DIM = 96  # of the runs that name none
 TRAINING = ("data", "build", "steps", "checkpoint", "end")
 
 
 def of_training(one: dict) -> int:
     """Returns the most memory of the largest process of a run, from its data to the end of its training."""
-    return max(phases[name] for phases in one["phases"] for name in TRAINING)
+    return max(phases.get(name, 0) for phases in one["phases"] for name in TRAINING)
 
 
 def memory(found: list[dict]) -> str:
     """Returns the memory of each phase, of the largest process."""
     names = (*TRAINING, "index", "save")
-    lines = [f"| tables | processes | {' | '.join(names)} |", "|---" * (len(names) + 2) + "|"]
+    lines = [f"| tables | dim | processes | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
     for one in found:
         kept = f"{one.get('dtype', 'float32')}, {one.get('optimizer', 'Adagrad')}"
         most = [max(phases.get(name, 0) for phases in one["phases"]) for name in names]
-        lines.append(f"| {kept} | {one['processes']} | {' | '.join(gb(count) if count else '' for count in most)} |")
+        shown = " | ".join(gb(count) if count else "" for count in most)
+        lines.append(f"| {kept} | {one.get('dim', DIM)} | {one['processes']} | {shown} |")
     return "\n".join(lines)
 
 
 def memory_notes(found: list[dict]) -> str:
     """Returns what the memory of each phase means."""
-    plain = {one["processes"]: one for one in found if "dtype" not in one}
-    alone = plain[1]
-    shares = [f"{of_training(plain[number]) / of_training(alone):.2f} with {number}" for number in (2, 4)]
+    said = []
+    for dim in dict.fromkeys(one.get("dim", DIM) for one in found):
+        runs = {one["processes"]: one for one in found if one.get("dim", DIM) == dim and "dtype" not in one}
+        alone, learned = of_training(runs[1]), runs[1]["tables"] + runs[1]["state"]
+        shares = [f"{of_training(one) / alone:.2f} of it with {number}" for number, one in runs.items() if number > 1]
+        said.append(
+            f"At dim {dim} tables and state are {learned / alone:.0%} of the peak of one process; the largest of several takes "
+            f"{' and '.join(shares)}, checkpoint and end included."
+        )
     first = [one["phases"][0] for one in found if "save" in one["phases"][0]]
     saving = [f"{max(one['index'], one['save']) / max(one[name] for name in TRAINING):.2f}" for one in first]
-    return (
-        f"Tables and optimizer of one process take {gb(alone['tables'] + alone['state'])}, "
-        f"{(alone['tables'] + alone['state']) / of_training(alone):.0%} of its peak. Of that peak the largest of several processes takes "
-        f"{' and '.join(shares)}, checkpoint and end included. Index and bundle take {', '.join(saving)} times what "
-        "training took, in the order of the rows: what was learned stays where it is, or in mapped files."
+    said.append(
+        f"Index and bundle take {', '.join(saving)} times what training took, in the order of the rows: what was learned stays where "
+        "it is, or in mapped files. Ids, their vocabularies and the buffer of interactions are in every process, so that memory "
+        "falls the more the larger the tables are."
     )
+    return " ".join(said)
 
 
 def resume(found: dict) -> str:

@@ -30,7 +30,7 @@ def test_a_quick_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: py
 def run(processes: int, largest: int, **more: object) -> dict:
     """A run of which the first process takes ``largest`` at the end and the others 10 less; one alone 20 in an index, 30 in saving."""
     first = dict.fromkeys(page.TRAINING, 10) | {"end": largest}
-    others = [dict.fromkeys(page.TRAINING, largest - 10) for _ in range(processes - 1)]
+    others = [{"data": 5, "end": largest - 10} for _ in range(processes - 1)]
     phases = [first | ({"index": 20, "save": 30} if processes == 1 else {}), *others]
     return {"processes": processes, "tables": 30, "state": 50, "phases": phases, **more}
 
@@ -39,8 +39,8 @@ def test_memory_is_that_of_the_largest_process_against_one() -> None:
     """80 of 100 are tables and state; two processes take 60 and four 35; saving takes 30."""
     found = [run(1, 100), run(2, 60), run(4, 35), run(1, 40, dtype="bfloat16", optimizer="RowwiseAdagrad")]
     notes = page.memory_notes(found)
-    assert "80% of its peak" in notes
-    assert "0.60 with 2 and 0.35 with 4" in notes
+    assert "At dim 96 tables and state are 80% of the peak of one process" in notes
+    assert "0.60 of it with 2 and 0.35 of it with 4" in notes
     assert "0.30, 0.75 times" in notes
-    assert page.memory(found).splitlines()[3].startswith("| float32, Adagrad | 2 | 0 MB")
-    assert "| bfloat16, RowwiseAdagrad | 1 |" in page.memory(found)
+    assert page.memory(found).splitlines()[3].startswith("| float32, Adagrad | 96 | 2 | 0 MB")
+    assert "| bfloat16, RowwiseAdagrad | 96 | 1 |" in page.memory(found)

@@ -25,6 +25,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "serve/protocol.py": {"ValueError"},
     "serve/change_log.py": {"InterruptedError"},
     "store/folder.py": {"IsADirectoryError", "NotADirectoryError"},
+    "store/mapped.py": {"OSError"},
     "train/checkpoint_files.py": {"OSError"},
 }
 

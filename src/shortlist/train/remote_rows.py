@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError
 
-if TYPE_CHECKING:
-    from shortlist.train.distributed import Together
-
 __all__ = ["Elsewhere", "RemoteRows"]
+
+
+class Exchange(Protocol):
+    """The processes that hold the rows, as far as reading them needs."""
+
+    size: int
+
+    def exchanged(self, values: Tensor, sent: list[int], received: list[int]) -> Tensor:
+        """``sent[r]`` rows of ``values`` go to rank r; returns ``received[r]`` rows of each, in the order of ranks."""
 
 
 class Route:
     """The rows of a table that one read requested from each process, and those that the others requested from this one."""
 
-    def __init__(self, processes: Together, codes: Tensor) -> None:
+    def __init__(self, processes: Exchange, codes: Tensor) -> None:
         owner = codes % processes.size
         self.order = torch.argsort(owner, stable=True)
         counts = torch.bincount(owner, minlength=processes.size)
@@ -34,7 +40,7 @@ class Route:
 class RemoteRows:
     """The rows of a table that is divided; ``cardinality`` of them on all processes together."""
 
-    def __init__(self, processes: Together, cardinality: int) -> None:
+    def __init__(self, processes: Exchange, cardinality: int) -> None:
         self.processes, self.cardinality = processes, cardinality
 
     def read(self, weight: Tensor, codes: Tensor) -> tuple[Tensor, Route]:
