@@ -25,7 +25,7 @@ def describe() -> dict:
     from importlib.metadata import PackageNotFoundError, version
 
     import shortlist as sl
-    from shortlist.index.sieve import threads_here
+    from shortlist.index.pruning import threads_here
 
     found = {"shortlist": sl.__version__, "numpy": np.__version__}
     for name in ("scann", "faiss-cpu"):
@@ -87,7 +87,7 @@ def faiss_flat(data: Path, parameters: dict):
     """Faiss's flat index with as many threads."""
     import faiss
 
-    from shortlist.index.sieve import threads_here
+    from shortlist.index.pruning import threads_here
 
     vectors, queries = _vectors(parameters)
     faiss.omp_set_num_threads(threads_here())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shortlist.index import exact, sieve, top
+from shortlist.index import exact, pruning, top
 
 
 @pytest.fixture
@@ -14,13 +14,13 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(top, "_ROWS", 7)
     monkeypatch.setattr(top, "_SMALL", 100)
     monkeypatch.setattr(top, "_VECTOR", 16 * 4)
-    monkeypatch.setattr(sieve, "_WIDE", 3)
-    monkeypatch.setattr(sieve, "_TILE", 200)
-    monkeypatch.setattr(sieve, "_LINE", 64)
-    monkeypatch.setattr(sieve, "_PRODUCT", 16 * 3 * 4)
-    monkeypatch.setattr(sieve, "_VECTOR", 16 * 4)
-    monkeypatch.setattr(sieve, "_GROUPS", 4)
-    monkeypatch.setattr(sieve, "_SAMPLE", 32)
-    monkeypatch.setattr(sieve, "_BUDGET", 40)
-    monkeypatch.setattr(sieve, "_THREADED", 1)
-    monkeypatch.setattr(sieve, "threads_here", lambda: 3)
+    monkeypatch.setattr(pruning, "_WIDE", 3)
+    monkeypatch.setattr(pruning, "_TILE", 200)
+    monkeypatch.setattr(pruning, "_LINE", 64)
+    monkeypatch.setattr(pruning, "_PRODUCT", 16 * 3 * 4)
+    monkeypatch.setattr(pruning, "_VECTOR", 16 * 4)
+    monkeypatch.setattr(pruning, "_GROUPS", 4)
+    monkeypatch.setattr(pruning, "_SAMPLE", 32)
+    monkeypatch.setattr(pruning, "_BUDGET", 40)
+    monkeypatch.setattr(pruning, "_THREADED", 1)
+    monkeypatch.setattr(pruning, "threads_here", lambda: 3)

@@ -26,7 +26,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest, member
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores, tolerance
-from shortlist.index.sieve import threads_here
+from shortlist.index.pruning import threads_here
 from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
 

@@ -12,7 +12,7 @@ from shortlist.errors import SearchError
 from shortlist.index.equal_vectors import EqualVectors
 from shortlist.index.exact import Matches, Pairs, best, pair_scores
 from shortlist.index.positions import Positions
-from shortlist.index.rough import Rough
+from shortlist.index.scan_arrays import ScanArray
 from shortlist.index.top import others, top
 from shortlist.index.values import Floats, Ints, Lists, as_ids
 
@@ -260,8 +260,8 @@ class Block:
             first = first[~member(blocked, first)]
         return Filters(None, first, filters.excluded)
 
-    def search(self, request: SearchRequest, filters: Filters, rough: Rough | None = None) -> Matches:
-        """The exact k best of each query that pass the filters; ``rough`` as for ``top``."""
+    def search(self, request: SearchRequest, filters: Filters, scan: ScanArray | None = None) -> Matches:
+        """The exact k best of each query that pass the filters; ``scan`` as for ``top``."""
         if filters.lists is not None:
             rows, positions = filters.lists.rows, filters.lists.positions
             scores = pair_scores(request.queries, self.vectors, rows, positions)
@@ -276,5 +276,5 @@ class Block:
             blocked=filters.blocked,
             allowed=filters.allowed,
             excluded=filters.excluded,
-            rough=rough,
+            scan=scan,
         )

@@ -11,7 +11,7 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest
 from shortlist.index.exact import Matches
-from shortlist.index.rough import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
+from shortlist.index.scan_arrays import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats
 

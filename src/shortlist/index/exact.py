@@ -1,6 +1,6 @@
 """Scores as every index reports them, and the best of the candidates found.
 
-Float32 products from BLAS differ in their last bits with the shape of the block. So they only sieve: candidates
+Float32 products from BLAS differ in their last bits with the shape of the block. So they only rule out candidates: those
 within rounding error of the k-th best are scored again in float64 and rounded once. A score therefore
 depends on the query and the candidate alone, equal vectors score equally, and every index reports the same
 numbers.

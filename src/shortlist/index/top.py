@@ -1,19 +1,19 @@
-"""Exact top k by inner product: a sieve over every candidate, then exact scores of the few that remain."""
+"""Exact top k by inner product: a first pass over every candidate, then exact scores of the few that remain."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores
-from shortlist.index.rough import Plain, Rough
-from shortlist.index.sieve import Masks, Sieve
+from shortlist.index.pruning import Masks, Pruning
+from shortlist.index.scan_arrays import Plain, ScanArray
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["others", "top"]
 
 _ROWS = 1024  # queries in a block, at most
 _PAIRS = 1 << 22  # results of a block, at most
-_SMALL = 1 << 14  # candidates that one query scores without a sieve
+_SMALL = 1 << 14  # candidates that one query scores without a first pass
 _VECTOR = 1 << 13  # multiplications of a product with one query: what OpenBLAS does in one thread
 _LOWEST = -3.0e38  # below any score, above −inf
 
@@ -28,7 +28,7 @@ def top(
     blocked: Ints | None = None,
     allowed: Ints | None = None,
     excluded: Pairs | None = None,
-    rough: Rough | None = None,
+    scan: ScanArray | None = None,
 ) -> Matches:
     """The k best candidates of every query, exactly.
 
@@ -39,7 +39,7 @@ def top(
         blocked: sorted positions that no query may have.
         allowed: sorted positions, the only ones any query may have (not given together with ``blocked``).
         excluded: pairs of query and position that do not go together.
-        rough: a smaller copy of the vectors to read first; the few that remain are scored from ``vectors``.
+        scan: a smaller copy of the vectors to read first; the few that remain are scored from ``vectors``.
     """
     n, dim = vectors.shape
     closed = None
@@ -57,9 +57,9 @@ def top(
         closed[blocked] = -np.inf
         blocked = None
     lengths = np.sqrt(norms) * np.float32(1 + dim * 2.0**-23 + 1e-6)
-    longest = max_norm if rough is None else max_norm * (1.02 + dim**0.5 / 254)
+    longest = max_norm if scan is None else max_norm * (1.02 + dim**0.5 / 254)
     margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
-    if len(queries) == 1 and n <= _SMALL and rough is None:
+    if len(queries) == 1 and n <= _SMALL and scan is None:
         chosen = vectors if allowed is None else vectors.take(allowed, axis=0)
         barred = None if excluded is None else excluded.positions
         positions = _few(queries[0], chosen, k, float(margins[0]), closed, blocked, barred)
@@ -71,11 +71,11 @@ def top(
     for low in range(0, len(queries), step):
         part = slice(low, low + step)
         pairs = None if excluded is None else excluded.block(low, min(low + step, len(queries)))
-        sieve = Sieve(
-            queries[part], lengths[part], margins[part], vectors, rough or Plain(vectors), n, k, allowed,
+        pruning = Pruning(
+            queries[part], lengths[part], margins[part], vectors, scan or Plain(vectors), n, k, allowed,
             _masks(blocked, closed, pairs),
         )  # fmt: skip
-        kept = sieve.run()
+        kept = pruning.run()
         scores = pair_scores(queries[part], vectors, kept.rows, kept.positions)
         found = best(Matches(kept.rows, kept.positions, scores), len(queries[part]), k)
         parts.append(Matches(found.rows + low, found.positions, found.scores) if low else found)
@@ -90,7 +90,7 @@ def _few(
     closed: Floats | None,
     *barred: Ints | None,
 ) -> Ints:
-    """Positions that may be among one query's k best of a few thousand: what the sieve does, without its tiles."""
+    """Positions that may be among one query's k best of a few thousand: what pruning does, without its tiles."""
     n, dim = vectors.shape
     size = max(1, _VECTOR // dim)
     whole = n - n % size
@@ -109,7 +109,7 @@ def _few(
 
 
 def _masks(blocked: Ints | None, closed: Floats | None, pairs: Pairs | None) -> Masks | None:
-    """The candidates that may not be found, as the sieve takes them; None where there are none."""
+    """The candidates that may not be found, as the first pass takes them; None where there are none."""
     if pairs is not None and pairs.rows.size == 0:
         pairs = None
     if blocked is None and closed is None and pairs is None:

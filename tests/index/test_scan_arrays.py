@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shortlist.index import rough
+from shortlist.index import scan_arrays
 
 
 @settings(max_examples=60, deadline=None)
@@ -18,7 +18,7 @@ def test_a_copy_is_as_near_as_it_says(storage, seed, scale, zeros):
     vectors = (scale * rng.standard_normal((600, 5)) * np.exp(3 * rng.standard_normal((600, 1)))).astype(np.float32)
     if zeros:
         vectors[rng.integers(0, 600, 50)] = 0
-    copy = rough.packed(vectors, storage)
+    copy = scan_arrays.packed(vectors, storage)
     assert copy.arrays()["codes"].nbytes == vectors.nbytes // {"bfloat16": 2, "int8": 4}[storage]
     for low, high in ((0, 600), (0, 256), (256, 512), (300, 301), (599, 600)):
         read = copy.block(low, high, np.empty((high - low, 5), np.float32))

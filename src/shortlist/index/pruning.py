@@ -1,4 +1,4 @@
-"""A block of queries against every candidate: cheap products sieve out candidates that cannot be among the best.
+"""A block of queries against every candidate: cheap products rule out candidates that cannot be among the best.
 
 Each candidate's true score is within an interval around its float32 product: rounding, and what a smaller copy of
 the vectors misses. Where at least k candidates of a query have lower ends of ``floor`` or more, one whose upper end is
@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.index.exact import Matches, best, pair_scores
-from shortlist.index.rough import Rough
+from shortlist.index.scan_arrays import ScanArray
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Kept", "Masks", "Sieve", "threads_here"]
+__all__ = ["Kept", "Masks", "Pruning", "threads_here"]
 
 _TILE = 1 << 19  # products in a tile of several queries
 _LINE = 1 << 17  # products in a tile of one query
@@ -96,13 +96,13 @@ class Masks:
 
 
 @dataclass
-class Sieve:
+class Pruning:
     """The search of one block of queries.
 
     Attributes:
         queries: float32 ``[queries, dim]``; ``lengths`` at least their lengths, ``margins`` the most by which a
             float32 product with any candidate is off.
-        vectors: the true vectors. rough: what is read; ``allowed`` the positions of it to look at, or None for all ``n``.
+        vectors: the true vectors. scan: what is read; ``allowed`` the positions of it to look at, or None for all ``n``.
         k: how many are wanted. masks: what may not be found, counted in ``allowed`` where that is set.
     """
 
@@ -110,7 +110,7 @@ class Sieve:
     lengths: Floats
     margins: Floats
     vectors: Floats
-    rough: Rough
+    scan: ScanArray
     n: int
     k: int
     allowed: Ints | None = None
@@ -180,12 +180,12 @@ class Sieve:
         """
         dim, blocks = self.queries.shape[1], (high - low) // size
         if self.allowed is None:
-            vectors = self.rough.block(low, high, scratch.take("vectors", (high - low, dim)))
-            error = self.rough.error(low, high)
+            vectors = self.scan.block(low, high, scratch.take("vectors", (high - low, dim)))
+            error = self.scan.error(low, high)
         else:
             chosen = self.allowed[low:high]
-            vectors = self.rough.take(chosen)
-            error = self.rough.error(int(chosen[0]), int(chosen[-1]) + 1)
+            vectors = self.scan.take(chosen)
+            error = self.scan.error(int(chosen[0]), int(chosen[-1]) + 1)
         if len(self.queries) == 1:
             line = scratch.take("scores", (blocks, size))
             np.matmul(vectors.reshape(blocks, size, dim), self.queries[0], out=line)

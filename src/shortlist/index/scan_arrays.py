@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["STORAGES", "Bfloat16", "Int8", "Plain", "Rough", "Storage", "groups_of", "packed"]
+__all__ = ["STORAGES", "Bfloat16", "Int8", "Plain", "ScanArray", "Storage", "groups_of", "packed"]
 
 Storage: TypeAlias = Literal["float32", "bfloat16", "int8"]
 STORAGES: tuple[Storage, ...] = ("float32", "bfloat16", "int8")
@@ -23,7 +23,7 @@ _ROWS = 4096  # vectors packed at a time
 _GROUP = 256  # vectors that share a bound on their error; stored indexes depend on it
 
 
-class Rough(Protocol):
+class ScanArray(Protocol):
     """A float32 view of the vectors with errors, and a bound on the errors."""
 
     def block(self, low: int, high: int, out: Floats) -> Floats:
@@ -161,7 +161,7 @@ def _widened(codes: npt.NDArray[np.uint16], out: Floats) -> Floats:
     return out
 
 
-def _measure(vectors: Floats, copy: Rough, errors: Floats) -> None:
+def _measure(vectors: Floats, copy: ScanArray, errors: Floats) -> None:
     """Writes the largest length of v − v' in each group, rounded up."""
     buffer = np.empty((_ROWS, vectors.shape[1]), np.float32)
     for low in range(0, vectors.shape[0], _ROWS):
