@@ -7,7 +7,7 @@ from pathlib import Path
 
 __all__ = ["ROOMS", "__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def _rooms() -> dict[str, str]:
