@@ -1,7 +1,11 @@
 """Every public name and the room it is from: the one list, which type checkers and ``_public.py`` read."""
 
 from shortlist.choosing import Choice as Choice
+from shortlist.choosing import CrossValidation as CrossValidation
+from shortlist.choosing import Estimator as Estimator
 from shortlist.choosing import choose as choose
+from shortlist.choosing import compare_all as compare_all
+from shortlist.choosing import cross_validate as cross_validate
 from shortlist.data import Dataset as Dataset
 from shortlist.data import Events as Events
 from shortlist.data import Reading as Reading

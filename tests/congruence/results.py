@@ -94,6 +94,12 @@ def tuned() -> sl.TunedRecommender:
     return sl.TunedRecommender(recommender(), tuning(), None)
 
 
+def crossed() -> Any:
+    """Two recipes on two splits."""
+    rows = [{"recipe": one, "split": split, "recall_10": 0.5, "seconds": 1.0} for one in ("a", "b") for split in (1, 2)]
+    return sl.CrossValidation(tuple(rows), "seen_out")
+
+
 TABULAR: dict[str, Callable[[], Any]] = {
     "Recommendations": recommendations,
     "TrainingHistory": history,
@@ -105,6 +111,7 @@ TABULAR: dict[str, Callable[[], Any]] = {
     "Choice": choice,
     "Tuning": tuning,
     "TunedRecommender": tuned,
+    "CrossValidation": crossed,
 }
 """Results that are one table."""
 

@@ -30,6 +30,7 @@ LENGTHS = {
     "Choice": 2,
     "Tuning": 2,
     "TunedRecommender": 2,
+    "CrossValidation": 4,
 }
 
 

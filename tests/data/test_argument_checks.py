@@ -43,6 +43,7 @@ CALLS = {  # by function and parameter
     "evaluate(seen)": lambda model, given: sl.evaluate(model, DATA, seen=given),
     "diagnose(test)": lambda model, given: sl.diagnose(model, given),
     "choose(data)": lambda model, given: sl.choose(given),
+    "cross_validate(data)": lambda model, given: sl.cross_validate("als", given),
     "popularity(train)": lambda model, given: sl.popularity(given),
     "Mixture(train)": lambda model, given: sl.Mixture([model], given),
     "fit(train)": lambda model, given: sl.fit(new_model(), given),
@@ -191,6 +192,9 @@ FLAGS = {
     "History(share)": lambda given: sl.History(share=given),
     "Normalization(indicator)": lambda given: sl.Normalization("age", indicator=given),
     "Recommender.keep_up(rebuild)": lambda given: served().keep_up(rebuild=given),
+    "Estimator(exclude_seen)": lambda given: sl.Estimator(exclude_seen=given).fit(DATA),
+    "compare_all(exclude_seen)": lambda given: sl.compare_all(["als"], [sl.split_random(DATA)], exclude_seen=given),
+    "cross_validate(exclude_seen)": lambda given: sl.cross_validate("als", DATA, exclude_seen=given),
     "Recommender.from_hub(trusted)": lambda given: sl.Recommender.from_hub("a/b", trusted=given),
     "Recommender.push_to_hub(private)": lambda given: served().push_to_hub("a/b", private=given),
     "Recommender.load(mmap)": lambda given: sl.Recommender.load("no.shortlist", mmap=given),
@@ -229,7 +233,7 @@ FLAGS = {
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
     "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
-    "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
+    "Estimator.get_params(deep)", "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
 }  # fmt: skip
 
 
