@@ -32,6 +32,8 @@ OTHERS = {
     "compare-logged",
     "daily",
     "clean",
+    "schema",
+    "mcp",
 }
 
 
