@@ -237,16 +237,19 @@ def test_writers_at_once_wait_for_each_other(name: str, place: Path) -> None:
     assert read(USERS[name], place) in (1, 2)
 
 
-@pytest.mark.parametrize("name", ["bundle", "cache", "checkpoints", "index", "lists", "promotion", "shards"])
-def test_what_was_written_before_they_shared_their_code_is_read(name: str, tmp_path: Path) -> None:
-    place = Path(shutil.copytree(WRITTEN / name, tmp_path / "place"))
-    if name == "promotion":
+@pytest.mark.parametrize(
+    "stored", ["bundle", "cache", "checkpoints", "checkpoints-2", "index", "lists", "promotion", "shards"]
+)
+def test_what_was_written_before_they_shared_their_code_is_read(stored: str, tmp_path: Path) -> None:
+    """ "checkpoints" is format 1, "checkpoints-2" is format 2, with a file for each process."""
+    place = Path(shutil.copytree(WRITTEN / stored, tmp_path / "place"))
+    if stored == "promotion":
         (place / "current").symlink_to("bundle-1")
-    assert USERS[name].read(place) == 1
+    assert USERS[stored.removesuffix("-2")].read(place) == 1
 
 
-@pytest.mark.parametrize("name", ["index", "checkpoints"])
-def test_what_is_written_is_the_same_to_the_byte(name: str, place: Path) -> None:
-    assert tree(place) == tree(WRITTEN / name)
-    for path in files(WRITTEN / name):
-        assert (place / path.relative_to(WRITTEN / name)).read_bytes() == path.read_bytes()
+@pytest.mark.parametrize(("name", "stored"), [("index", "index"), ("checkpoints", "checkpoints-2")])
+def test_what_is_written_is_the_same_to_the_byte(name: str, stored: str, place: Path) -> None:
+    assert tree(place) == tree(WRITTEN / stored)
+    for path in files(WRITTEN / stored):
+        assert (place / path.relative_to(WRITTEN / stored)).read_bytes() == path.read_bytes()
