@@ -75,6 +75,7 @@ def main() -> None:
 def keep(name: str, measure: Callable[[], dict], target: Path) -> None:
     """Measure, write the result, and print it."""
     result = {"benchmark": f"serving_{name}", "environment": environment()} | measure()
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 
