@@ -161,3 +161,13 @@ def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
         decode(RecommendRequest, body.replace(b', "other": 1', b""), NAMES, lambda: pauses.append(1))
     assert len(lengths) == len(pauses) > 50
     assert max(lengths) <= piecewise.PIECE + 2
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"queries": 3' + b" " * 100_000, b"no JSON" * 20_000])
+def test_a_body_that_is_wrong_from_the_start_is_looked_at_no_further(
+    monkeypatch: pytest.MonkeyPatch, body: bytes
+) -> None:
+    """Its error costs one piece; the structure of the rest is not searched for."""
+    monkeypatch.setattr(piecewise, "_Body", None)
+    with pytest.raises(msgspec.DecodeError):
+        decode(RecommendRequest, body, NAMES, lambda: None)
