@@ -6,6 +6,8 @@ import pickle
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -75,6 +77,17 @@ def test_lists_and_score_are_those_of_the_recommender() -> None:
         sl.Estimator("als", changes={"model.dim": 4, "fit.epochs": 2}, k=3).fit(data).predict([4]).tolist()
         == estimator.predict([4]).tolist()
     )
+
+
+@pytest.mark.parametrize(
+    "made", [dict, pl.DataFrame, pa.table, pd.DataFrame, lambda rows: pd.DataFrame(rows)[["user"]]]
+)
+def test_every_kind_of_table_is_answered_by_its_rows(made: object) -> None:
+    estimator = small().fit(frame())
+    table = made({"user": [4, 5], "item": [1, 2]})  # type: ignore[operator]
+    assert estimator.predict(table).tolist() == estimator.predict([4, 5]).tolist()
+    with pytest.raises(sl.ConfigError, match="without the column 'user'"):
+        estimator.predict(pd.DataFrame({"person": [4]}))
 
 
 def test_short_lists_end_with_none() -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import kind_of
+from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import ConfigError, check_flags, did_you_mean
 from shortlist.evaluation import evaluate
 from shortlist.recommender import Recommendations, Recommender
@@ -90,7 +91,10 @@ class Estimator:
         """The k best candidates of each query, as ids ``[queries, k]``; None where fewer are eligible.
 
         Args:
-            X: query ids, or a table of interactions, whose rows are then answered one by one.
+            X: query ids, or a table with the query column, whose rows are then answered one by one.
+
+        Raises:
+            ConfigError: before ``fit``, and for a table without that column.
         """
         lists = self.recommend(self._queries(X))
         ids = np.full((len(lists), self.k), None, dtype=object)
@@ -183,9 +187,15 @@ class Estimator:
         """The ids of a table's rows, or what was given."""
         if isinstance(X, Dataset):
             return X.interactions[X.query].to_list()
-        if self.query is not None and hasattr(X, "columns") and self.query in list(X.columns):
-            return list(X[self.query])
-        return list(X)
+        if not (is_frame(X) or isinstance(X, Mapping)):
+            return list(X)
+        frame = read_table(X, "interactions", [self.query or ""]).frame
+        if self.query not in frame.columns:
+            raise ConfigError(
+                f"predict() got {kind_of(X)} without the column {self.query!r}.",
+                hint="Estimator(query=...) names it; or give the ids",
+            )
+        return frame[self.query].to_list()
 
 
 DEFAULTS = Estimator().get_params(deep=False)

@@ -46,10 +46,10 @@ def push(served: Served, repo: str, private: bool, message: str, token: str | No
     """
     api = _api(token)
     with _in_words(f"pushing to {repo!r}"), tempfile.TemporaryDirectory(prefix="shortlist-") as scratch:
-        api.create_repo(repo, private=private, exist_ok=True)
         folder = Path(scratch)
         bundle.save(served, folder / FOLDER, False, served.metadata, False)
         (folder / "README.md").write_text(model_card(served, repo), encoding="utf-8")
+        api.create_repo(repo, private=private, exist_ok=True)
         done = api.upload_folder(
             repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=[f"{FOLDER}/*"]
         )
