@@ -25,7 +25,8 @@ types: $(INSTALLED)
 	$(BIN)/python -m tests.typed
 
 pages: $(INSTALLED)
-	@! $(BIN)/python -c 'import zensical' 2>/dev/null || { $(MAKE) --no-print-directory docs && $(BIN)/python -m tests.accessibility site; }
+	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(MAKE) --no-print-directory docs
+	@! $(BIN)/python -c 'import zensical' 2>/dev/null || $(BIN)/python -m tests.accessibility site
 
 # The site, into site/; needs Python 3.11.
 docs: $(INSTALLED)
