@@ -6,7 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from tests.serve.test_protocol import POST, Wire, connected, settled
 
 from shortlist.serve.protocol import Connection
