@@ -68,7 +68,9 @@ def attacks(options: argparse.Namespace) -> dict:
             make(bundle, candidates)
         for name in chosen:
             found[name] = _attacked(name, bundle, RATES[candidates], options.seconds, options.rounds)
-            said = {key: round(found[name][key], 2) for key in ("p99_times", "busy_p99_times", "busy_share", "grown_mb")}
+            said = {
+                key: round(found[name][key], 2) for key in ("p99_times", "busy_p99_times", "busy_share", "grown_mb")
+            }
             print(name, said, file=sys.stderr, flush=True)
     return {"seconds": options.seconds, "rounds": options.rounds, "attacks": found,
             "worst_p99_times": max(one["p99_times"] for one in found.values()),

@@ -61,6 +61,7 @@ class App:
         self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
+        service.batcher.arrived = lambda: self.admission.begun
         service.metrics.under_way.set_function(lambda: self.under_way)
         self._traces = Traces() if service.settings.traces else None
         self._instance = secrets.token_hex(4)
