@@ -1,5 +1,8 @@
 """Clients that an anonymous stranger could be: `python -m benchmarks.serving.attackers NAME PORT` attacks until it is ended.
 
+`python -m benchmarks.serving.attackers busy SHARE` attacks nobody, and uses that share of a processor: what the attacker takes
+from the machine, without what it does to the server.
+
 Each is named after the row of the issue that found it. Bodies are made once, so that an attacker costs little on the cores that it
 shares with the server; what comes back is read and thrown away, unless not reading is the attack.
 """
@@ -283,6 +286,17 @@ def attack(name: str, port: int) -> None:
         _all([lambda: _ask(port, requests())] * connections)
 
 
+def busy(share: float) -> None:
+    """Use a share of one processor, in steps of a few milliseconds, until ended."""
+    step = 0.004
+    while True:
+        until = time.thread_time() + step * share
+        while time.thread_time() < until:
+            pass
+        if share < 1:
+            time.sleep(step * (1 - share))
+
+
 def _stand_back() -> None:
     """Leave the cores to the server and its honest clients first: an attacker would have its own."""
     policy = os.sched_getscheduler(0)
@@ -295,4 +309,6 @@ def _stand_back() -> None:
 
 if __name__ == "__main__":
     _stand_back()
+    if sys.argv[1] == "busy":
+        busy(float(sys.argv[2]))
     attack(sys.argv[1], int(sys.argv[2]))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.serve.paces import Steady, watched
+from tests.serve.test_protocol import POST, Wire, connected, settled
 
 from shortlist.errors import DataError
 from shortlist.serve import Settings
@@ -27,6 +28,37 @@ def test_what_comes_together_is_one_batch_on_the_loop(client: Any) -> None:
     replies = client.together([("/v1/recommend", ANN)] * 12)
     assert {reply.status_code for reply in replies} == {200}
     assert seen == [(12, True)]
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "batches"),
+    [
+        ([1], [1]),
+        ([1, 1, 1, 1], [3, 1]),  # a batch waits for two turns, as long as others arrive in them
+        ([2, 0, 1], [2, 1]),  # and in a turn without others it is answered
+        ([5, 3, 0], [8]),
+    ],
+)
+def test_who_arrives_while_a_batch_waits_joins_it(client: Any, arrivals: list[int], batches: list[int]) -> None:
+    """``arrivals`` is how many requests are read in each turn of the loop."""
+    seen = watched(client)
+    client.app.service.batcher.paces = Steady(INLINE / 4)
+    body = b'{"queries":[{"id":"ann"}]}'
+
+    async def turns() -> None:
+        wires = []
+        for count in arrivals:
+            for _ in range(count):
+                wires.append(wire := Wire())
+                connected(client, wire).data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+            await asyncio.sleep(0)
+        for wire in wires:
+            await settled(wire.protocol)
+            assert wire.written[:12] == b"HTTP/1.1 200"
+            wire.protocol.connection_lost(None)
+
+    client.loop.run_until_complete(turns())
+    assert seen == [(count, True) for count in batches]
 
 
 def test_a_request_of_one_turn_goes_to_a_thread_whole(client: Any) -> None:

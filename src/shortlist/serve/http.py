@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,17 +16,22 @@ from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.problems import Problem, from_decoding
 
 __all__ = [
+    "CLOSE",
     "JSON",
     "NAMES",
+    "Answer",
     "Decompression",
+    "Headers",
     "Incoming",
     "Receive",
     "Reply",
+    "Write",
     "decoded",
     "limit_of",
     "parameters",
     "plain_body",
     "read_body",
+    "reply_head",
 ]
 
 JSON = "application/json"
@@ -39,6 +45,10 @@ NAMES: frozenset[str] = frozenset().union(
 """The names of all that a request may hold; errors name no others."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
+Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
+Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
+CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
 
 
@@ -117,6 +127,19 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= most):
         raise Problem(422, f"a whole number from 1 to {most} was expected.", "?limit")
     return int(text)
+
+
+def reply_head(status: int, headers: Headers, keep_alive: bool) -> bytes:
+    """The head of a reply; ``CLOSE`` is added where the connection is not kept."""
+    lines = [_status_line(status)]
+    lines += [b"%s: %s\r\n" % one for one in headers if one != CLOSE]
+    lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+    return b"".join(lines)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
