@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
-PATIENCE = 0.005  # seconds for which the thread lets the event loop go first, each time
+PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
 LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
 
 T = TypeVar("T")
