@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import DOCS, RESULTS, machine
+from benchmarks.report import DOCS, RESULTS, load_latest, machine
 from benchmarks.scale.estimate import estimate, notes, phases
 from benchmarks.scale.units import gb
 
@@ -282,7 +282,7 @@ def _pair(name: str, said: float, was: float, shown) -> tuple:
 
 def _index() -> dict:
     """Returns the seconds to build ScaNN over 10 million vectors, and the most memory of the process that searches it."""
-    runs = json.loads((RESULTS / "index_1e7.json").read_text())["sides"]["ours"]["runs"]
+    runs = load_latest(RESULTS)["index_1e7"]["sides"]["ours"]["runs"]
     return {
         "build": median(run["build_seconds"] for run in runs),
         "peak": median(run["peak_rss_gb"] for run in runs) * 1e9,

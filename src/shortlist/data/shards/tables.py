@@ -177,7 +177,8 @@ def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) 
 def _empty(work: Work, types: dict[str, pl.DataType]) -> pl.DataFrame:
     """No interactions, with the columns and types that they will have."""
     head = work.plan.lazily(work.source.read(work.source.files[0], 0, 1, work.read).lazy()).collect()
-    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context]))]
+    negatives = [] if work.header.negatives is None else [work.header.negatives]
+    head = head[list(dict.fromkeys([*work.columns.values(), *work.header.context, *negatives]))]
     if "timestamp" in work.columns:
         head = head.with_columns(checked_timestamp(head[work.columns["timestamp"]], work.form, work.places))
     return head.with_columns(head[column].cast(kind) for column, kind in types.items()).clear()

@@ -54,7 +54,8 @@ class Work:
         """The source's columns that are read."""
         made = (self.plan.weight, self.plan.seen)
         own = [column for column in self.columns.values() if column not in made]
-        return list(dict.fromkeys([*own, *self.header.context, *self.plan.columns]))
+        negatives = [] if self.header.negatives is None else [self.header.negatives]
+        return list(dict.fromkeys([*own, *self.header.context, *negatives, *self.plan.columns]))
 
     @cached_property
     def form(self) -> TimeForm | None:
