@@ -12,7 +12,7 @@ from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
-from shortlist.index.halves import Halves, held_vectors, whole
+from shortlist.index.halves import Halves, accepts_halves, held_vectors, whole
 from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
 from shortlist.index.quantized import Quantized
@@ -36,6 +36,7 @@ __all__ = [
     "ScaNN",
     "Upkeep",
     "Verify",
+    "accepts_halves",
     "caught_up",
     "checkup",
     "choose_index",

@@ -11,6 +11,7 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from shortlist.serve.admission import Admission
@@ -216,7 +217,7 @@ class App:
             large = isinstance(body, Decompression) or len(body) > SMALL
             async with self._large if large else contextlib.nullcontext():
                 if isinstance(body, Decompression):
-                    body = await turns.take(Lane.LARGE, body.finish)
+                    body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
         except asyncio.CancelledError:
             if task in self._in_progress:

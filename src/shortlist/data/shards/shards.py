@@ -374,7 +374,12 @@ class Shards:
         return self._read(blocks, times, "kept", negatives=negatives)
 
     def chunks(self, *, times: bool = False, numbers: bool = False) -> Iterator[Rows]:
-        """All rows that are read, in the order of the shards, some million at a time; with ``numbers`` their numbers too."""
+        """All rows that are read, in the order of the shards, some million at a time.
+
+        Args:
+            times: read their times too.
+            numbers: give their numbers among all rows too.
+        """
         yield from (self._read(blocks, times, "kept", numbers=numbers) for blocks in self._all())
 
     def negatives_of(self, numbers: NDArray[np.int64]) -> ListColumn:
