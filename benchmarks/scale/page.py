@@ -41,6 +41,7 @@ def page(found: dict) -> str:
         "another_day": ("another_day", lambda f: another_day(f["another_day"])),
         "train": ("train", lambda f: train(f["train"])),
         "ratio": ("ratio", lambda f: ratio(f["ratio"])),
+        "histories": ("histories", lambda f: histories(f["histories"])),
         "rows": ("rows", rows),
         "rows_notes": ("rows", rows_notes),
         "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
@@ -120,6 +121,16 @@ def ratio(one: dict) -> str:
         f"**From disk and from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
         f"{median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
         f"({min(found):.0%} to {max(found):.0%})."
+    )
+
+
+def histories(one: dict) -> str:
+    """Returns the speeds of `sequence` from disk and from memory, in a sentence."""
+    found = one["ratios"]
+    return (
+        f"**Histories from disk and from memory**, the recipe `sequence` on {one['rows']:,} rows in one process, in turn, {len(found)} times each, "
+        f"in buffers of a quarter of the rows: {median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, "
+        f"{median(found):.0%} ({min(found):.0%} to {max(found):.0%})."
     )
 
 

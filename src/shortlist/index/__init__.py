@@ -13,6 +13,7 @@ from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
 from shortlist.index.databases import LanceDB, Milvus, Pgvector, Qdrant
 from shortlist.index.faiss import Faiss
+from shortlist.index.halves import Halves, accepts_halves, held_vectors, whole
 from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.quantized import Quantized
 from shortlist.index.registry import exact_from, index_from_settings, load_index
@@ -26,6 +27,7 @@ __all__ = [
     "BruteForce",
     "Checkup",
     "Faiss",
+    "Halves",
     "Hits",
     "Index",
     "LanceDB",
@@ -37,16 +39,19 @@ __all__ = [
     "ScaNN",
     "Upkeep",
     "Verify",
+    "accepts_halves",
     "caught_up",
     "checkup",
     "choose_index",
     "copied",
     "exact_copy",
     "exact_from",
+    "held_vectors",
     "index_from_settings",
     "load_index",
     "rebuilt",
     "score_heads",
     "search_heads",
     "tuning",
+    "whole",
 ]

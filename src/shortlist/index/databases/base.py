@@ -22,6 +22,7 @@ from shortlist.index.databases.contract import Database, Rows
 from shortlist.index.databases.filters import Among
 from shortlist.index.databases.places import check_no_secret
 from shortlist.index.databases.publish import publish, reported
+from shortlist.index.halves import whole
 from shortlist.index.storage import Reader
 from shortlist.index.values import Floats, Ints
 
@@ -206,7 +207,7 @@ class DatabaseIndex(ApproximateIndex):
         return positions
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
-        return self._train(snapshot.base.vectors)
+        return self._train(whole(snapshot.base.vectors))
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,6 +10,7 @@ from shortlist.index.databases.lancedb import LanceDB
 from shortlist.index.databases.milvus import Milvus
 from shortlist.index.databases.pgvector import Pgvector
 from shortlist.index.databases.qdrant import Qdrant
+from shortlist.index.halves import whole
 from shortlist.index.storage import Reader
 
 __all__ = ["DATABASES", "collection_version", "is_place", "place_named"]
@@ -49,6 +50,5 @@ def collection_version(folder: Path) -> str | None:
     if kind is None:
         return None
     options = {name: value for name, value in header["settings"].items() if name != "kind"}
-    return kind(**options)._version(
-        DatabaseIndex._read(Reader(folder, verify=False, mmap=True), strict=False).base.vectors
-    )
+    snapshot = DatabaseIndex._read(Reader(folder, verify=False, mmap=True), strict=False)
+    return kind(**options)._version(whole(snapshot.base.vectors))
