@@ -1,8 +1,8 @@
 """`python -m benchmarks NAME`: run benchmarks, print the table, keep the result.
 
 NAME is a benchmark, `all`, `install` (the peers' environments), or `docs` (docs/performance.md from the results that are
-there). A full run installs what is missing and writes `benchmarks/results/NAME.json`; a quick one installs nothing and
-writes only where --json says.
+there). A full run installs what is missing and writes `benchmarks/results/PROCESSOR/NAME.json`; a quick one installs nothing
+and writes only where --json says.
 """
 
 import argparse
@@ -17,7 +17,6 @@ from benchmarks.harness import exit_status, measure
 from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.table import table
 
-RESULTS = Path(__file__).parent / "results"
 NAMED = {**BENCHMARKS, **INDEX_PARTS}
 
 
@@ -35,8 +34,7 @@ def main() -> int:
         result = measure(name, NAMED[name], options.quick, options.runs)
         results.append(result)
         if not options.quick:
-            RESULTS.mkdir(exist_ok=True)
-            _write(result, RESULTS / f"{name}.json")
+            report.keep(result, f"{name}.json")
         print(table(result), file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
     if options.json == "-":
         json.dump(results if options.name == "all" else results[0], sys.stdout, indent=1)

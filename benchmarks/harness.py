@@ -214,14 +214,11 @@ def _line(row: Row, peer: str | None, workers: dict[str, Worker], missing: dict[
         "peer": workers[peer].values(row.measure) if peer in workers else [],
     }
     ours, theirs = (median(values) if values else None for values in runs.values())
-    ratio = holds = None
-    if row.compare == "at most" and ours is not None:
-        holds = ours <= row.bar
-    elif ours is not None and theirs is not None:
+    ratio = None
+    if row.compare != "at most" and ours is not None and theirs is not None:
         ratio = theirs / ours if row.compare == "peer/ours" else ours / theirs
-        holds = None if row.bar is None else ratio >= row.bar
     absent = {side: missing[side] for side in ("ours", peer) if side in missing}
-    return {
+    line = {
         "name": row.name,
         "ours": ours,
         "peer": theirs,
@@ -229,12 +226,21 @@ def _line(row: Row, peer: str | None, workers: dict[str, Worker], missing: dict[
         "ratio": ratio,
         "compare": row.compare,
         "bar": row.bar,
-        "holds": holds,
+        "holds": None,
         "unit": row.unit,
         "spread": {side: [min(values), max(values)] for side, values in runs.items() if values},
         "runs": runs,
         "missing": absent,
     }
+    return judged(line, row.bar)
+
+
+def judged(line: dict, bar: float | None) -> dict:
+    """Returns a line of a result with this bar, and whether it holds; None where it was not measured."""
+    reached = line["ours"] if line["compare"] == "at most" else line["ratio"]
+    unknown = bar is None or reached is None
+    holds = None if unknown else reached <= bar if line["compare"] == "at most" else reached >= bar
+    return {**line, "bar": bar, "holds": holds}
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def environment() -> dict:
         },
         "date": datetime.now(timezone.utc).date().isoformat(),
     }
+
+
+def folder_of(environment: dict) -> str:
+    """Returns the name of the folder for what was measured on this processor: "AMD EPYC (family 25 model 17)" is "amd-epyc-25-17"."""
+    text = re.sub(r"\((r|tm)\)|@.*?ghz|\b(processor|cpu|family|model)\b", " ", environment["processor"].lower())
+    return "-".join(re.findall(r"[a-z0-9]+", text))
 
 
 def cpu_seconds(pid: int) -> float | None:

@@ -1,11 +1,14 @@
-"""`docs/performance.md` and its pictures, made from `results/*.json` alone."""
+"""`docs/performance.md` and its pictures, made from `results/PROCESSOR/*.json` alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.curves import CURVES
+from benchmarks.harness import judged
+from benchmarks.machine import folder_of as machine_folder
 from benchmarks.table import bar_text, figure
 
 RESULTS = Path(__file__).parent / "results"
@@ -27,39 +30,84 @@ WORKLOADS = {
 }
 
 
+def keep(result: dict, name: str, results: Path = RESULTS) -> None:
+    """Writes a result into the folder of the processor that it was measured on."""
+    folder = results / machine_folder(result["environment"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(json.dumps(result, indent=1) + "\n")
+
+
 def write(results: Path = RESULTS, docs: Path = DOCS) -> str:
     """Writes the page and its pictures; returns the table of bars."""
-    read = load(results)
+    read, latest = load(results), load_latest(results)
     folder = docs / "performance"
     folder.mkdir(parents=True, exist_ok=True)
     for name in CURVES:
-        if name in read:
-            draw(read[name], folder / f"{name}.png")
+        if name in latest:
+            draw(latest[name], folder / f"{name}.png")
     (docs / "performance.md").write_text(page(read))
     return bars_table(read)
 
 
-def load(results: Path) -> dict[str, dict]:
-    """Returns the results that are there, by name, in the catalogue's order, those of the index last."""
-    paths = {name: results / f"{name}.json" for name in (*BENCHMARKS, *SIZES)}
-    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+def load(results: Path) -> dict[str, dict[str, dict]]:
+    """Returns the results that are there by the folder of their processor, and by name: in the catalogue's order, the index last."""
+    found = {}
+    for folder in sorted(results.iterdir()):
+        paths = {name: folder / f"{name}.json" for name in (*BENCHMARKS, *SIZES)}
+        read = {name: _with_bars(name, json.loads(path.read_text())) for name, path in paths.items() if path.exists()}
+        if read:
+            found[folder.name] = read
+    return found
 
 
-def page(read: dict[str, dict]) -> str:
+def _with_bars(name: str, result: dict) -> dict:
+    """Returns a result held to the bars of the catalogue, which may have been raised since."""
+    if name not in BENCHMARKS:
+        return result
+    bars = {(row.name, peer, row.compare): row.bar for row in BENCHMARKS[name].rows for peer in row.peers or (None,)}
+    rows = [
+        judged(row, bars.get((row["name"], row["peer_name"], row["compare"]), row["bar"])) for row in result["rows"]
+    ]
+    return {**result, "rows": rows}
+
+
+def load_latest(results: Path) -> dict[str, dict]:
+    """Returns one result of each name, the newest."""
+    read = load(results)
+    names = [name for name in (*BENCHMARKS, *SIZES) if any(name in one for one in read.values())]
+    return {name: max((one[name] for one in read.values() if name in one), key=_date) for name in names}
+
+
+def _date(result: dict) -> str:
+    return result["environment"]["date"]
+
+
+def page(read: dict[str, dict[str, dict]]) -> str:
     """Returns the text of `docs/performance.md`."""
     parts = {
-        "machine": machine(read["fit"]),
+        "machines": "\n".join(f"- {machine(next(iter(one.values())))}" for one in read.values()),
         "bars": bars_table(read),
-        "limits": limits_table(read["limits"]),
-        "shares": shares_table(read["limits"]),
-        "curves": "\n".join(_curve(name, read[name]) for name in CURVES if name in read),
-        "closest": closest(read),
-        "versions": versions_table(read),
+        "missed": missed(read),
+        "limits": _each(read, "limits", limits_table),
+        "shares": _each(read, "limits", shares_table),
+        "curves": "\n".join(_curve(name, one[name]) for name in CURVES for one in read.values() if name in one),
+        "closest": "\n".join(f"\n{processor(one)}:\n\n{closest(one)}" for one in read.values()).strip(),
+        "versions": _each(read, "fit", versions_table),
     }
     text = TEMPLATE.read_text()
     for name, value in parts.items():
         text = text.replace("{{" + name + "}}", value)
     return text
+
+
+def _each(read: dict[str, dict[str, dict]], name: str, table: Callable[[dict], str]) -> str:
+    """Returns a table for each processor that has the result."""
+    return "\n\n".join(f"{processor(one)}:\n\n{table(one[name])}" for one in read.values() if name in one)
+
+
+def processor(read: dict[str, dict]) -> str:
+    """Returns the processor that these were measured on."""
+    return str(next(iter(read.values()))["environment"]["processor"])
 
 
 def machine(result: dict) -> str:
@@ -71,10 +119,43 @@ def machine(result: dict) -> str:
     )
 
 
-def bars_table(read: dict[str, dict]) -> str:
-    """Returns every row with a bar of the catalogue's benchmarks, as Markdown."""
-    rows = [row for result in read.values() for row in result["rows"] if row["bar"] is not None]
-    return _table(rows)
+def bars_table(read: dict[str, dict[str, dict]]) -> str:
+    """Returns every row with a bar, as Markdown: a line each, and what each processor reads."""
+    lines: dict[tuple, dict[str, str]] = {}
+    for name in (*BENCHMARKS, *SIZES):
+        for where, one in read.items():
+            for row in one[name]["rows"] if name in one else ():
+                if row["bar"] is not None:
+                    key = (row["name"], row["peer_name"] or "", bar_text(row))
+                    lines.setdefault(key, {})[where] = _reading(row)
+    heads = "".join(f" {processor(one)} |" for one in read.values())
+    table = [f"| | against | bar |{heads}", "|---" * (3 + len(read)) + "|"]
+    for (work, peer, bar), readings in lines.items():
+        cells = " | ".join(readings.get(where, "–") for where in read)
+        table.append(f"| {work} | {peer} | {bar} | {cells} |")
+    return "\n".join(table)
+
+
+def _reading(row: dict) -> str:
+    """Returns our value, the peer's, and how many times ours that is; "missed" where the bar is."""
+    verdict = {True: "", False: ", **missed**", None: ", not measured"}[row["holds"]]
+    ours = figure(row["ours"], row["unit"])
+    if row["ratio"] is None:
+        return f"{ours}{verdict}"
+    fastest = _ratio_to_fastest(row)
+    return f"{row['ratio']:.1f}×: {ours} to {figure(row['peer'], row['unit'])} (fastest: {fastest}){verdict}"
+
+
+def missed(read: dict[str, dict[str, dict]]) -> str:
+    """Returns a line for each bar that is missed, and on which processor."""
+    rows = [(processor(one), row) for one in read.values() for result in one.values() for row in result["rows"]]
+    lines = [
+        f"- {row['name']}{', against ' + row['peer_name'] if row['peer_name'] else ''}: {_reading(row)}; "
+        f"the bar is {bar_text(row)} ({where})"
+        for where, row in rows
+        if row["holds"] is False
+    ]
+    return "\n".join(lines) or "None."
 
 
 def limits_table(result: dict) -> str:
@@ -111,10 +192,10 @@ def closest(read: dict[str, dict]) -> str:
     return "\n".join(f"- {ratio:.1f}× {peer}: {what}" for ratio, what, peer in sorted(rows)[:8])
 
 
-def versions_table(read: dict[str, dict]) -> str:
+def versions_table(fit: dict) -> str:
     """Returns the versions and threads of every side of the fit."""
     lines = ["| side | versions | threads |", "|---|---|---|"]
-    for side, report in read["fit"]["sides"].items():
+    for side, report in fit["sides"].items():
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
         threads = ", ".join(f"{name} {count}" for name, count in report["threads"].items()) or "its own default"
         lines.append(f"| {side} | {versions} | {threads} |")
@@ -134,22 +215,10 @@ def _curve(name: str, result: dict) -> str:
         lines.append(f"| {point} | {ours:,.0f} | " + " | ".join(cells) + " |")
     head = f"### {result['what'].capitalize()}\n\n![{result['what']}](performance/{name}.png)\n"
     return (
-        f"{head}\nNanoseconds per pair, and how many times ours that is; `{result['command']}`.\n\n"
+        f"{head}\nNanoseconds per pair, and how many times ours that is ({result['environment']['processor']}); `{result['command']}`.\n\n"
         + "\n".join(lines)
         + "\n"
     )
-
-
-def _table(rows: list[dict]) -> str:
-    lines = ["| | ours | peer | | ratio | to its fastest run | bar | |", "|---|---|---|---|---|---|---|---|"]
-    for row in rows:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}×"
-        verdict = {True: "holds", False: "**missed**", None: ""}[row["holds"]]
-        peer = "" if row["peer"] is None else figure(row["peer"], row["unit"])
-        cells = (row["name"], figure(row["ours"], row["unit"]), peer, row["peer_name"] or "", ratio)
-        cells += (_ratio_to_fastest(row), bar_text(row), verdict)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _ratio_to_fastest(row: dict) -> str:

@@ -5,7 +5,7 @@ usearch, Faiss, SVS, ScaNN and turbovec by hand, each tuned in the same run; 1e7
 search of this product. `--outside` tunes and asks with queries outside the distribution of the vectors. Steps, each in a
 process of its own: `data` (vectors, and the true neighbours of the queries), `build`, `tune`, `peers` (their builds), `race`
 (load, tune the peers, time in turn). All of them by default; `--step` makes one. The result is
-`benchmarks/results/index_2e5.json`, with `--outside` `index_2e5_outside.json`. A side that stops is an error: exit status 1.
+`benchmarks/results/PROCESSOR/index_2e5.json`, with `--outside` `index_2e5_outside.json`. A side that stops is an error: exit status 1.
 """
 
 import argparse
@@ -14,13 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.environments import MissingPeerError, peer_python
 from benchmarks.harness import REPOSITORY, Benchmark, Row, Side, exit_status, measure
 from benchmarks.index import data, ours
 from benchmarks.table import table
 from shortlist.index import Quantized
 
-RESULTS = Path(__file__).parent.parent / "results"
 PEERS = ("hnswlib", "usearch", "faiss", "svs", "scann", "turbovec")
 OURS = {"ours": "tuned", "exact search": "exact"}
 STEPS = ("data", "build", "tune", "peers", "race")
@@ -66,7 +66,7 @@ def main() -> int:
         result["curve"] = json.loads(ours.tuned_file(place, which).read_text())["curve"]
         result["settings"] = json.loads((place / "build.json").read_text())["settings"]
     if not quick:
-        _write(result, RESULTS / f"{name}.json")
+        report.keep(result, f"{name}.json")
     print(table(result), file=sys.stderr if options.json == "-" else sys.stdout, flush=True)
     if options.json == "-":
         json.dump(result, sys.stdout, indent=1)

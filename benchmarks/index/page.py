@@ -1,9 +1,9 @@
-"""`python -m benchmarks.index.page`: docs/indexes.md and its picture, from `results/index_*.json` alone."""
+"""`python -m benchmarks.index.page`: docs/indexes.md and its picture, from `results/PROCESSOR/index_*.json` alone."""
 
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import DOCS, RESULTS, SIZES, load, machine
+from benchmarks.report import DOCS, RESULTS, SIZES, load_latest, machine
 from benchmarks.table import bar_text, figure
 from shortlist.tuning.picture import curve_svg
 from shortlist.tuning.spaces import TITLES
@@ -120,6 +120,6 @@ def _shape(result: dict) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    results = load(RESULTS)
+    results = load_latest(RESULTS)
     (DOCS / "indexes.md").write_text(page(results))
     (DOCS / "performance" / "tuning.svg").write_text(picture(results[SIZES[0]]))

@@ -1,7 +1,7 @@
 """`python -m benchmarks.scale PART`: measures a part and keeps it in results/scale.json; `page` writes docs/scale.md.
 
-Parts, each of a few minutes: encode, another_day, train, rows, ratio, vocabulary, tables, memory,
-plan, shuffle; `all` of them, one after another.
+Parts, each of a few minutes: encode, another_day, train, rows, ratio, histories, vocabulary, tables,
+memory, plan, shuffle; `all` of them, one after another.
 `--quick` does the same on a few rows, to see that it works, and keeps nothing.
 """
 
@@ -80,6 +80,13 @@ class Bench:
         source, shards = self._log(MIDDLE), self._shards(MIDDLE)
         worker("encode", source=str(source), shards=str(shards))
         return worker("ratio", source=str(source), shards=str(shards), seconds=self.seconds, runs=3)
+
+    def histories(self) -> dict:
+        """The recipe `sequence` from disk and from memory, in turn, in one process."""
+        size = {"rows": 600_000, "users": 30_000, "items": 10_000}
+        return worker(
+            "histories", **{name: max(100, value // self.by) for name, value in size.items()}, seconds=3 * self.seconds
+        )
 
     def vocabulary(self) -> list[dict]:
         """Vocabularies of several sizes, with as many rows each."""
@@ -167,7 +174,19 @@ def keep(part: str, result: object) -> None:
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
 
 
-PARTS = ("encode", "another_day", "train", "rows", "ratio", "vocabulary", "tables", "memory", "plan", "shuffle")
+PARTS = (
+    "encode",
+    "another_day",
+    "train",
+    "rows",
+    "ratio",
+    "histories",
+    "vocabulary",
+    "tables",
+    "memory",
+    "plan",
+    "shuffle",
+)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from benchmarks.report import DOCS, RESULTS, machine
+from benchmarks.report import DOCS, RESULTS, load_latest, machine
 from benchmarks.scale.estimate import estimate, notes, phases
 from benchmarks.scale.units import gb
 
@@ -41,6 +41,7 @@ def page(found: dict) -> str:
         "another_day": ("another_day", lambda f: another_day(f["another_day"])),
         "train": ("train", lambda f: train(f["train"])),
         "ratio": ("ratio", lambda f: ratio(f["ratio"])),
+        "histories": ("histories", lambda f: histories(f["histories"])),
         "rows": ("rows", rows),
         "rows_notes": ("rows", rows_notes),
         "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
@@ -120,6 +121,16 @@ def ratio(one: dict) -> str:
         f"**From disk and from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
         f"{median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
         f"({min(found):.0%} to {max(found):.0%})."
+    )
+
+
+def histories(one: dict) -> str:
+    """Returns the speeds of `sequence` from disk and from memory, in a sentence."""
+    found = one["ratios"]
+    return (
+        f"**Histories from disk and from memory**, the recipe `sequence` on {one['rows']:,} rows in one process, in turn, {len(found)} times each, "
+        f"in buffers of a quarter of the rows: {median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, "
+        f"{median(found):.0%} ({min(found):.0%} to {max(found):.0%})."
     )
 
 
@@ -282,7 +293,7 @@ def _pair(name: str, said: float, was: float, shown) -> tuple:
 
 def _index() -> dict:
     """Returns the seconds to build ScaNN over 10 million vectors, and the most memory of the process that searches it."""
-    runs = json.loads((RESULTS / "index_1e7.json").read_text())["sides"]["ours"]["runs"]
+    runs = load_latest(RESULTS)["index_1e7"]["sides"]["ours"]["runs"]
     return {
         "build": median(run["build_seconds"] for run in runs),
         "peak": median(run["peak_rss_gb"] for run in runs) * 1e9,

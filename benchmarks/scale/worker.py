@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -94,6 +95,31 @@ def ratio(source: str, shards: str, dim: int = 16, batch: int = 1024, seconds: f
     return {"rows": len(disk), **speeds, "ratios": ratios}
 
 
+def histories(rows: int, users: int, items: int, seconds: float = 20, runs: int = 3) -> dict:
+    """Trains the recipe `sequence` from memory and from disk in turn, and returns both speeds and the ratio of each pair."""
+    rng = np.random.default_rng([rows, users, items])
+    frame = pl.DataFrame({
+        "user_id": (users * rng.random(rows) ** 1.5).astype(np.int64),
+        "item_id": (items * rng.random(rows) ** 2.5).astype(np.int64),
+        "time": rng.integers(0, 10**7, rows),
+    })  # fmt: skip
+    columns = {**COLUMNS, "timestamp": "time"}
+    with tempfile.TemporaryDirectory() as place:
+        frame.write_parquet(Path(place) / "log.parquet")
+        memory = sl.Dataset(frame, **columns)
+        disk = sl.Shards.encode(Path(place) / "log.parquet", Path(place) / "shards", **columns)
+        disk = disk.with_buffer(rows // 4)  # so that it is read as what does not fit is
+        recipe = sl.recipes.load("sequence")
+        speeds: dict[str, list[float]] = {"memory": [], "disk": []}
+        for _ in range(runs):
+            for name, data in (("memory", memory), ("disk", disk)):
+                model, task = recipe.build_model(data), recipe.task()
+                size = int(recipe.fit.batch_size)
+                speeds[name].append(timed(model, data, size, recipe.build_optimizer(), seconds, task)["speed"])
+    ratios = [there / here for here, there in zip(speeds["memory"], speeds["disk"], strict=True)]
+    return {"rows": rows, "users": users, "items": items, **speeds, "ratios": ratios}
+
+
 def plan(source: str, dim: int = 16, batch: int = 1024, sample: int = 2_000_000) -> dict:
     """Forecasts, and returns what was said and how long it took."""
     from shortlist.data.shards import find
@@ -142,7 +168,9 @@ def towers(dim: int, dtype: str = "float32", folder: str | None = None) -> sl.Tw
     return sl.TwoTower(*(sl.Tower(sl.IntegerLookup(name), **options) for name in ("user_id", "item_id")))
 
 
-def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None) -> dict:
+def timed(
+    model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None, task: sl.Retrieval | None = None
+) -> dict:
     """Trains an epoch, or for so much processor time; returns examples per second of it, without the first twentieth.
 
     Processor time, of all threads, since other jobs may share the machine; ``speed_by_the_clock`` is what passed.
@@ -156,7 +184,7 @@ def timed(model: sl.TwoTower, data, batch: int, optimizer, seconds: float | None
 
     history = None
     with contextlib.suppress(Enough):
-        task = sl.Retrieval(log_q="counts")
+        task = task or sl.Retrieval(log_q="counts")
         history = sl.fit(model, data, task=task, optimizer=optimizer, epochs=1, batch_size=batch, on_batch=on_batch)
     used, passed, examples = (last - first for first, last in zip(ends[len(ends) // 20], ends[-1], strict=True))
     found = {
@@ -175,6 +203,7 @@ def main() -> None:
         "another_day": another_day,
         "train": train,
         "ratio": ratio,
+        "histories": histories,
         "plan": plan,
         "shuffle": shuffle,
     }

@@ -103,8 +103,38 @@ def test_the_page_is_what_the_results_say() -> None:
 
 
 def test_every_benchmark_has_a_result_and_every_result_its_command() -> None:
-    results = report.load(report.RESULTS)
+    results = report.load_latest(report.RESULTS)
     assert set(BENCHMARKS) <= set(results)
     for name, result in results.items():
         assert not result["quick"], name
         assert result["command"].startswith("python -m benchmarks")
+
+
+@pytest.mark.parametrize(
+    ("processor", "folder"),
+    [
+        ("AMD EPYC (family 25 model 17)", "amd-epyc-25-17"),
+        ("Intel(R) Xeon(R) Processor (family 6 model 167)", "intel-xeon-6-167"),
+        ("Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz (family 6 model 158)", "intel-core-i7-9750h-6-158"),
+    ],
+)
+def test_results_are_kept_by_processor(processor: str, folder: str, tmp_path: Path) -> None:
+    result = {"environment": {"processor": processor, "date": "2026-01-02"}, "rows": []}
+    report.keep(result, "fit.json", tmp_path)
+    older = {"environment": {"processor": "Other (family 1 model 2)", "date": "2026-01-01"}, "rows": []}
+    report.keep(older, "fit.json", tmp_path)
+    assert {path.parent.name for path in tmp_path.glob("*/fit.json")} == {folder, "other-1-2"}
+    assert report.load(tmp_path) == {folder: {"fit": result}, "other-1-2": {"fit": older}}
+    assert report.load_latest(tmp_path) == {"fit": result}
+
+
+def test_a_bar_that_was_raised_is_missed_by_what_was_measured_before(tmp_path: Path) -> None:
+    row = {"name": "fit", "peer_name": "tfrs", "compare": "peer/ours", "ours": 1.0, "peer": 60.0, "ratio": 60.0}
+    row |= {"unit": "s", "bar": 50, "holds": True, "spread": {"ours": [1.0, 1.0], "peer": [60.0, 60.0]}}
+    result = {"environment": {"processor": "Other (family 1 model 2)", "date": "2026-01-01"}, "rows": [row]}
+    report.keep(result, "fit.json", tmp_path)
+    read = report.load(tmp_path)
+    (found,) = read["other-1-2"]["fit"]["rows"]
+    assert (found["bar"], found["holds"]) == (100, False)
+    assert "| fit | tfrs | 100× | 60.0×: 1 s to 60 s (fastest: 60.0×), **missed** |" in report.bars_table(read)
+    assert "the bar is 100×" in report.missed(read)

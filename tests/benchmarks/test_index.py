@@ -77,4 +77,4 @@ def test_a_quick_run(monkeypatch, tmp_path: Path, capsys, queries: list[str]) ->
 
 def test_the_page_is_what_the_results_say() -> None:
     """docs/indexes.md is made by `python -m benchmarks.index.page`, never typed."""
-    assert (report.DOCS / "indexes.md").read_text() == page.page(report.load(report.RESULTS))
+    assert (report.DOCS / "indexes.md").read_text() == page.page(report.load_latest(report.RESULTS))

@@ -363,8 +363,9 @@ def test_our_recipe_has_the_figures_that_evaluate_gives(command) -> None:
 def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
     asked = ("--dataset", "ml-100k", "--protocol", "random", "--recipe", "tutorial", "--set", "fit.epochs=1")
     _, whole, _ = command(*asked, "--seeds", "2")
-    _, first, _ = command(*asked, "--seeds", "1")
-    status, result, err = command(*asked, "--seeds", "2", "--continue")
+    _, first, _ = command(*asked, "--seeds", "1", "--anew")
+    assert len(first["runs"]) == 1
+    status, result, err = command(*asked, "--seeds", "2")
     assert status == 0
     assert "seed 0" not in err  # the seed that was there is not run again
     assert result["runs"][0] == first["runs"][0]
@@ -372,12 +373,21 @@ def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
     place = tmp_path / "results/ml-100k-random-tutorial.json"
     known = json.loads(place.read_text())
     del known["settings"]["model"]["bias"]  # as if the option had come since
+    del known["runs"][0]  # a seed in between may be the missing one
     place.write_text(json.dumps(known))
-    assert command(*asked, "--seeds", "2", "--continue")[0] == 0
+    status, result, err = command(*asked, "--seeds", "2")
+    assert status == 0
+    assert "seed 1" not in err
+    assert [run["seed"] for run in result["runs"]] == [0, 1]
+    assert [row["mean"] for row in result["rows"]] == [row["mean"] for row in whole["rows"]]
+    kept = json.loads(place.read_text())
+    assert kept == result
+    assert command(*asked, "--seeds", "1")[1] == kept  # nothing is missing, and nothing is dropped
     changed = ("--set", "model.dim=8")
-    status, _, err = command(*asked, *changed, "--seeds", "3", "--continue")
+    status, _, err = command(*asked, *changed, "--seeds", "3")
     assert status == 1
     assert "other settings" in err
+    assert json.loads(place.read_text()) == kept
 
 
 def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) -> None:

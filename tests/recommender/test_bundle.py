@@ -333,6 +333,42 @@ def test_tables_of_bfloat16_are_stored_as_that(train: sl.Dataset, tmp_path: Path
     assert sl.Recommender.load(tmp_path / "again").recommend(ASK) == recommender.recommend(ASK)
 
 
+def test_vectors_of_bfloat16_tables_are_half_as_large_and_answer_as_in_float32(
+    train: sl.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sl.TwoTower(
+        sl.Tower(sl.StringLookup("who"), dim=2, table_dtype="bfloat16"),
+        sl.Tower(sl.StringLookup("what"), dim=2, table_dtype="bfloat16"),
+    )
+    model.prepare(train)
+    half = sl.Recommender(model.eval(), index=sl.BruteForce(), seen=train)
+    with monkeypatch.context() as patch:
+        patch.setattr("shortlist.recommender.state._kept", lambda tower, vectors: vectors)
+        plain = sl.Recommender(model, index=sl.BruteForce(), seen=train)
+    assert half.fingerprint == plain.fingerprint
+    half.save(tmp_path / "half")
+    plain.save(tmp_path / "plain")
+    formats, sizes = [], []
+    for name in ("half", "plain"):
+        manifest = json.loads((tmp_path / name / "manifest.json").read_text())
+        formats.append((manifest["format"], manifest["files"]["vectors.safetensors"]["tensors"]["queries"]["dtype"]))
+        sizes.append(sum(file["bytes"] for key, file in manifest["files"].items() if key.startswith("index/vectors-")))
+    assert formats == [(3, "BF16"), (2, "F32")]
+    assert sizes[1] - sizes[0] == len(train.candidates) * 2 * 2
+    for mmap in (True, False):
+        loaded = sl.Recommender.load(tmp_path / "half", mmap=mmap)
+        assert loaded.recommend(ASK) == half.recommend(ASK) == plain.recommend(ASK)
+        assert loaded.recommend(["new"], history=[["a", "b"]]) == plain.recommend(["new"], history=[["a", "b"]])
+        assert {name: value.tolist() for name, value in loaded.model.state_dict().items()} == {
+            name: value.tolist() for name, value in model.state_dict().items()
+        }
+        loaded.save(tmp_path / f"again-{mmap}")
+        assert json.loads((tmp_path / f"again-{mmap}" / "manifest.json").read_text())["format"] == 3
+    old = sl.Recommender.load(tmp_path / "plain")
+    old.save(tmp_path / "old")
+    assert json.loads((tmp_path / "old" / "manifest.json").read_text())["format"] == 2
+
+
 @pytest.mark.parametrize("tables", [[], ["query.tables.who:StringLookup.weight"]])
 def test_a_bundle_that_lacks_a_table_has_no_model(bundle: Path, tables: list[str]) -> None:
     rewrite(bundle, lambda manifest: manifest.update(tables=tables))

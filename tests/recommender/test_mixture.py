@@ -16,7 +16,7 @@ from tests.recommender.saved import Change, forged, rewrite, setting
 
 import shortlist as sl
 from shortlist.errors import BundleError
-from shortlist.recommender.manifest import FORMAT
+from shortlist.recommender.manifest import FORMAT, PLAIN
 from shortlist.sources import Added, Blend, Neighbours
 
 FILMS, PEOPLE = 12, 9
@@ -160,7 +160,7 @@ def test_a_bundle_of_towers_alone_has_no_neighbours_and_format_1_is_read(tmp_pat
     recommender = sl.Recommender(towers(data()), sl.BruteForce(), data(), cold_start="unknown")
     recommender.save(tmp_path / "a.shortlist")
     manifest = json.loads((tmp_path / "a.shortlist/manifest.json").read_text())
-    assert (manifest["format"], manifest["neighbours"]) == (2, None) == (FORMAT, None)
+    assert (manifest["format"], manifest["neighbours"]) == (2, None) == (PLAIN, None)
     assert "neighbours.safetensors" not in manifest["files"]
 
     def as_format_1(manifest: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def test_a_bundle_of_towers_alone_has_no_neighbours_and_format_1_is_read(tmp_pat
     rewrite(tmp_path / "a.shortlist", as_format_1)
     assert answers(sl.Recommender.load(tmp_path / "a.shortlist")) == answers(recommender)
     rewrite(tmp_path / "a.shortlist", lambda manifest: manifest.update(format=FORMAT + 1))
-    with pytest.raises(BundleError, match="reads up to 2"):
+    with pytest.raises(BundleError, match="reads up to 3"):
         sl.Recommender.load(tmp_path / "a.shortlist")
 
 

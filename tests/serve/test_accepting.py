@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, Acceptor
+from shortlist.serve.accepting import AT_ONCE, LEAST, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -149,9 +149,38 @@ def test_without_room_for_more_files_it_waits_and_tries_again(turns: Turns) -> N
 
 
 def test_a_flood_leaves_a_turn_to_others(turns: Turns) -> None:
+    """However many requests are answered in a turn, and however many are under way."""
     listening = Scripted(*[None] * (AT_ONCE + 1))
-    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    acceptor = Acceptor(listening, asyncio.Protocol, requests=lambda: (5000, 5000))  # type: ignore[arg-type]
     turns.readers[0]()
     assert turns.opened == AT_ONCE
     acceptor.close()
     assert turns.readers == []
+
+
+@pytest.mark.parametrize(
+    ("answered", "under_way", "opened"),
+    [
+        ([0, 0, 0], 0, [4, 4, 4]),  # nobody asks
+        ([10, 10, 13], 20, [14, 4, 7]),  # as many more as were answered since the last turn
+        ([1000, 1001, 1001], 2, [6, 5, 4]),  # a quiet hour's answers are nothing of this turn
+        ([0, 0, 0], 500, [4, 4, 4]),  # nor are requests that nobody answers
+    ],
+)
+def test_connections_take_no_more_of_a_turn_than_requests(
+    turns: Turns, answered: list[int], under_way: int, opened: list[int]
+) -> None:
+    counts = iter(answered)
+    Acceptor(Scripted(*[None] * 100), asyncio.Protocol, requests=lambda: (next(counts), under_way))  # type: ignore[arg-type]
+    assert LEAST == 4
+    for expected in opened:
+        before = turns.opened
+        turns.readers[0]()
+        assert turns.opened - before == expected
+
+
+def test_at_the_end_all_that_wait_are_taken(turns: Turns) -> None:
+    """300 clients have connected; none of them is reset, however few are taken in a turn."""
+    acceptor = Acceptor(Scripted(*[None] * 300), asyncio.Protocol)  # type: ignore[arg-type]
+    acceptor.close()
+    assert turns.opened == 300

@@ -137,15 +137,31 @@ def mixed(
     temperatures: Sequence[float],
 ) -> dict[int, float]:
     """The score of every candidate that the towers have, by all sources."""
+    best = [max(scores_.values(), default=0.0) for scores_ in towers]
+    found = {}
+    for one, parts in added(towers, others, weights, temperatures).items():
+        total = sum(parts)
+        found[one] = total if total > 0 else towers[0][one] - best[0]
+    return found
+
+
+def added(
+    towers: Sequence[Mapping[int, float]],
+    others: Sequence[Mapping[int, float]],
+    weights: Sequence[float],
+    temperatures: Sequence[float],
+) -> dict[int, list[float]]:
+    """What each source adds to the score of every candidate that the towers have."""
+    best = [max(scores_.values(), default=0.0) for scores_ in towers]
+    most = [max((scores_.get(each, 0.0) for each in towers[0]), default=0.0) for scores_ in others]
     found = {}
     for one in towers[0]:
-        total = 0.0
-        for scores_, weight, temperature in zip(towers, weights[: len(towers)], temperatures, strict=True):
-            total += weight * math.exp((scores_[one] - max(scores_.values())) / temperature)
-        for scores_, weight in zip(others, weights[len(towers) :], strict=True):
-            most = max((scores_.get(each, 0.0) for each in towers[0]), default=0.0)
-            total += weight * scores_.get(one, 0.0) / most if most else 0.0
-        found[one] = total if total > 0 else towers[0][one] - max(towers[0].values())
+        parts = []
+        for scores_, first, weight, temperature in zip(towers, best, weights[: len(towers)], temperatures, strict=True):
+            parts.append(weight * math.exp((scores_[one] - first) / temperature))
+        for scores_, largest, weight in zip(others, most, weights[len(towers) :], strict=True):
+            parts.append(weight * scores_.get(one, 0.0) / largest if largest else 0.0)
+        found[one] = parts
     return found
 
 
@@ -157,13 +173,7 @@ def shared(
 ) -> dict[int, list[float]]:
     """Each source's share of the score of every candidate that the towers have."""
     found = {}
-    for one in towers[0]:
-        parts = []
-        for scores_, weight, temperature in zip(towers, weights[: len(towers)], temperatures, strict=True):
-            parts.append(weight * math.exp((scores_[one] - max(scores_.values())) / temperature))
-        for scores_, weight in zip(others, weights[len(towers) :], strict=True):
-            most = max((scores_.get(each, 0.0) for each in towers[0]), default=0.0)
-            parts.append(weight * scores_.get(one, 0.0) / most if most else 0.0)
+    for one, parts in added(towers, others, weights, temperatures).items():
         whole = sum(parts)
         found[one] = [part / whole for part in parts] if whole else [1.0, *(0.0 for _ in parts[1:])]
     return found

@@ -122,7 +122,8 @@ def training_data(
         if plan is not None:
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
-        return _streamed(interactions, {**columns, "context": context}, test, folder)
+        negatives = None if plan is None else plan.loss.negative_column
+        return _streamed(interactions, {**columns, "context": context, "negatives": negatives}, test, folder)
     keep = [] if like_use else None if plan is None else plan.interaction_columns
     return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 

@@ -85,6 +85,7 @@ class Sequences:
         left_out: int64 ``[rows]``, a place inside the window that the row does not read, or −1; None where no row has
             one.
         length: of the longest window there may be.
+        stored: the arrays are mapped from files, and are read row by row.
     """
 
     values: NDArray[np.int32]
@@ -93,6 +94,7 @@ class Sequences:
     left_out: NDArray[np.int64] | None
     cardinality: int
     length: int
+    stored: bool = False
 
     def __len__(self) -> int:
         return len(self.start)
@@ -110,10 +112,15 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Entries of another column, one for each of ``rows``: the values of an interaction's query, without a copy."""
+    """Entries of another column, one for each of ``rows``: the values of an interaction's query, without a copy.
+
+    Attributes:
+        stored: the rows are mapped from a file.
+    """
 
     column: Codes | Bags | Floats
     rows: NDArray[np.integer]
+    stored: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -12,6 +12,7 @@ from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss
+from shortlist.index.halves import Halves, accepts_halves, held_vectors, whole
 from shortlist.index.heads import score_heads, search_heads
 from shortlist.index.milvus import Milvus
 from shortlist.index.quantized import Quantized
@@ -26,6 +27,7 @@ __all__ = [
     "BruteForce",
     "Checkup",
     "Faiss",
+    "Halves",
     "Hits",
     "Index",
     "Lists",
@@ -34,16 +36,19 @@ __all__ = [
     "ScaNN",
     "Upkeep",
     "Verify",
+    "accepts_halves",
     "caught_up",
     "checkup",
     "choose_index",
     "copied",
     "exact_copy",
     "exact_from",
+    "held_vectors",
     "index_from_settings",
     "load_index",
     "rebuilt",
     "score_heads",
     "search_heads",
     "tuning",
+    "whole",
 ]

@@ -26,6 +26,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest, member
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores, tolerance
+from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import threads_here
 from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
@@ -64,7 +65,7 @@ class ApproximateIndex(LiveIndex):
 
     at_search: ClassVar[tuple[str, ...]] = ()
 
-    def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
+    def build(self, vectors: Floats | Halves, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings over ``vectors``.
 
         Where a recall is promised, what the settings leave out is tuned first, and ``tuning`` says how that went; exact
@@ -81,7 +82,7 @@ class ApproximateIndex(LiveIndex):
         """
         if self._settings.recall is None:
             return super().build(vectors, ids)
-        index: LiveIndex = room_above("tuning").keep_promise(self, vectors, ids, queries)
+        index: LiveIndex = room_above("tuning").keep_promise(self, whole(vectors), ids, queries)
         return index
 
     def with_search(self, **options: int | None) -> Self:
@@ -243,7 +244,7 @@ class ApproximateIndex(LiveIndex):
         keep, lost = _keep(positions, filters, open_, base.ids.size)
         kept: Ints = keep.sum(axis=1)
         if k < positions.shape[1]:
-            scores = _rough_scores(positions, request.queries, base.vectors)
+            scores = _rough_scores(positions, request.queries, whole(base.vectors))
             keep &= _near_best(scores, keep, k, tolerance(request.norms, base.max_norm, snapshot.dim))
         rows, columns = np.divmod(np.flatnonzero(keep), positions.shape[1])
         chosen = positions[rows, columns]

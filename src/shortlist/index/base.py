@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from shortlist.errors import BundleError, SearchError
 from shortlist.index.block import Block, Filters, SearchRequest
-from shortlist.index.checks import check_ids, check_k, check_vectors
+from shortlist.index.checks import check_ids, check_k, check_stored, check_vectors
 from shortlist.index.exact import Matches, best
+from shortlist.index.halves import Halves, whole
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
-from shortlist.index.storage import Reader, Verify, Writer
+from shortlist.index.storage import HALVES, PLAIN, Reader, Verify, Writer
 from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LiveIndex(ABC):
 
     kind: ClassVar[str]
     exact: ClassVar[bool] = False
+    _keeps_halves: ClassVar[bool] = False  # whether it searches ``Halves`` as they are
     tuning: Tuning | None = None  # how the promise of a recall was kept, where one was made
 
     def __init__(self, settings: Any) -> None:
@@ -51,7 +53,7 @@ class LiveIndex(ABC):
     # What a kind of index gives.
 
     @abstractmethod
-    def _train(self, vectors: Floats) -> Any:
+    def _train(self, vectors: Any) -> Any:
         """The native index over ``vectors``, at least one."""
 
     @abstractmethod
@@ -105,11 +107,12 @@ class LiveIndex(ABC):
     def _trained(self, base: Block, dim: int) -> Snapshot:
         return Snapshot(base, empty(dim), self._train(base.vectors) if base.ids.size else None)
 
-    def build(self, vectors: Floats, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
+    def build(self, vectors: Floats | Halves, ids: Ints | None = None, queries: Floats | None = None) -> LiveIndex:
         """A new index of these settings over ``vectors``.
 
         Args:
-            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
+            vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it. Of ``Halves`` only exact
+                search keeps no copy in float32.
             ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
             queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
 
@@ -117,7 +120,7 @@ class LiveIndex(ABC):
             SearchError: for no vectors, a wrong shape or dtype, numbers that are not finite, and repeated ids.
             MissingExtraError: where the package behind the index is not installed.
         """
-        array, norms = check_vectors(vectors, "vectors")
+        array, norms = check_stored(vectors if self._keeps_halves else whole(vectors), "vectors")
         if array.shape[0] == 0:
             raise SearchError("vectors has no rows; at least one candidate was expected.")
         return self._like(self._trained(block(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
@@ -231,6 +234,8 @@ class LiveIndex(ABC):
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
+        if isinstance(now.base.vectors, Halves) and not isinstance(vectors, Halves):
+            vectors = Halves.of(vectors) or vectors
         return self._trained(Block.of(vectors, ids, max(now.base.max_norm, now.extra.max_norm)), now.dim)
 
     # Looking.
@@ -258,6 +263,11 @@ class LiveIndex(ABC):
     @property
     def vectors(self) -> Floats:
         """Vectors, float32 ``[size, dim]``, in the order of ``ids``."""
+        return whole(self._held)
+
+    @property
+    def _held(self) -> Floats | Halves:
+        """``vectors`` as they are kept."""
         return self._now().living[0]
 
     def vectors_of(self, ids: Ints) -> Floats:
@@ -293,14 +303,16 @@ class LiveIndex(ABC):
         now = self._now()
         base, extra = now.base, now.extra
         with Writer(Path(folder)) as writer:
-            writer.array("vectors", base.vectors)
+            vectors = base.vectors
+            halves = isinstance(vectors, Halves)
+            writer.array("vectors", vectors.upper if isinstance(vectors, Halves) else vectors)
             counting = bool((base.ids == np.arange(base.ids.size)).all())
             if not counting:
                 writer.array("ids", base.ids)
             if base.dead is not None:
                 writer.array("dead", base.dead)
             if extra.ids.size:
-                writer.array("extra_vectors", extra.vectors)
+                writer.array("extra_vectors", whole(extra.vectors))
                 writer.array("extra_ids", extra.ids)
             if now.native is not None:
                 self._write_native(now.native, writer)
@@ -309,13 +321,14 @@ class LiveIndex(ABC):
                     "kind": self.kind,
                     "settings": self.settings(),
                     "dim": now.dim,
-                    "dtype": "float32",
+                    "dtype": "bfloat16" if halves else "float32",
                     "size": now.size,
                     "built": base.ids.size,
                     "added": extra.ids.size,
                     "dead": base.ids.size - base.alive,
                     "longest": [base.max_norm, extra.max_norm],
-                }
+                },
+                HALVES if halves else PLAIN,
             )
 
     @classmethod
@@ -367,7 +380,9 @@ class LiveIndex(ABC):
     def _read(reader: Reader, strict: bool) -> Snapshot:
         header = reader.header
         n, dim, more = header["built"], header["dim"], header["added"]
-        vectors = reader.array("vectors", np.float32, (n, dim), reader.mmap)
+        halves = header["dtype"] == "bfloat16"
+        numbers = reader.array("vectors", np.uint16 if halves else np.float32, (n, dim), reader.mmap)
+        vectors: Floats | Halves = Halves(numbers) if halves else numbers
         ids = reader.array("ids", np.int64, (n,), reader.mmap) if reader.has("ids") else counted(n)
         dead = reader.array("dead", np.int64, (header["dead"],)) if reader.has("dead") else None
         if dead is not None and dead.size and not (dead[0] >= 0 and dead[-1] < n and (dead[1:] > dead[:-1]).all()):
@@ -379,9 +394,9 @@ class LiveIndex(ABC):
             extra = Block.of(added, reader.array("extra_ids", np.int64, (more,)), longest[1])
         if strict:
             longest = []
-            for part, numbers in ((vectors, ids), (extra.vectors, extra.ids)):
-                array, norms = check_vectors(part, "vectors", dim)
-                longest.append(block(array, check_ids(numbers, array.shape[0]), norms).max_norm)
+            for part, own in ((vectors, ids), (extra.vectors, extra.ids)):
+                array, norms = check_stored(part, "vectors", dim)
+                longest.append(block(array, check_ids(own, array.shape[0]), norms).max_norm)
             extra = replace(extra, max_norm=longest[1])
         return Snapshot(Block.of(vectors, ids, longest[0], dead), extra)
 

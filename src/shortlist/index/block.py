@@ -11,6 +11,7 @@ import numpy.typing as npt
 from shortlist.errors import SearchError
 from shortlist.index.equal_vectors import EqualVectors
 from shortlist.index.exact import Matches, Pairs, best, pair_scores
+from shortlist.index.halves import Halves
 from shortlist.index.positions import Positions
 from shortlist.index.scan_arrays import ScanArray
 from shortlist.index.top import others, top
@@ -131,7 +132,7 @@ class Block:
     """Candidates as they were when the block was made, and which of them were deleted since.
 
     Attributes:
-        vectors: float32 ``[n, dim]``.
+        vectors: float32 ``[n, dim]``, or halves of them.
         ids: int64 ``[n]``, distinct.
         max_norm: length of the longest vector.
         dead: sorted positions of candidates that were deleted or replaced, or None.
@@ -139,7 +140,7 @@ class Block:
         equal: which vectors are equal.
     """
 
-    vectors: Floats
+    vectors: Floats | Halves
     ids: Ints
     max_norm: float
     dead: Ints | None
@@ -147,7 +148,7 @@ class Block:
     equal: EqualVectors
 
     @classmethod
-    def of(cls, vectors: Floats, ids: Ints, max_norm: float, dead: Ints | None = None) -> Block:
+    def of(cls, vectors: Floats | Halves, ids: Ints, max_norm: float, dead: Ints | None = None) -> Block:
         """A block with positions of its own."""
         return cls(
             vectors,
@@ -164,7 +165,7 @@ class Block:
         return self.ids.size - (0 if self.dead is None else self.dead.size)
 
     @functools.cached_property
-    def living(self) -> tuple[Floats, Ints]:
+    def living(self) -> tuple[Floats | Halves, Ints]:
         """Vectors and ids of the candidates that were not deleted; the arrays themselves while none were."""
         if self.dead is None:
             return self.vectors, self.ids

@@ -11,6 +11,7 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest
 from shortlist.index.exact import Matches
+from shortlist.index.halves import Halves
 from shortlist.index.scan_arrays import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats
@@ -39,6 +40,9 @@ class BruteForce(LiveIndex):
             last bit. It pays where the vectors do not fit into memory: loaded with ``mmap``, they stay on disk but
             for the few that are scored. While all fit, float32 is faster for single queries.
 
+    Vectors of bfloat16 tables (``Halves``) are kept as they are, half as large, and widened part by part; results are those of
+    the same numbers in float32.
+
     Example:
         >>> import numpy as np
         >>> index = BruteForce().build(np.eye(3, dtype=np.float32), ids=np.array([10, 20, 30]))
@@ -48,13 +52,14 @@ class BruteForce(LiveIndex):
 
     kind: ClassVar[str] = "brute_force"
     exact: ClassVar[bool] = True
+    _keeps_halves: ClassVar[bool] = True
 
     def __init__(self, storage: Storage = "float32") -> None:
         if storage not in STORAGES:
             raise ConfigError(f"BruteForce has no storage {storage!r}.", hint=did_you_mean(str(storage), STORAGES))
         super().__init__(_Settings(storage))
 
-    def _train(self, vectors: Floats) -> Bfloat16 | Int8 | None:
+    def _train(self, vectors: Floats | Halves) -> Bfloat16 | Int8 | None:
         return packed(vectors, self._settings.storage)
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.index.halves import Halves
 from shortlist.index.positions import Remembered
 from shortlist.index.values import Floats, Ints
 
@@ -28,7 +29,7 @@ _ROWS = 1 << 14  # vectors hashed at a time
 class EqualVectors:
     """The groups of equal vectors among ``vectors`` [n, dim]; looked for at the first search."""
 
-    def __init__(self, vectors: Floats) -> None:
+    def __init__(self, vectors: Floats | Halves) -> None:
         self._vectors = vectors
         self._searching = threading.Lock()
         self._first: dict[int, Ints] = {}
@@ -123,7 +124,7 @@ def _bits(vectors: Floats) -> npt.NDArray[np.uint32]:
     return np.ascontiguousarray(vectors).view(np.uint32)
 
 
-def _hashes(vectors: Floats) -> npt.NDArray[np.uint64]:
+def _hashes(vectors: Floats | Halves) -> npt.NDArray[np.uint64]:
     """A number for each vector, the same for the same bits, ``[n]``."""
     factors = np.random.default_rng(0).integers(1 << 63, size=vectors.shape[1], dtype=np.uint64) | np.uint64(1)
     found = np.empty(len(vectors), np.uint64)

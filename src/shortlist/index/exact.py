@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shortlist.index.halves import Halves
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["Matches", "Pairs", "best", "join", "pair_scores", "tolerance"]
@@ -65,7 +66,7 @@ def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:
     return (2 * (dim + 4) * 2.0**-24 * max_norm * np.sqrt(norms)).astype(np.float32)
 
 
-def pair_scores(queries: Floats, vectors: Floats, rows: Ints, positions: Ints) -> Floats:
+def pair_scores(queries: Floats, vectors: Floats | Halves, rows: Ints, positions: Ints) -> Floats:
     """Inner product of each pair in float64, rounded to float32, ``[pairs]``."""
     if rows.size <= _PAIRS:
         wide = vectors.take(positions, axis=0).astype(np.float64)

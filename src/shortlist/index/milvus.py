@@ -20,6 +20,7 @@ from shortlist.errors import ConfigError, MissingExtraError, SearchError
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
 from shortlist.index.checks import check_counts
+from shortlist.index.halves import whole
 from shortlist.index.native_log import without_native_log
 from shortlist.index.storage import Reader
 from shortlist.index.values import Floats, Ints
@@ -170,7 +171,7 @@ class Milvus(ApproximateIndex):
         return positions
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
-        return self._train(snapshot.base.vectors)
+        return self._train(whole(snapshot.base.vectors))
 
 
 @contextlib.contextmanager

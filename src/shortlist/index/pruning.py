@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.index.exact import Matches, best, pair_scores
+from shortlist.index.halves import Halves
 from shortlist.index.scan_arrays import ScanArray
 from shortlist.index.values import Floats, Ints
 
@@ -109,7 +110,7 @@ class Pruning:
     queries: Floats
     lengths: Floats
     margins: Floats
-    vectors: Floats
+    vectors: Floats | Halves
     scan: ScanArray
     n: int
     k: int

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from shortlist.index.halves import Halves
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["STORAGES", "Bfloat16", "Int8", "Plain", "ScanArray", "Storage", "groups_of", "packed"]
@@ -40,11 +41,11 @@ class ScanArray(Protocol):
 class Plain:
     """The vectors themselves."""
 
-    vectors: Floats
+    vectors: Floats | Halves
 
     def block(self, low: int, high: int, out: Floats) -> Floats:
-        """A view."""
-        return self.vectors[low:high]
+        """A view, or ``out`` filled with the numbers of halves."""
+        return self.vectors.into(low, high, out) if isinstance(self.vectors, Halves) else self.vectors[low:high]
 
     def take(self, positions: Ints) -> Floats:
         """A copy of some."""
@@ -125,7 +126,7 @@ def groups_of(n: int) -> int:
     return -(-n // _GROUP)
 
 
-def packed(vectors: Floats, storage: Storage) -> Bfloat16 | Int8 | None:
+def packed(vectors: Floats | Halves, storage: Storage) -> Bfloat16 | Int8 | None:
     """The vectors in a smaller form, with its errors measured; None for float32, which needs none."""
     if storage == "float32":
         return None
@@ -161,7 +162,7 @@ def _widened(codes: npt.NDArray[np.uint16], out: Floats) -> Floats:
     return out
 
 
-def _measure(vectors: Floats, copy: ScanArray, errors: Floats) -> None:
+def _measure(vectors: Floats | Halves, copy: ScanArray, errors: Floats) -> None:
     """Writes the largest length of v − v' in each group, rounded up."""
     buffer = np.empty((_ROWS, vectors.shape[1]), np.float32)
     for low in range(0, vectors.shape[0], _ROWS):

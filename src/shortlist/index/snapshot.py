@@ -10,6 +10,7 @@ import numpy as np
 
 from shortlist.errors import SearchError
 from shortlist.index.block import Block
+from shortlist.index.halves import Halves, whole
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["Snapshot", "block", "empty"]
@@ -34,12 +35,12 @@ class Snapshot:
         return self.base.alive + self.extra.alive
 
     @functools.cached_property
-    def living(self) -> tuple[Floats, Ints]:
+    def living(self) -> tuple[Floats | Halves, Ints]:
         """Vectors and ids that can be found, in the order that breaks ties."""
         vectors, ids = self.base.living
         if self.extra.ids.size == 0:
             return vectors, ids
-        return np.concatenate([vectors, self.extra.vectors]), np.concatenate([ids, self.extra.ids])
+        return np.concatenate([whole(vectors), whole(self.extra.vectors)]), np.concatenate([ids, self.extra.ids])
 
     def vectors_of(self, ids: Ints) -> Floats:
         """The vectors of some candidates, ``[ids, dim]``. SearchError for an unknown id."""
@@ -60,7 +61,7 @@ class Snapshot:
     def upserted(self, new: Block) -> Snapshot:
         """The snapshot with some candidates added, or replaced if their ids exist."""
         vectors, ids = self.extra.without(new.ids).living
-        both = np.concatenate([vectors, new.vectors]), np.concatenate([ids, new.ids])
+        both = np.concatenate([whole(vectors), whole(new.vectors)]), np.concatenate([ids, new.ids])
         extra = Block.of(*both, max(self.extra.max_norm, new.max_norm))
         return replace(self, base=self.base.without(new.ids), extra=extra)
 
@@ -84,7 +85,7 @@ def _check_found(ids: Ints, positions: Ints) -> None:
         )
 
 
-def block(vectors: Floats, ids: Ints, norms: Floats) -> Block:
+def block(vectors: Floats | Halves, ids: Ints, norms: Floats) -> Block:
     """The block of vectors ``[n, dim]``, their ids and their squared norms ``[n]``."""
     longest = float(np.sqrt(norms.max(initial=0.0), dtype=np.float64))
     return Block.of(vectors, ids, longest * (1 + 1e-5))

@@ -20,11 +20,11 @@ import numpy.typing as npt
 from shortlist.errors import BundleError
 from shortlist.store import Additions, DamageError, NamedEntry, TooNewError, check, read_json
 
-__all__ = ["FORMAT", "Reader", "Verify", "Writer", "scratch"]
+__all__ = ["HALVES", "PLAIN", "Reader", "Verify", "Writer", "scratch"]
 
 Verify: TypeAlias = "bool | Literal['native']"
 
-FORMAT = 1
+PLAIN, HALVES = 1, 2  # formats: the second has vectors of bfloat16
 _INDEX = "index.json"
 _OURS = re.compile(r"-[0-9a-f]{12}(\.\w+)?$")  # a name that ``save`` gives
 _HINT = "the folder is torn or altered: save the index again, or build it from the vectors."
@@ -50,10 +50,10 @@ class Writer(Additions):
             stem, dot, suffix = path.name.partition(".")
             self.files[f"{prefix}/{path.name}"] = self.add(path, f"{prefix}-{stem}", dot + suffix)
 
-    def commit(self, header: dict[str, Any]) -> None:
-        """Makes the new files the index, and removes those of the old one."""
+    def commit(self, header: dict[str, Any], form: int = PLAIN) -> None:
+        """Makes the new files the index, and removes those of the old one; ``form`` is the format."""
         files = {role: entry.to_dict() for role, entry in self.files.items()}
-        self.publish(_INDEX, {"format": FORMAT, **header, "files": files}, indent=1, sort_keys=True)
+        self.publish(_INDEX, {"format": form, **header, "files": files}, indent=1, sort_keys=True)
         self.remove(_OURS, {entry.name for entry in self.files.values()})
 
 
@@ -88,7 +88,7 @@ class Reader:
         """The content of ``index.json``, with its files by role."""
         path = self.folder / _INDEX
         try:
-            content = read_json(path, FORMAT)
+            content = read_json(path, HALVES)
             return content, msgspec.convert(content.get("files"), dict[str, NamedEntry])
         except FileNotFoundError:
             raise BundleError(f"{self.folder} holds no index: {_INDEX} is missing.") from None

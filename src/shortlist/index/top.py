@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shortlist.index.exact import Matches, Pairs, best, join, pair_scores
+from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import Masks, Pruning
 from shortlist.index.scan_arrays import Plain, ScanArray
 from shortlist.index.values import Floats, Ints
@@ -21,7 +22,7 @@ _LOWEST = -3.0e38  # below any score, above −inf
 def top(
     queries: Floats,
     norms: Floats,
-    vectors: Floats,
+    vectors: Floats | Halves,
     max_norm: float,
     k: int,
     *,
@@ -60,7 +61,7 @@ def top(
     longest = max_norm if scan is None else max_norm * (1.02 + dim**0.5 / 254)
     margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
     if len(queries) == 1 and n <= _SMALL and scan is None:
-        chosen = vectors if allowed is None else vectors.take(allowed, axis=0)
+        chosen = whole(vectors) if allowed is None else vectors.take(allowed, axis=0)
         barred = None if excluded is None else excluded.positions
         positions = _few(queries[0], chosen, k, float(margins[0]), closed, blocked, barred)
         positions = positions if allowed is None else allowed[positions]

@@ -9,7 +9,7 @@ from shortlist.model.popularity import popularity
 from shortlist.model.state import ModelState, model_from_state, state_of
 from shortlist.model.tfrs import from_tfrs
 from shortlist.model.tower import Tower
-from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, no_histories, query_table, vectors_of
+from shortlist.model.two_tower import Catalogue, EncodedDataset, TwoTower, query_table, vectors_of
 from shortlist.model.unknown import fill_untrained, unknown_rows
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "from_tfrs",
     "join",
     "model_from_state",
-    "no_histories",
     "popularity",
     "query_table",
     "state_of",

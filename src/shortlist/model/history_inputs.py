@@ -8,16 +8,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError
 from shortlist.features import History, IntegerLookup, Sequences, StringLookup
-from shortlist.features.history import history_table, last_of_each, windows_of
+from shortlist.features.history import Context, history_table, last_of_each, windows_of
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.history_encoder import HistoryEncoder
 from shortlist.model.tower import Tower
 
-__all__ = ["lend_tables", "training_histories", "with_histories"]
+__all__ = ["lend_tables", "longest_of", "settled", "training_histories", "with_histories"]
 
 
 def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[str, Sequences]:
@@ -29,28 +29,35 @@ def training_histories(query: Tower, candidate: Tower, train: Dataset) -> dict[s
             none.
     """
     encoded = {}
-    ids = train.candidates[train.candidate]
     time = _time_ranks(train)
     for name, history in query.histories.items():
-        history.context = history.settled_context(time is not None)
-        if history.share:
-            _, lookup = id_feature(candidate, train.candidate)
-            history.vocabulary = lookup.vocabulary  # codes are rows of the table that is lent
-        elif not history.fitted:
-            history.vocabulary = IdMap.of_values(ids.gather(np.unique(train.candidate_rows)))
-        if history.vocabulary is None:
-            raise ConfigError(f"{history!r} has no vocabulary.", hint="train the model with fit() first")
-        codes = history.vocabulary.encode(ids)[train.candidate_rows]
-        windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, history.context)
+        context, vocabulary, codes = settled(history, candidate, train, time is not None)
+        windows = windows_of(train.query_rows, train.candidate_rows, time, history.length, context)
         encoded[name] = Sequences(
-            codes[windows.order],
+            codes[train.candidate_rows[windows.order]],
             windows.start,
             windows.stop,
             windows.left_out,
-            history.vocabulary.cardinality,
+            vocabulary.cardinality,
             history.length,
         )
     return encoded
+
+
+def settled(
+    history: History, candidate: Tower, train: Dataset | Shards, timed: bool
+) -> tuple[Context, IdMap, NDArray[np.int32]]:
+    """The context and the vocabulary of a history, settled for the training data, and the code of each candidate in it."""
+    history.context = context = history.settled_context(timed)
+    ids = train.candidates[train.candidate]
+    if history.share:
+        _, lookup = id_feature(candidate, train.candidate)
+        history.vocabulary = lookup.vocabulary  # codes are rows of the table that is lent
+    elif not history.fitted:
+        history.vocabulary = IdMap.of_values(ids.gather(np.flatnonzero(train.candidate_counts)))
+    if history.vocabulary is None:
+        raise ConfigError(f"{history!r} has no vocabulary.", hint="train the model with fit() first")
+    return context, history.vocabulary, history.vocabulary.encode(ids)
 
 
 def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> pl.DataFrame:
@@ -58,7 +65,7 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
     time = _time_ranks(interactions)
     ids = interactions.queries[interactions.query]
     chosen = interactions.candidates[interactions.candidate]
-    for history in _longest(query):
+    for history in longest_of(query):
         offsets, order = last_of_each(
             interactions.query_rows,
             interactions.candidate_rows,
@@ -72,7 +79,7 @@ def with_histories(query: Tower, table: pl.DataFrame, interactions: Dataset) -> 
     return table
 
 
-def _longest(query: Tower) -> list[History]:
+def longest_of(query: Tower) -> list[History]:
     """One history for each column: of those that read the same one, the longest, preferably one that reads repeats too."""
     chosen: dict[str, History] = {}
     for history in sorted(query.histories.values(), key=lambda one: (one.length, one.context != "others")):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
 from shortlist.model.history_encoder import PaddedTensor, SequenceTensor
+from shortlist.model.stored_inputs import StoredNumbers, StoredSequences
 
 __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedTensor", "TensorColumn", "TowerInputs"]
 
@@ -61,7 +62,7 @@ class RepeatedTensor:
     """Entries of another column, one for each of ``rows``."""
 
     column: CodeTensor | BagTensor | FloatTensor
-    rows: Tensor
+    rows: Tensor | StoredNumbers
 
     def take(self, rows: Tensor) -> CodeTensor | BagTensor | FloatTensor:
         return self.column.take(self.rows.index_select(0, rows))
@@ -84,7 +85,16 @@ class CrossedTensor:
         return self.column.take(rows % self.size if self.second else rows // self.size)
 
 
-TensorColumn = CodeTensor | BagTensor | FloatTensor | SequenceTensor | PaddedTensor | RepeatedTensor | CrossedTensor
+TensorColumn = (
+    CodeTensor
+    | BagTensor
+    | FloatTensor
+    | SequenceTensor
+    | StoredSequences
+    | PaddedTensor
+    | RepeatedTensor
+    | CrossedTensor
+)
 
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
@@ -96,6 +106,10 @@ def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Bags):
         codes = torch.from_numpy(encoded.values.astype(np.int64))
         return BagTensor(torch.from_numpy(encoded.offsets).to(device), codes.to(device))
+    if isinstance(encoded, Sequences) and encoded.stored:
+        left_out = None if encoded.left_out is None else torch.from_numpy(encoded.left_out)
+        start, stop = torch.from_numpy(encoded.start), torch.from_numpy(encoded.stop)
+        return StoredSequences(torch.from_numpy(encoded.values), start, stop, left_out, device)
     if isinstance(encoded, Sequences):
         codes = torch.from_numpy(encoded.values.astype(np.int64)).to(device)
         start, stop = (torch.from_numpy(edge.astype(np.int64)).to(device) for edge in (encoded.start, encoded.stop))
@@ -103,6 +117,8 @@ def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
         return SequenceTensor(codes, start, stop, left_out)
     if isinstance(encoded, Repeated):
         column = _shared(_tensor_column(encoded.column, device))
+        if encoded.stored:
+            return RepeatedTensor(column, StoredNumbers(torch.from_numpy(encoded.rows), device))  # type: ignore[arg-type]
         rows = torch.from_numpy(encoded.rows.astype(np.int64)).to(device)
         return RepeatedTensor(column, rows)  # type: ignore[arg-type]
     return FloatTensor(torch.from_numpy(encoded.values).to(device))

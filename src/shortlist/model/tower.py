@@ -23,6 +23,7 @@ from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, Sequen
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
 from shortlist.model.layers import Combine, Joined, Shape
 from shortlist.model.storage import TableStorage, TableType
+from shortlist.model.stored_inputs import StoredSequences
 
 __all__ = ["Tower"]
 
@@ -281,8 +282,11 @@ class Tower(nn.Module):
         if isinstance(column, PaddedTensor):
             return self.encoders[name].of_padded(column)  # type: ignore[operator, no-any-return]
         if isinstance(column, RepeatedTensor):
+            assert isinstance(column.rows, Tensor)  # what is stored is taken first
             return self._embed(name, column.column.take(column.rows))
-        assert not isinstance(column, CrossedTensor)  # rows are taken first: the table of all pairs would be too large
+        assert not isinstance(
+            column, (CrossedTensor, StoredSequences)
+        )  # rows are taken first: the table of all pairs would be too large
         table = self.tables[name]
         if isinstance(column, CodeTensor):
             vectors: Tensor = table(column.codes, distinct=column.distinct)

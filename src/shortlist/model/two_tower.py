@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset, kind_of
 from shortlist.data.id_map import IdMap
+from shortlist.data.shards import OrderedRows, ordered_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
 from shortlist.model.embedding import Division
@@ -29,6 +30,7 @@ from shortlist.model.history_inputs import (
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.optimizer_state import OptimizerState
 from shortlist.model.storage import roomy_tensor
+from shortlist.model.stored_histories import stored_histories, with_stored_histories
 from shortlist.model.tower import Tower
 from shortlist.store.allocation import trim
 
@@ -213,12 +215,14 @@ class TwoTower(nn.Module):
     ) -> EncodedDataset:
         """As ``prepare``; the interactions stay on disk. ConfigError for a query tower that reads what shards do not keep.
 
-        Features of the queries' table learn from its rows, those of context from the distinct contexts.
+        Features of the queries' table learn from its rows, those of context from the distinct contexts. With histories the query
+        tower reads one row per interaction, those of a query in the order of time.
         """
-        if self.query.histories:
-            raise no_histories()
+        assert self.trained_on is not None
         context = context_of(self.query, train)
-        lacking = [column for column in self.query.columns if column not in (*train.queries.columns, *context)]
+        histories = {history.column for history in self.query.histories.values()}
+        known = {*train.queries.columns, *context, *histories}
+        lacking = [column for column in self.query.columns if column not in known]
         if lacking:
             raise DataError(
                 f"the query tower reads {', '.join(map(repr, lacking))}, which neither the queries' table nor the shards have.",
@@ -230,19 +234,37 @@ class TwoTower(nn.Module):
                 hint="leave it out, or train in memory (Dataset)",
             )
         self._fit_features(train.queries, train.query_counts, train, context)
-        query_columns = self.query.encode(train.queries, "the queries' data", but=context)
+        query_columns = self.query.encode(train.queries, "the queries' data", but={*context, *histories})
         contexts: dict[str, Encoded] = {}
         if train.contexts is not None and context:
             contexts = self.query.encode(train.contexts, "the context", but=set(self.query.columns) - set(context))
+        ordered = None
+        if histories:
+            ordered = ordered_by_query(train)
+            windows = stored_histories(self.query, self.candidate, train, ordered)
+            queries = with_stored_histories(self.query, train.queries, train, ordered)
+            self.trained_on = replace(self.trained_on, queries=queries)
+            ordered = ordered._replace(time=None)
+            query_columns = {
+                **{name: Repeated(column, ordered.query, stored=True) for name, column in query_columns.items()},  # type: ignore[arg-type]
+                **{name: Repeated(column, ordered.context, stored=True) for name, column in contexts.items()},  # type: ignore[arg-type]
+                **windows,
+            }
+            contexts = {}
         candidate_columns = self.candidate.encode(train.candidates, "the candidates' table")
         trim()
         self.query._build(
             {name: {**query_columns, **contexts}[name] for name in self.query.features}, generator, division
         )
         self.candidate._build(candidate_columns, generator, division)
+        if histories:
+            self.lend_tables()
+            query_columns = {name: query_columns[name] for name in self.query.features}
         none = np.zeros(0, np.int32)
         counts = train.candidate_counts
-        return EncodedDataset(query_columns, candidate_columns, none, none, None, counts, None, train, contexts)
+        return EncodedDataset(
+            query_columns, candidate_columns, none, none, None, counts, None, train, contexts, ordered
+        )
 
     def _fit_features(
         self, queries: pl.DataFrame, counts: NDArray[np.int64], train: Dataset | Shards, context: Sequence[str] = ()
@@ -308,18 +330,10 @@ class EncodedDataset:
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
     shards: Shards | None = None  # the shards with the interactions; both kinds of rows are empty then
     contexts: dict[str, Encoded] = field(default_factory=dict)  # the query tower's columns of shards.contexts
+    ordered: OrderedRows | None = None  # the rows of the shards by query, where the query tower reads histories
 
     def __len__(self) -> int:
         return len(self.query_rows) if self.shards is None else len(self.shards)
-
-
-def no_histories() -> ConfigError:
-    """The error for a query tower that reads histories, with shards."""
-    return ConfigError(
-        "the query tower reads histories, every query's interactions in order; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory) on a shorter period; or add each query's earlier choices to the "
-        "queries' table, for MultiCategory",
-    )
 
 
 def context_of(tower: Tower, dataset: Dataset | Shards) -> list[str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shortlist._public import __version__
 from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
-from shortlist.index import Index, Verify, exact_from, load_index
+from shortlist.index import Halves, Index, Verify, exact_from, held_vectors, load_index
 from shortlist.index.storage import Reader
 from shortlist.recommender.added_files import mixing_entries, pair_entry, sources_entries
 from shortlist.recommender.contents import CANDIDATES, QUERIES, Share, read_state, write_state
@@ -27,7 +27,7 @@ from shortlist.recommender.contexts import stored_vectors
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.folder import Tensors, amend, verified, write_folder
 from shortlist.recommender.golden import golden_rows, golden_vectors, recorded, same, still_true
-from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, learned
+from shortlist.recommender.manifest import HALVES, PLAIN, SAVE_AGAIN, Manifest, learned
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.signing import check_signature
 from shortlist.recommender.state import State, fingerprint, learned_arrays
@@ -61,7 +61,9 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         for number, other in enumerate(served.others, start=2):
             save(other, folder / FURTHER.format(number), False, {}, optimizer)
         sources = sources_entries(state.near)
+        halves = any(isinstance(one, Halves) for one in (served.vectors, state.query_vectors))
         manifest = Manifest(
+            format=HALVES if halves else PLAIN,
             library=__version__,
             created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             fingerprint=served.fingerprint,
@@ -153,8 +155,8 @@ def load(
         others = _read_others(root, state, verify, trusted, pause)
         index, reason = _read_index(manifest, root, verify, trusted)
         _check_one_training(manifest, root, state, index, vectors.get("candidates"), verify)
-        whole = WholeTables(state.model.tensors, manifest.tables, state, index.vectors)
-        state = replace(state, model=replace(state.model, tensors=whole))
+        tensors = WholeTables(state.model.tensors, manifest.tables, state, held_vectors(index))
+        state = replace(state, model=replace(state.model, tensors=tensors))
     except ShortlistError as error:
         if isinstance(error, BundleError):
             raise
@@ -241,7 +243,7 @@ def _some(count: int) -> NDArray[np.int64]:
 
 def _sample(index: Index) -> str:
     """sha256 of some of the index's vectors."""
-    some = np.ascontiguousarray(index.vectors[_some(index.size)])
+    some = np.ascontiguousarray(held_vectors(index)[_some(index.size)])
     return hashlib.sha256(some.view(np.uint8).data).hexdigest()
 
 
@@ -277,13 +279,14 @@ def _check_one_training(
         candidates: their vectors, where the bundle holds them next to the index, as those of format 1 do; they are
             compared row by row with those of the index, a sample of them unless ``verify`` is True.
     """
-    fits = index.vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
+    vectors = held_vectors(index)
+    fits = vectors.shape == (state.size, state.dim) and np.array_equal(index.ids, np.arange(state.size))
     if candidates is None:
         fits = fits and manifest.training == learned(manifest.fingerprint, manifest.files)
         fits = fits and manifest.sample == _sample(index)
     else:
         some = slice(None) if verify is True else _some(state.size)
-        fits = fits and np.array_equal(index.vectors[some], candidates[some])
+        fits = fits and np.array_equal(vectors[some], candidates[some])
         fits = fits and (verify is not True or fingerprint(state, candidates) == manifest.fingerprint)
     if not fits:
         raise BundleError(

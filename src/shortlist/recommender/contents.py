@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import free_name
 from shortlist.errors import BundleError
-from shortlist.index import Lists
+from shortlist.index import Halves, Lists
 from shortlist.recommender.added_files import PAIR, SOURCES, added_files, read_added, read_pair
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.manifest import SAVE_AGAIN, Manifest, TableEntry
 from shortlist.recommender.state import ModelFiles, Popularity, State
-from shortlist.recommender.tensors import TensorEntry, described, read_tensors, write_tensors
+from shortlist.recommender.tensors import (
+    BFLOAT16,
+    TensorEntry,
+    as_held,
+    as_stored,
+    described,
+    read_tensors,
+    write_tensors,
+)
 
 __all__ = ["CANDIDATES", "QUERIES", "Share", "read_state", "write_state"]
 
@@ -58,9 +66,9 @@ def write_state(
             state.candidates, state.candidate, "training_count", state.counts, folder / CANDIDATES
         ),
     }
-    vectors = {"golden": golden}
+    vectors: dict[str, NDArray[Any]] = {"golden": golden}
     if state.query_vectors is not None and state.unknown_vector is not None:
-        vectors |= {"queries": state.query_vectors, "unknown": state.unknown_vector}
+        vectors |= {"queries": as_stored(state.query_vectors), "unknown": state.unknown_vector}
     files: dict[str, Mapping[str, NDArray[Any]]] = {
         VECTORS: vectors,
         SEEN: {"offsets": state.seen.offsets, "values": state.seen.values},
@@ -128,7 +136,7 @@ def read_state(
         known=known,
         reads=tuple(manifest.reads),
         dim=manifest.dim,
-        query_vectors=_matrix(vectors, "queries", (queries.height, width)) if "queries" in vectors else None,
+        query_vectors=_read_queries(vectors, (queries.height, width)) if "queries" in vectors else None,
         unknown_vector=_matrix(vectors, "unknown", (width,)) if "queries" in vectors else None,
         seen=Lists(seen["offsets"], seen["values"]),
         model=ModelFiles(
@@ -180,6 +188,12 @@ def _matrix(tensors: Mapping[str, NDArray[Any]], name: str, shape: tuple[int, ..
     if name not in tensors or tensors[name].dtype != np.float32 or tensors[name].shape != shape:
         raise BundleError(f"{VECTORS!r} has no {name!r} of float32 {list(shape)}.", hint=SAVE_AGAIN)
     return tensors[name]
+
+
+def _read_queries(tensors: Mapping[str, NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.float32] | Halves:
+    """The queries' vectors, of float32 or bfloat16."""
+    found = tensors["queries"]
+    return as_held(found) if found.dtype == BFLOAT16 and found.shape == shape else _matrix(tensors, "queries", shape)
 
 
 def _later(root: Path, manifest: Manifest, names: Mapping[str, str]) -> Callable[[], dict[str, pl.Series]]:

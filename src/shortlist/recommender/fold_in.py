@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
-from shortlist.index import Lists
+from shortlist.index import Halves, Lists
 
 __all__ = ["FoldIn", "Prior", "VectorsOf"]
 
@@ -57,7 +57,7 @@ class Prior:
     def of(
         cls,
         vectors_of: VectorsOf,
-        queries: NDArray[np.float32],
+        queries: NDArray[np.float32] | Halves,
         counts: NDArray[np.int64],
         trained: NDArray[np.int64],
         chosen: Lists | None = None,
@@ -170,7 +170,7 @@ class FoldIn:
 
 
 def _likeliest(
-    prior: Prior, vectors_of: VectorsOf, queries: NDArray[np.float32], chosen: Lists, some: NDArray[np.int64]
+    prior: Prior, vectors_of: VectorsOf, queries: NDArray[np.float32] | Halves, chosen: Lists, some: NDArray[np.int64]
 ) -> float:
     """The temperature under which the choices of ``some`` queries are likeliest; the log of it is concave in 1/T."""
     away = queries[some].astype(np.float64) - prior.mean

@@ -16,7 +16,9 @@ from shortlist.store import DamageError, Entry, open_zeros, read_file, seal_zero
 
 __all__ = [
     "FORMAT",
+    "HALVES",
     "MANIFEST",
+    "PLAIN",
     "SAVE_AGAIN",
     "UNSEALED",
     "FileEntry",
@@ -36,9 +38,9 @@ __all__ = [
     "sealed",
 ]
 
-FORMAT = (
-    2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
-)
+PLAIN = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vectors next to the index and in the weights
+HALVES = 3  # vectors of bfloat16
+FORMAT = HALVES  # the newest
 MANIFEST = "manifest.json"
 LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "sources.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
@@ -141,7 +143,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     kind: Kind = "shortlist bundle"
-    format: int = FORMAT
+    format: int = PLAIN
     checksum: str = UNSEALED
     library: str
     created: str

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.errors import ConfigError, did_you_mean
-from shortlist.index import Index, choose_index
-from shortlist.index.checks import check_vectors
+from shortlist.index import Halves, Index, accepts_halves, choose_index, held_vectors, whole
+from shortlist.index.checks import check_stored
 from shortlist.index.heads import repeated
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import exported
@@ -124,10 +124,10 @@ class Served:
         return _vectors_of(self.state, self.index, rows)
 
     @property
-    def vectors(self) -> NDArray[np.float32]:
-        """The vectors of all candidate rows, ``[candidates, dim]``; not to be written to."""
+    def vectors(self) -> NDArray[np.float32] | Halves:
+        """The vectors of all candidate rows, ``[candidates, dim]``, as they are kept; not to be written to."""
         if not self.state.live:
-            return self.index.vectors
+            return held_vectors(self.index)
         return self.vectors_of(np.arange(self.state.size))
 
     @cached_property
@@ -152,11 +152,14 @@ def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Data
     if others and state.near is not None:
         state = replace(state, near=replace(state.near, towers=tuple(one.fingerprint for one in others)))
     if state.query_vectors is not None:
-        check_vectors(state.query_vectors, "the queries' vectors")
+        check_stored(state.query_vectors, "the queries' vectors")
     reason = "asked for"
     if index is None:
         index, reason = choose_index(*vectors.shape)
-    built = index.build(vectors, queries=known_queries(state))
+    if isinstance(vectors, Halves) and accepts_halves(index):
+        built: Index = index.build(vectors)  # type: ignore[arg-type]
+    else:
+        built = index.build(whole(vectors), queries=known_queries(state))
     tuning = getattr(built, "tuning", None)
     reason = reason if tuning is None else tuning.reason
     embedder = Embedder(state, model, others=[one.embedder for one in others])

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.id_map import Id, IdMap
 from shortlist.errors import DataError
-from shortlist.index import Lists
+from shortlist.index import Halves, Lists, whole
 from shortlist.recommender.conditions import Conditions
-from shortlist.recommender.tensors import BFLOAT16, numbers_of, widened
+from shortlist.recommender.tensors import BFLOAT16, as_stored, numbers_of, widened
 from shortlist.sources import Added, Mixture, towers_of
 from shortlist.store import roomy_zeros
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from shortlist.model import Catalogue, TwoTower
+    from shortlist.model import Catalogue, Tower, TwoTower
 
 __all__ = [
     "Deleted",
@@ -117,7 +117,7 @@ class State:
         known: bool ``[queries]``, whether training had any interaction of the query.
         reads: the columns that the query tower reads.
         dim: the length of a candidate's vector.
-        query_vectors: float32 ``[queries, heads · dim]``, or None where the query tower reads context that only a
+        query_vectors: float32 ``[queries, heads · dim]``, or halves of them, or None where the query tower reads context that only a
             request has.
         unknown_vector: float32 ``[heads · dim]``, for a query of which nothing is known, or None likewise.
         seen: per query row, the candidate rows chosen.
@@ -136,7 +136,7 @@ class State:
     known: NDArray[np.bool_]
     reads: tuple[str, ...]
     dim: int
-    query_vectors: NDArray[np.float32] | None
+    query_vectors: NDArray[np.float32] | Halves | None
     unknown_vector: NDArray[np.float32] | None
     seen: Lists
     model: ModelFiles
@@ -193,7 +193,7 @@ class State:
         return rows, (rows >= 0) & self.known[rows]
 
 
-def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[State, NDArray[np.float32]]:
+def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[State, NDArray[np.float32] | Halves]:
     """The state of a trained model, and its candidates' vectors ``[candidates, dim]``. ConfigError before ``fit``; DataError where ``seen`` has other id columns."""
     from shortlist.model import state_of
 
@@ -202,11 +202,11 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
     stored = state_of(towers)
     query_vectors = unknown = None
     if all(column in catalogue.queries.columns for column in towers.query.columns):
-        query_vectors = towers.query_vectors(_without_unknown_ids(catalogue))
+        query_vectors = _kept(towers.query, towers.query_vectors(_without_unknown_ids(catalogue)))
         schema = catalogue.queries.schema
         nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in schema.items()})
         unknown = towers.query_vectors(nothing)[0]
-    vectors = towers.candidate_vectors(catalogue.candidates)
+    vectors = _kept(towers.candidate, towers.candidate_vectors(catalogue.candidates))
     state = State(
         query=catalogue.query,
         candidate=catalogue.candidate,
@@ -235,29 +235,35 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
     return state if seen is None else _with_seen(state, seen), vectors
 
 
+def _kept(tower: Tower, vectors: NDArray[np.float32]) -> NDArray[np.float32] | Halves:
+    """A tower's vectors as they are kept: halves where its tables are bfloat16 and the vectors lose nothing by it."""
+    halves = Halves.of(vectors) if tower.storage.dtype == "bfloat16" else None
+    return vectors if halves is None else halves
+
+
 def known_queries(state: State) -> NDArray[np.float32] | None:
     """Vectors of the queries that training had, ``[.., dim]``, one for each head; None where none are stored."""
     if state.query_vectors is None:
         return None
     if state.known.all():
-        return state.query_vectors.reshape(-1, state.dim)
+        return whole(state.query_vectors).reshape(-1, state.dim)
     shape = (int(np.count_nonzero(state.known)), state.query_vectors.shape[1])
     chosen = roomy_zeros(shape, state.query_vectors.dtype)
-    np.compress(state.known, state.query_vectors, axis=0, out=chosen)
+    np.compress(state.known, whole(state.query_vectors), axis=0, out=chosen)
     return chosen.reshape(-1, state.dim)
 
 
 def learned_arrays(
-    state: State, vectors: NDArray[np.float32], weights: Mapping[str, NDArray[Any]]
+    state: State, vectors: NDArray[np.float32] | Halves, weights: Mapping[str, NDArray[Any]]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """The arrays that were learned, by name: both sides' vectors, neighbours, weights.
 
     Args:
         vectors: the candidates', ``[candidates, dim]``, by row.
     """
-    yield "candidates", vectors
+    yield "candidates", as_stored(vectors)
     if state.query_vectors is not None and state.unknown_vector is not None:
-        yield "queries", state.query_vectors
+        yield "queries", as_stored(state.query_vectors)
         yield "unknown", state.unknown_vector
     if state.near is not None:
         yield from _added_arrays(state.near)
@@ -294,7 +300,7 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
     yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)
 
 
-def fingerprint(state: State, vectors: NDArray[np.float32]) -> str:
+def fingerprint(state: State, vectors: NDArray[np.float32] | Halves) -> str:
     """sha256 over what was learned. Files of one training share it.
 
     Args:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.errors import BundleError
 from shortlist.features import Codes, Feature, features_from_state
+from shortlist.index import Halves
 from shortlist.recommender.state import ModelFiles, State
 from shortlist.recommender.tensors import BFLOAT16, halved, widened
 
@@ -26,12 +27,12 @@ SIDES = ("query", "candidate")  # with which the names of their tables begin
 
 
 def divided(
-    state: State, candidates: NDArray[np.float32], features_of: FeaturesOf
+    state: State, candidates: NDArray[np.float32] | Halves, features_of: FeaturesOf
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """The weights to store, and the names of those that are not stored as a whole.
 
     A tower of one table and nothing else gives its rows as vectors. Of such a table only the other rows are stored: the
-    unknown row, and those of values that the side's table lacks. Other tables of bfloat16 are stored as bfloat16.
+    unknown row, and those of values that the side's table lacks. Other bfloat16 tables are stored as bfloat16.
 
     Args:
         candidates: their vectors, ``[candidates, dim]``.
@@ -68,7 +69,7 @@ class WholeTables(Mapping[str, "NDArray[Any]"]):
         stored: Mapping[str, NDArray[Any]],
         tables: Sequence[str],
         state: State,
-        candidates: NDArray[np.float32],
+        candidates: NDArray[np.float32] | Halves,
     ) -> None:
         self.stored = stored
         self._tables, self._state, self._candidates = tables, state, candidates
@@ -99,7 +100,8 @@ class WholeTables(Mapping[str, "NDArray[Any]"]):
                 hint="save it again from the model",
             )
         table = np.empty((size, rest.shape[1]), np.float32)
-        table[codes] = vectors
+        for low in range(0, len(codes), ROWS):
+            table[codes[low : low + ROWS]] = vectors[low : low + ROWS]
         table[_others(codes, size)] = rest
         return table
 
@@ -126,7 +128,7 @@ def _codes(state: State, side: str, features: Mapping[str, Feature]) -> NDArray[
     return encoded.values if isinstance(encoded, Codes) else None
 
 
-def _same_rows(table: NDArray[Any], codes: NDArray[np.int32], vectors: NDArray[np.float32]) -> bool:
+def _same_rows(table: NDArray[Any], codes: NDArray[np.int32], vectors: NDArray[np.float32] | Halves) -> bool:
     """Whether the table's rows at ``codes`` are the vectors, to the last bit."""
     if table.dtype not in (np.float32, BFLOAT16) or len(codes) != len(vectors):
         return False

@@ -17,11 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import BundleError
+from shortlist.index import Halves
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BFLOAT16", "TensorEntry", "described", "halved", "numbers_of", "read_tensors", "widened", "write_tensors"]
+__all__ = [
+    "BFLOAT16",
+    "TensorEntry",
+    "as_held",
+    "as_stored",
+    "described",
+    "halved",
+    "numbers_of",
+    "read_tensors",
+    "widened",
+    "write_tensors",
+]
 
 BFLOAT16 = np.dtype([("upper", "<u2")])  # the upper halves of float32 numbers: numpy has no type for them
 _DTYPES: dict[str, Any] = {
@@ -134,6 +146,16 @@ def halved(array: NDArray[Any]) -> NDArray[Any]:
     if any((bits[low : low + _AT_A_TIME] & 0xFFFF).any() for low in range(0, len(bits), _AT_A_TIME)):
         return array
     return (bits >> 16).astype("<u2").view(BFLOAT16).reshape(array.shape)
+
+
+def as_stored(vectors: NDArray[np.float32] | Halves) -> NDArray[Any]:
+    """Vectors as a bundle stores them: halves as ``BFLOAT16``."""
+    return vectors.upper.view(BFLOAT16) if isinstance(vectors, Halves) else vectors
+
+
+def as_held(vectors: NDArray[Any]) -> NDArray[np.float32] | Halves:
+    """The way back from ``as_stored``."""
+    return Halves(vectors.view(np.uint16)) if vectors.dtype == BFLOAT16 else vectors
 
 
 def widened(array: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 from shortlist.serve.replay import Replay
 
-__all__ = ["Changes", "column_of", "table_of"]
+__all__ = ["Changes", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
@@ -181,6 +181,12 @@ def table_of(
     return frame_of(columns), {name: mask for name, mask in given.items() if not all(mask)}
 
 
+def is_time(kind: pl.DataType) -> bool:
+    """Whether values of a column, or members of its lists, are dates or times, which are sent as texts."""
+    inner = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind
+    return inner in (pl.Date, pl.Time) or isinstance(inner, pl.Datetime)
+
+
 def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
     """Values from JSON as a column of the catalogue.
 
@@ -196,7 +202,7 @@ def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType
             return pl.Series(name, values, pl.String)  # dates and words: the recommender reads them
         if kind.is_float() and kinds <= {int, float}:
             return pl.Series(name, [None if value is None else float(value) for value in values], kind)
-        if kinds and (bool in kinds) != (kind == pl.Boolean):
+        if kinds and ((bool in kinds) != (kind == pl.Boolean) or is_time(kind)):  # Polars takes a number for days or µs
             raise TypeError
         return pl.Series(name, values, kind, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):

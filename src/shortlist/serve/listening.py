@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shortlist.errors import ConfigError
 
-__all__ = ["Place", "listening"]
+__all__ = ["BACKLOG", "Place", "listening"]
 
 BACKLOG = 2048
 

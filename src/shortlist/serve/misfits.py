@@ -9,7 +9,7 @@ from shortlist.errors import MissingExtraError, ShortlistError
 from shortlist.recommender.cells import misfits
 from shortlist.recommender.live import as_stored
 from shortlist.recommender.served import Served
-from shortlist.serve.changes import column_of
+from shortlist.serve.changes import column_of, is_time
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import NAMED
 
@@ -54,7 +54,9 @@ def misfit(
         f"values do not fit their columns: {', '.join(takes)}.",
         fields[0],
         fields=fields,
-        hint="send values of those types",
+        hint="send dates and times as 2020-01-31T12:00:00, other values in their own type"
+        if any(is_time(schema[name]) for name in names)
+        else "send values of those types",
     )
 
 

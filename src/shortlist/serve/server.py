@@ -19,6 +19,7 @@ import uvicorn
 
 from shortlist.serve.accepting import Acceptor
 from shortlist.serve.app import App
+from shortlist.serve.buffered import Buffered
 from shortlist.serve.connection_limit import ConnectionLimit, raise_limit
 from shortlist.serve.listening import BACKLOG
 from shortlist.serve.protocol import Connection
@@ -82,12 +83,15 @@ class Server(uvicorn.Server):
             listening: the socket.
             share: see ``Acceptor``.
         """
-        acceptor = Acceptor(listening, self._connection, self._limit, share)
+        acceptor = Acceptor(listening, self._connection, self._limit, self._requests, share)
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
 
-    def _connection(self) -> Connection:
-        return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+    def _requests(self) -> tuple[int, int]:
+        return self.server_state.total_requests, self._app.under_way
+
+    def _connection(self) -> Buffered:
+        return Buffered(Connection(self.config, self.server_state, self.lifespan.state))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop on a signal.

@@ -53,11 +53,13 @@ class Turns:
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
         self._quick = 0  # requests that it answers itself
+        self._loop = 0  # its thread
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
         self._quick += 1
         if self._quick == 1:
+            self._loop = threading.get_ident()
             self._free.clear()
 
     def leave(self) -> None:
@@ -85,8 +87,14 @@ class Turns:
         return time.perf_counter() - self._loop_answered < LATELY
 
     def yield_to_loop(self) -> float:
-        """Let the event loop go first, in the thread: both would wait for each other many times. The seconds waited."""
-        if self._free.is_set():
+        """Let the event loop go first, in another thread: both would wait for each other many times.
+
+        To be called after about a millisecond of work. On the loop itself it does nothing.
+
+        Returns:
+            The seconds waited.
+        """
+        if self._free.is_set() or threading.get_ident() == self._loop:
             return 0.0
         begun = time.perf_counter()
         self._free.wait(PATIENCE)

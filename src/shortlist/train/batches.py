@@ -10,10 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.data.shards import ListColumn
 from shortlist.model import EncodedDataset
 from shortlist.train.processes import Alone, Processes
 
-__all__ = ["Batch", "Interactions", "distinct", "part_of_batch", "shuffled"]
+__all__ = ["Batch", "Given", "Interactions", "distinct", "generator_of", "part_of_batch", "shuffled"]
+
+
+class Given(NamedTuple):
+    """Negatives that the data give to pairs of a batch: the pair of each, and its row of the candidates."""
+
+    pair: Tensor
+    candidate: Tensor
+
+    @classmethod
+    def of(cls, negatives: ListColumn, device: torch.device) -> Given:
+        """The lists of a batch's pairs, in their order."""
+        pair = np.repeat(np.arange(negatives.rows), np.diff(negatives.offsets))
+        return cls(torch.from_numpy(pair).to(device), torch.from_numpy(negatives.values.astype(np.int64)).to(device))
 
 
 class Batch(NamedTuple):
@@ -25,6 +39,7 @@ class Batch(NamedTuple):
     pair_candidate: Tensor  # [B]
     weight: Tensor | None  # [B]
     counts: Tensor | None = None  # [distinct candidates], pairs of each in the whole batch, where this is a part of it
+    given: Given | None = None  # negatives of single pairs, where they are read with the batch
 
     def multiplicity(self) -> Tensor:
         """How many pairs of the whole batch hold each candidate, int64 ``[distinct candidates]``."""
@@ -125,8 +140,12 @@ def _grouped(numbers: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
 
 def shuffled(seed: int, epoch: int, count: int) -> Tensor:
     """The order of an epoch's ``count`` interactions: a function of (seed, epoch), whatever came before."""
-    generator = np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch]))
-    return torch.from_numpy(generator.permutation(count))
+    return torch.from_numpy(generator_of(seed, epoch, 0).permutation(count))
+
+
+def generator_of(seed: int, epoch: int, number: int) -> np.random.Generator:
+    """Random numbers for one purpose of an epoch: 0 the order of everything, or of blocks; n the n-th buffer."""
+    return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch], counter=[0, 0, 0, number]))
 
 
 def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.id_map import IdMap
-from shortlist.data.shards import chosen_by_query
+from shortlist.data.shards import chosen_by_query, file_next_to
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
-from shortlist.index import BruteForce, Lists, search_heads
+from shortlist.index import BruteForce, Index, Lists, search_heads
 from shortlist.loss import (
     BSL,
     Columns,
@@ -30,13 +31,15 @@ from shortlist.loss import (
     WholeCatalogue,
 )
 from shortlist.model import EncodedDataset
+from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch, distinct
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged
 from shortlist.train.streaming import contexts_of
 
-__all__ = ["Negatives", "check_from_disk"]
+__all__ = ["Negatives"]
 
+MINED_AT_ONCE = 1 << 14  # rows of shards whose negatives are searched together
 MINED_FROM = 50
 """The mined negatives of a query in a batch are drawn from so many of its highest scores."""
 
@@ -46,8 +49,8 @@ class Negatives:
 
     Attributes:
         owner: the query of each row that the query tower reads, int64 ``[query rows]`` (rows may be more than queries
-            where interactions bring context); None for shards, whose rows are queries, or pairs of a query and a
-            context.
+            where interactions bring context or histories are read); None for shards whose rows are queries, or pairs of a
+            query and a context.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Negatives:
         self._processes = Alone() if processes is None else processes
         self.task, self.seed, self.device = task, seed, device
         self.candidates = len(train.candidates)
+        self._train = train
         self._chance: float | None = None
         self._plain_chance: dict[int, float] = {}
         counts = encoded.candidate_counts
@@ -73,9 +77,10 @@ class Negatives:
         if self.plain:
             return
         if isinstance(train, Shards):
-            check_from_disk(task)
+            _check_negatives(task, train)
         self._contexts = contexts_of(encoded)
-        self.owner = None if isinstance(train, Shards) else _owners(train, encoded).to(device)
+        self._query_rows = len(train.queries) if encoded.ordered is None else encoded.ordered.rows
+        self.owner = _owner(train, encoded, device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
         self.known = _known(train, self._processes).to(device) if needs_known else None
         shared = task.negatives
@@ -85,7 +90,9 @@ class Negatives:
         self.draw_probability = None if self.draws is None else torch.from_numpy(self.draws.probability).to(device)
         self.batch_probability = torch.from_numpy(counts / counts.sum()).to(device)
         self.streaming = StreamingFrequency(self.candidates, device=device) if streaming else None
-        self.given = None if task.negative_column is None else _given(train, task.negative_column).to(device)
+        self.given = None  # read with each batch from shards
+        if task.negative_column is not None and isinstance(train, Dataset):
+            self.given = _given(train, task.negative_column).to(device)
         self.impressions = None
         if impressions is not None:
             assert self.known is not None
@@ -190,18 +197,62 @@ class Negatives:
         if "mined_offsets" in state:
             self.mined = Ragged(state["mined_offsets"], state["mined_values"]).to(self.device)
 
-    def mine(self, query_vectors: Tensor, candidate_vectors: Tensor) -> None:
-        """Takes new hard negatives from vectors ``[query rows, dim]`` and ``[candidates, dim]``."""
+    def mine(self, query_vectors: Callable[[Tensor | None], Tensor], candidate_vectors: Tensor) -> None:
+        """Takes new hard negatives.
+
+        Args:
+            query_vectors: returns the vectors ``[rows, dim]`` of some rows of the query tower, or of all.
+            candidate_vectors: ``[candidates, dim]``.
+        """
         if self.plain or not self.task.mined:
             return
+        index = BruteForce().build(candidate_vectors.float().cpu().numpy())
+        if isinstance(self.owner, Tensor):
+            self.mined = self._hardest(index, query_vectors(None), self.owner).to(self.device)
+            return
+        assert isinstance(self._train, Shards)
+        rows = self._rows_to_mine
+        total = self._query_rows if rows is None else len(rows)
+        each = min(MINED_FROM, self.candidates)
+        offsets = file_next_to(self._train.folder, total + 1, np.int64, "mined")
+        values, done = file_next_to(self._train.folder, total * each, np.int32, "mined"), 0
+        for low in range(0, total, MINED_AT_ONCE):
+            places = torch.arange(low, min(low + MINED_AT_ONCE, total))
+            own = (places if rows is None else rows[places]).to(self.device)
+            found = self._hardest(index, query_vectors(own), self._owners_of(own))
+            stop = done + len(found.values)
+            offsets[low + 1 : low + 1 + len(places)] = found.offsets[1:].numpy() + done
+            values[done:stop], done = found.values.numpy(), stop
+        self.mined = Ragged(torch.from_numpy(offsets), torch.from_numpy(values[:done])).to(self.device)
+
+    def _hardest(self, index: Index, query_vectors: Tensor, owner: Tensor) -> Ragged:
+        """The candidates with the highest scores for each vector that its owner did not choose."""
         assert self.known is not None
-        assert self.owner is not None
-        row, candidates = self.known.to(torch.device("cpu")).at(self.owner.cpu())
-        query, candidate = (vectors.float().cpu().numpy() for vectors in (query_vectors, candidate_vectors))
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(query)))])
-        index = BruteForce().build(candidate)
+        row, candidates = self.known.to(torch.device("cpu")).at(owner.cpu())
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(owner)))])
+        query = query_vectors.float().cpu().numpy()
         hits = search_heads(index, query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
-        self.mined = Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids)).to(self.device)
+        return Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids))
+
+    @cached_property
+    def _rows_to_mine(self) -> Tensor | None:
+        """The rows of the query tower that occur in the shards, ascending; None where all do.
+
+        Only pairs of a query and a context do not: these rows are kept in memory, 8 bytes each.
+        """
+        if self._contexts == 1:
+            return None
+        assert isinstance(self._train, Shards)
+        found = np.zeros(0, np.int64)
+        for rows in self._train.chunks():
+            assert rows.context is not None
+            found = np.union1d(found, rows.query.astype(np.int64) * self._contexts + rows.context)
+        return torch.from_numpy(found)
+
+    def _mined_places(self, rows: Tensor) -> Tensor:
+        """The lists of mined negatives of rows of the query tower."""
+        listed = None if isinstance(self.owner, Tensor) or not self.task.mined else self._rows_to_mine
+        return rows if listed is None else torch.searchsorted(listed.to(self.device), rows)
 
     def _count(self, batch: Batch, drawn: Tensor | None, columns: int) -> Tensor:
         if self._whole:
@@ -249,14 +300,17 @@ class Negatives:
     def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:
         """Negatives of single queries: row of the batch's queries, candidate of the catalogue."""
         owners = self._owners_of(batch.query_rows)
-        sources = ((self.impressions, owners, self.task.impressions), (self.mined, batch.query_rows, self.task.mined))
+        sources = (
+            (self.impressions, owners, self.task.impressions),
+            (self.mined, self._mined_places(batch.query_rows), self.task.mined),
+        )
         parts = [
             Places(*lists.some(rows, most, (self.seed, 2 * step + number)))
             for number, (lists, rows, most) in enumerate(sources)
             if lists is not None
         ]
-        if self.given is not None:
-            pair, candidate = self.given.at(chosen)
+        if self.task.negative_column is not None:
+            pair, candidate = batch.given if self.given is None else self.given.at(chosen)  # type: ignore[misc]
             parts.append(Places(batch.pair_query[pair], candidate))
         if not parts:
             return None
@@ -274,11 +328,14 @@ class Competition(NamedTuple):
     log_q: Tensor | None
 
 
-def _owners(train: Dataset, encoded: EncodedDataset) -> Tensor:
-    """The query of each row that the query tower reads, int64 ``[query rows]``."""
+def _owner(train: Dataset | Shards, encoded: EncodedDataset, device: torch.device) -> Tensor | StoredNumbers | None:
+    """The query of each row that the query tower reads, int64 ``[query rows]``; None where a row's number says it."""
+    if isinstance(train, Shards):
+        ordered = encoded.ordered
+        return None if ordered is None else StoredNumbers(torch.from_numpy(ordered.query), device)
     owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
     owner[encoded.query_rows] = train.query_rows
-    return torch.from_numpy(owner)
+    return torch.from_numpy(owner).to(device)
 
 
 def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
@@ -290,23 +347,18 @@ def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
     return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
 
 
-def check_from_disk(task: Retrieval) -> None:
-    """ConfigError for negatives that are not possible while the interactions stay on disk."""
-    if task.negative_column is not None:
+def _check_negatives(task: Retrieval, train: Shards) -> None:
+    """ConfigError for a column of negatives that the shards do not keep."""
+    if task.negative_column is not None and task.negative_column != train.negatives:
+        kept = "no negatives" if train.negatives is None else f"those of {train.negatives!r}"
         raise ConfigError(
-            f"negative_column is {task.negative_column!r}; shards have ids, weights, times and context, but no lists.",
-            hint="give the negatives as impressions=, one row each; or train in memory (Dataset)",
-        )
-    if task.mined:
-        raise ConfigError(
-            "mined negatives need all choices of each query in memory; shards are for data that does not fit.",
-            hint="negatives=WholeCatalogue() or Mixed() with mask_known=True; or train in memory (Dataset)",
+            f"negative_column is {task.negative_column!r}; the shards keep {kept}.",
+            hint=f"Shards.encode(…, negatives={task.negative_column!r})",
         )
 
 
-def _given(train: Dataset | Shards, column: str) -> Ragged:
+def _given(train: Dataset, column: str) -> Ragged:
     """The negatives in a column of the interactions, by interaction, as rows of the candidates."""
-    assert isinstance(train, Dataset)
     if column not in train.interactions.columns:
         raise DataError(
             f"negative_column is {column!r}, which the interactions do not have.",

@@ -13,13 +13,12 @@ from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import ConfigError
 from shortlist.features import FEATURE_KINDS, Feature, History
 from shortlist.loss import ALS, Retrieval
-from shortlist.model import Tower, TwoTower, join, no_histories, popularity
+from shortlist.model import Tower, TwoTower, join, popularity
 from shortlist.sources import Blend, Mixture
 from shortlist.train.als import als, als_options
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
 from shortlist.train.fit import fit
-from shortlist.train.negatives import check_from_disk
 from shortlist.train.optimizers import Optimizer
 from shortlist.train.pretrain import why_not_pretrained
 from shortlist.train.sections import (
@@ -136,16 +135,11 @@ class _Model(Section, frozen=True):
         Raises:
             ConfigError: where it cannot.
         """
-        if self.history is not None:
-            raise no_histories()
         if self.fit.pretrain == "als":
             raise ConfigError(
                 'the recipe has pretrain = "als" in [fit], which needs all interactions in memory.',
                 hint='pretrain = "auto" (--set fit.pretrain=auto), or train in memory (--in-memory)',
             )
-        task = self.task()
-        if isinstance(task, Retrieval):
-            check_from_disk(task)
 
     def build_optimizer(self) -> Optimizer:
         """The optimizer.

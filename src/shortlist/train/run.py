@@ -114,4 +114,8 @@ class Run:
     def mine(self) -> None:
         """Takes new hard negatives, from the current vectors."""
         query, candidate = self.model.query, self.model.candidate
-        self.negatives.mine(vectors_of(query, self.query_inputs), vectors_of(candidate, self.candidate_inputs))
+
+        def query_vectors(rows: Tensor | None) -> Tensor:
+            return vectors_of(query, self.query_inputs if rows is None else self.query_inputs.take(rows))
+
+        self.negatives.mine(query_vectors, vectors_of(candidate, self.candidate_inputs))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Shards
-from shortlist.data.shards import Rows
+from shortlist.data.shards import ListColumn, Rows
+from shortlist.features import Sequences
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import Batch, Interactions, distinct, part_of_batch
+from shortlist.train.batches import Batch, Given, Interactions, distinct, generator_of, part_of_batch
 from shortlist.train.processes import Alone, Processes
+from shortlist.train.sequences import OrderedInteractions
 
 __all__ = ["StreamedInteractions", "interactions_of"]
 
@@ -54,7 +58,8 @@ class StreamedInteractions:
         query_rows, pair_query = distinct(self._rows(chosen), self.queries)
         candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
         weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
-        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+        given = None if buffer.negatives is None else Given.of(buffer.negatives.at(chosen.numpy()), self.device)
+        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, given)
 
     def _part(self, here: Tensor) -> Batch:
         """The pairs of a batch that belong to this process's queries."""
@@ -83,12 +88,15 @@ class StreamedInteractions:
         plan = self._plan(seed, epoch, size)
         left = _Buffer.of([])
         with ThreadPoolExecutor(1, "shards") as reader:
-            coming: Future[Rows] | None = reader.submit(self.shards.read, plan[0])
+            read = partial(self.shards.read, negatives=True)
+            coming: Future[Rows] | None = reader.submit(read, plan[0])
             for number in range(len(plan)):
                 assert coming is not None
                 whole = _Buffer.of([left, _Buffer.of_rows(coming.result())])
-                coming = reader.submit(self.shards.read, plan[number + 1]) if number + 1 < len(plan) else None
-                whole = whole.shuffled(_generator(seed, epoch, number + 1))  # nothing else holds those not shuffled now
+                coming = reader.submit(read, plan[number + 1]) if number + 1 < len(plan) else None
+                whole = whole.shuffled(
+                    generator_of(seed, epoch, number + 1)
+                )  # nothing else holds those not shuffled now
                 cut = len(whole) if number + 1 == len(plan) else len(whole) // size * size
                 left = whole.part(cut, len(whole))
                 if cut:
@@ -97,56 +105,62 @@ class StreamedInteractions:
     def _plan(self, seed: int, epoch: int, size: int) -> list[NDArray[np.int64]]:
         """The blocks of each buffer, ascending."""
         counts = self.shards.block_counts
-        order = _generator(seed, epoch, 0).permutation(len(counts))
+        order = generator_of(seed, epoch, 0).permutation(len(counts))
         buffer = (np.cumsum(counts[order]) - 1).clip(min=0) // max(self.shards.buffer_rows, size)
         return [np.sort(order[buffer == number]) for number in np.unique(buffer)]
 
 
+@dataclass(frozen=True, eq=False)
 class _Buffer:
-    """Rows in memory, as tensors on the CPU; weight and context where there are any."""
+    """Rows in memory, as tensors on the CPU; weight, context and negatives where there are any."""
 
-    def __init__(self, query: Tensor, candidate: Tensor, weight: Tensor | None, context: Tensor | None) -> None:
-        self.query, self.candidate, self.weight, self.context = query, candidate, weight, context
-
-    @property
-    def columns(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        return self.query, self.candidate, self.weight, self.context
+    query: Tensor
+    candidate: Tensor
+    weight: Tensor | None = None
+    context: Tensor | None = None
+    negatives: ListColumn | None = None
 
     @classmethod
     def of_rows(cls, rows: Rows) -> _Buffer:
-        weight, context = (None if one is None else torch.from_numpy(one) for one in (rows.weight, rows.context))
-        return cls(torch.from_numpy(rows.query), torch.from_numpy(rows.candidate), weight, context)
+        query, candidate, weight, context = (
+            None if one is None else torch.from_numpy(one)
+            for one in (rows.query, rows.candidate, rows.weight, rows.context)
+        )
+        assert query is not None
+        assert candidate is not None
+        return cls(query, candidate, weight, context, rows.negatives)
 
     @classmethod
     def of(cls, parts: list[_Buffer]) -> _Buffer:
         """The rows of several buffers, one after another."""
         parts = [part for part in parts if len(part)]
         if not parts:
-            return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32), None, None)
+            return cls(torch.zeros(0, dtype=torch.int32), torch.zeros(0, dtype=torch.int32))
         if len(parts) == 1:
             return parts[0]
-        weight, context = (
-            None if parts[0].columns[number] is None else torch.cat([part.columns[number] for part in parts])  # type: ignore[misc]
-            for number in (2, 3)
-        )
-        return cls(
-            torch.cat([part.query for part in parts]), torch.cat([part.candidate for part in parts]), weight, context
-        )
+        joined = {
+            name: torch.cat([getattr(part, name) for part in parts])
+            for name in ("query", "candidate", "weight", "context")
+            if getattr(parts[0], name) is not None
+        }
+        lists = [part.negatives for part in parts if part.negatives is not None]
+        return cls(**joined, negatives=ListColumn.joined(lists) if lists else None)
 
     def __len__(self) -> int:
         return len(self.query)
 
-    def _at(self, places: slice | Tensor) -> _Buffer:
+    def _at(self, places: slice | Tensor, negatives: ListColumn | None) -> _Buffer:
         weight, context = (None if one is None else one[places] for one in (self.weight, self.context))
-        return _Buffer(self.query[places], self.candidate[places], weight, context)
+        return _Buffer(self.query[places], self.candidate[places], weight, context, negatives)
 
     def part(self, start: int, stop: int) -> _Buffer:
         """Neighbouring rows."""
-        return self._at(slice(start, stop))
+        return self._at(slice(start, stop), None if self.negatives is None else self.negatives.part(start, stop))
 
     def shuffled(self, generator: np.random.Generator) -> _Buffer:
         """The same rows in another order."""
-        return self._at(torch.from_numpy(generator.permutation(len(self))))
+        order = generator.permutation(len(self))
+        return self._at(torch.from_numpy(order), None if self.negatives is None else self.negatives.at(order))
 
 
 def contexts_of(encoded: EncodedDataset) -> int:
@@ -159,7 +173,7 @@ def interactions_of(
     device: torch.device,
     processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
-) -> Interactions | StreamedInteractions:
+) -> Interactions | StreamedInteractions | OrderedInteractions:
     """The interactions of a training run, from memory or from disk.
 
     Args:
@@ -168,9 +182,7 @@ def interactions_of(
     """
     if encoded.shards is None:
         return Interactions(encoded, device, processes, owner)
+    if encoded.ordered is not None:
+        windows = next(column for column in encoded.query_columns.values() if isinstance(column, Sequences))
+        return OrderedInteractions(encoded.shards, encoded.ordered, windows, device, processes or Alone())
     return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))
-
-
-def _generator(seed: int, epoch: int, number: int) -> np.random.Generator:
-    """Random numbers for one purpose of an epoch: 0 the order of blocks, n the n-th buffer."""
-    return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch], counter=[0, 0, 0, number]))

@@ -14,7 +14,7 @@ from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model, check_seed
 from shortlist.display import Tabular, frame_html
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import Lists
+from shortlist.index import Lists, whole
 from shortlist.index.promise import Tuning
 from shortlist.recommender.answers import exact_served, searched
 from shortlist.recommender.contexts import context_of
@@ -128,7 +128,7 @@ def tune(
     dead = served.state.dead
     alive = np.setdiff1d(np.arange(served.state.size), dead, assume_unique=True) if len(dead) else None
     tuning = tune_index(
-        served.vectors if alive is None else served.vectors_of(alive),
+        whole(served.vectors) if alive is None else served.vectors_of(alive),
         known_queries(served.state),
         ids=alive,
         recall=recall,

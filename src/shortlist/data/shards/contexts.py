@@ -9,9 +9,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.source import Source
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, did_you_mean
 
-__all__ = ["check_context", "context_rows", "context_table"]
+__all__ = ["check_context", "check_negatives", "context_rows", "context_table"]
 
 MOST = 1 << 24
 
@@ -34,6 +34,21 @@ def check_context(context: Sequence[str], others: Sequence[str | None], schema: 
                 f"the context column {column!r} is of type {schema[column]}; plain values were expected.",
                 hint="put lists into the queries' table, or train in memory (Dataset)",
             )
+
+
+def check_negatives(column: str | None, others: Sequence[str | None], schema: pl.Schema) -> None:
+    """ConfigError for a column of negatives that is something else too, DataError where it is missing."""
+    if column is None:
+        return
+    if column in others:
+        raise ConfigError(
+            f"negatives names {column!r} again.",
+            hint="negatives must be a column other than query, candidate, weight, timestamp and context",
+        )
+    if column not in schema:
+        raise DataError(
+            f"the interactions have no column {column!r} for negatives.", hint=did_you_mean(column, list(schema))
+        )
 
 
 def context_table(source: Source, context: Sequence[str]) -> tuple[pl.DataFrame, NDArray[np.int64]]:

@@ -33,7 +33,7 @@ from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
-from shortlist.data.shards.contexts import check_context
+from shortlist.data.shards.contexts import check_context, check_negatives
 from shortlist.data.shards.files import Header, Manifest
 from shortlist.data.shards.growth import Base, BusyError, base_of, finished
 from shortlist.data.shards.interactions import prepared
@@ -62,6 +62,7 @@ def encode(
     overwrite: bool,
     on_piece: OnPiece | None,
     context: Sequence[str] = (),
+    negatives: str | None = None,
     events: Events | None = None,
     reading: Reading | None = None,
     grow: bool = False,
@@ -73,9 +74,9 @@ def encode(
     events, reading = events or Events(), reading or Reading()
     ids = [str(columns["query"]), str(columns["candidate"])]
     times = [columns["timestamp"]] if columns["timestamp"] is not None else []
-    read = [column for column in (*columns.values(), *context, *events.mentioned()) if column is not None]
+    read = [column for column in (*columns.values(), *context, negatives, *events.mentioned()) if column is not None]
     found = find(source, reading=reading, ids=ids, times=times, columns=read)
-    settings = _settings(columns, block_rows, piece_rows, context)
+    settings = _settings(columns, block_rows, piece_rows, context) | {"negatives": negatives}
     if events != Events():
         settings |= events.added(found.names(), columns["weight"]) | {"events": repr(events)}
     header = Header(**settings, source=found.stamps, tables=_stamps(given, reading), reading=reading.stamp())
@@ -83,6 +84,7 @@ def encode(
     def work(found: Source, header: Header, base: Base | None = None) -> None:
         """Encode the files of ``found`` that have rows."""
         _check_columns(found, columns, context)
+        check_negatives(negatives, [*columns.values(), *context], found.schema())
         plan = events.plan(found.schema(), ids[0], ids[1], columns["weight"], found.names())
         plan = plan.placed(Places(found))
         if base is not None:
@@ -138,7 +140,7 @@ def _grown(found: Source, header: Header, folder: Path, work: Callable[[Source, 
 
 def _encode(work: Work) -> None:
     tables = tables_of(work)
-    for side in SIDES:
+    for side in set(SIDES) - work.lookups.keys():
         table = pl.scan_parquet(work.folder / work.name(f"{PLURAL[side]}.parquet"), glob=False, hive_partitioning=False)
         ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, IdMap(ids))

@@ -63,6 +63,7 @@ class Header(_Record, frozen=True, kw_only=True):
     source: dict[str, str]
     tables: dict[str, str]
     context: list[str] = []
+    negatives: str | None = None
     seen: str | None = None
     events: str = ""
     reading: dict[str, str] = {}
@@ -97,13 +98,18 @@ class Tables(_Record, frozen=True, kw_only=True):
 
 
 class Piece(_Record, frozen=True, kw_only=True):
-    """A run of rows of one source file: as many numbers in each of its arrays, by column."""
+    """A run of rows of one source file: as many numbers in each of its arrays, by column.
+
+    Attributes:
+        negatives: how many ids of negatives neither table had, and how many there were.
+    """
 
     number: int
     file: str
     start: int
     rows: int
     files: dict[str, Entry]
+    negatives: tuple[int, int] = (0, 0)
 
 
 class Manifest(_Record, frozen=True, kw_only=True):

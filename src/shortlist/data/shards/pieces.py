@@ -14,6 +14,7 @@ from shortlist.data.roles import check_weight, checked_timestamp
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import context_rows
 from shortlist.data.shards.files import Piece
+from shortlist.data.shards.list_column import ListColumn
 from shortlist.data.shards.work import SIDES, Work
 from shortlist.data.source import SourceFile
 from shortlist.errors import DataError
@@ -45,7 +46,13 @@ def piece_of(work: Work, number: int, file: SourceFile, start: int, rows: int) -
     if work.header.context:
         name = f"{number:05}.context.npy"
         entries[name] = files.write_array(work.folder / name, context_rows(work.contexts, frame, file.name)[order])
-    piece = Piece(number=number, file=file.name, start=start, rows=rows, files=entries)
+    unknown = (0, 0)
+    if work.header.negatives is not None:
+        lists, unknown = _negatives(work, unpatterned(frame[work.header.negatives]))
+        for role, values in (("negative_offsets", lists.at(order).offsets), ("negatives", lists.at(order).values)):
+            name = f"{number:05}.{role}.npy"
+            entries[name] = files.write_array(work.folder / name, values)
+    piece = Piece(number=number, file=file.name, start=start, rows=rows, files=entries, negatives=unknown)
     files.write_record(record, piece)
     return piece
 
@@ -67,6 +74,18 @@ def _array(work: Work, role: str, values: pl.Series, file: SourceFile) -> NDArra
         return np.asarray(values.cast(pl.Float32))
     times = checked_timestamp(values, work.form, work.places)
     return np.asarray(times.cast(pl.Float64) if times.dtype.is_float() else times.to_physical().cast(pl.Int64))
+
+
+def _negatives(work: Work, values: pl.Series) -> tuple[ListColumn, tuple[int, int]]:
+    """The known negatives of each row as rows of the candidates; how many are unknown, and how many there are."""
+    column, rows = values.name, len(values)
+    listed = values if isinstance(values.dtype, pl.List) else values.to_frame().select(pl.concat_list(column))[column]
+    exploded = pl.DataFrame({"row": np.arange(rows), "id": listed}).explode("id").drop_nulls("id")
+    found = work.candidate_rows.find(exploded["id"])
+    known = found >= 0
+    counts = np.bincount(exploded["row"].to_numpy()[known], minlength=rows)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    return ListColumn(offsets, found[known].astype(np.int32)), (int((~known).sum()), len(found))
 
 
 def check_sums(work: Work, pieces: list[Piece]) -> None:

@@ -24,6 +24,7 @@ from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest, Piece
+from shortlist.data.shards.list_column import ListColumn
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
@@ -38,7 +39,7 @@ READ_AT_ONCE = 256  # blocks that are read at a time where all are read
 
 class Rows(NamedTuple):
     """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times, rows of ``Shards.contexts``, whether each
-    counts as seen."""
+    counts as seen, its negatives as rows of the candidates, its number among all encoded rows."""
 
     query: NDArray[np.int32]
     candidate: NDArray[np.int32]
@@ -46,6 +47,8 @@ class Rows(NamedTuple):
     time: NDArray[Any] | None
     context: NDArray[np.int32] | None = None
     seen: NDArray[np.bool_] | None = None
+    negatives: ListColumn | None = None
+    number: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -103,6 +106,7 @@ class Shards:
         grow: bool = False,
         on_piece: Callable[[int, int], None] | None = None,
         context: Sequence[str] = (),
+        negatives: str | None = None,
         events: Events | None = None,
         reading: Reading | None = None,
     ) -> Shards:
@@ -130,6 +134,8 @@ class Shards:
             on_piece: called after each shard with how many there are and how many there will be.
             context: other columns of the interactions that are kept, for a query tower that reads them; their distinct
                 rows must fit in memory.
+            negatives: the column of the interactions that ``Retrieval(negative_column=)`` reads: the id of a candidate, or a
+                list of them. Ids that neither table has when a file is encoded are left out.
             events: which rows are interactions, what they weigh and which count as seen, as in ``Dataset``.
             reading: how text files are written, as in ``Dataset``.
 
@@ -162,6 +168,7 @@ class Shards:
             grow=grow,
             on_piece=on_piece,
             context=context,
+            negatives=negatives,
             events=events,
             reading=reading,
         )
@@ -228,6 +235,11 @@ class Shards:
         return self.manifest.header.weight
 
     @property
+    def negatives(self) -> str | None:
+        """The column of negatives."""
+        return self.manifest.header.negatives
+
+    @property
     def seen_column(self) -> str | None:
         """The column that says which interactions count as seen; None where all do."""
         return self.manifest.header.seen
@@ -240,7 +252,10 @@ class Shards:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings of the encoding."""
-        return tuple(self.manifest.tables.warnings)
+        unknown, total = (sum(piece.negatives[place] for piece in self.manifest.pieces) for place in (0, 1))
+        left_out = [f"{unknown:,} of {total:,} negatives in column {self.negatives!r} have an id that is not in the tables; "
+                    "they are left out."] if unknown else []  # fmt: skip
+        return (*self.manifest.tables.warnings, *left_out)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -346,18 +361,38 @@ class Shards:
         """How many interactions each row of ``contexts`` has → int64 ``[contexts]``."""
         return self._counted("context", 0 if self.contexts is None else len(self.contexts))
 
-    def read(self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False) -> Rows:
+    def read(
+        self, blocks: Sequence[int] | NDArray[np.integer], *, times: bool = False, negatives: bool = False
+    ) -> Rows:
         """The rows of these blocks, one block after another, without those held out.
 
         Args:
             blocks: numbers of blocks.
             times: read the rows' times too.
+            negatives: read the rows' negatives too, where there are any.
         """
-        return self._read(blocks, times, "kept")
+        return self._read(blocks, times, "kept", negatives=negatives)
 
-    def chunks(self, *, times: bool = False) -> Iterator[Rows]:
-        """All rows that are read, in the order of the shards, some million at a time."""
-        yield from (self.read(numbers, times=times) for numbers in self._all())
+    def chunks(self, *, times: bool = False, numbers: bool = False) -> Iterator[Rows]:
+        """All rows that are read, in the order of the shards, some million at a time.
+
+        Args:
+            times: read their times too.
+            numbers: give their numbers among all rows too.
+        """
+        yield from (self._read(blocks, times, "kept", numbers=numbers) for blocks in self._all())
+
+    def negatives_of(self, numbers: NDArray[np.int64]) -> ListColumn:
+        """The negatives of encoded rows, by their numbers among all of them."""
+        first = self._first_numbers
+        place = np.searchsorted(first, numbers, side="right") - 1
+        order = np.argsort(place, kind="stable")
+        ends = np.searchsorted(place[order], np.arange(len(first)))
+        parts = [
+            self._negatives(one).at(numbers[order[ends[one] : ends[one + 1]]] - first[one])
+            for one in np.unique(place).tolist()
+        ]
+        return self._renumbered(ListColumn.joined(parts).at(np.argsort(order, kind="stable")))
 
     def of_queries(self, ids: pl.Series) -> Dataset:
         """The interactions of these queries (raw ids), in memory, in the order of the shards; both tables are shared."""
@@ -466,28 +501,57 @@ class Shards:
                 opened, times = block.piece, self._array(block.piece, "timestamp")
             yield ~part.of(block, None if times is None else times[block.start : block.stop])
 
-    def _read(self, numbers: Sequence[int] | NDArray[np.integer], times: bool, which: str) -> Rows:
+    def _read(
+        self,
+        blocks: Sequence[int] | NDArray[np.integer],
+        times: bool,
+        which: str,
+        negatives: bool = False,
+        numbers: bool = False,
+    ) -> Rows:
         """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
         names = ["query", "candidate", *(["weight"] if self.weight is not None else [])]
         names += ["timestamp"] if times and self.timestamp is not None else []
         names += [] if self.contexts is None else ["context"]
         names += [] if self.seen_column is None else ["seen"]
-        masks = None if self.held_out is None else list(self._masks(numbers))
+        masks = None if self.held_out is None else list(self._masks(blocks))
         if masks is not None and which == "held out":
             masks = [~mask for mask in masks]
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        opened, arrays = -1, {}
-        for place, number in enumerate(numbers):
+        lists: list[ListColumn] = []
+        opened, arrays, first = -1, {}, self._first_numbers
+        for place, number in enumerate(blocks):
             block = self.blocks[number]
             if block.piece != opened:
                 opened, arrays = block.piece, {name: self._array(block.piece, name) for name in names}
             for name, array in arrays.items():
                 values = array[block.start : block.stop]
                 parts[name].append(values if masks is None else values[masks[place]])
+            if negatives and self.negatives is not None:
+                own = self._negatives(block.piece).part(block.start, block.stop)
+                lists.append(own if masks is None else own.at(masks[place]))
+            if numbers:
+                counted = first[block.piece] + np.arange(block.start, block.stop)
+                parts.setdefault("number", []).append(counted if masks is None else counted[masks[place]])
         whole = {name: np.concatenate(values) for name, values in parts.items()}
         whole |= {side: rows[whole[side]] for side, rows in self._rows.items()}
-        others = (whole.get(name) for name in ("weight", "timestamp", "context", "seen"))
-        return Rows(whole["query"], whole["candidate"], *others)
+        weight, time, context, seen = (whole.get(name) for name in ("weight", "timestamp", "context", "seen"))
+        given = self._renumbered(ListColumn.joined(lists)) if lists else None
+        return Rows(whole["query"], whole["candidate"], weight, time, context, seen, given, whole.get("number"))
+
+    @cached_property
+    def _first_numbers(self) -> NDArray[np.int64]:
+        """The number of each piece's first row among all encoded ones, and how many there are."""
+        return np.cumsum([0, *(piece.rows for piece in self.manifest.pieces)])
+
+    def _negatives(self, place: int) -> ListColumn:
+        """The negatives of a piece's rows, memory-mapped, as rows of the table that was encoded."""
+        return ListColumn(self._array(place, "negative_offsets"), self._array(place, "negatives"))
+
+    def _renumbered(self, negatives: ListColumn) -> ListColumn:
+        """Negatives as rows of the candidates that are shown."""
+        rows = self._rows.get("candidate")
+        return negatives if rows is None else negatives._replace(values=rows[negatives.values])
 
     def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
         if side not in self._counts:
@@ -511,11 +575,12 @@ class Shards:
 
     def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
         """Rows that are kept or held out, in memory; ``some`` says which of them."""
-        parts = []
+        parts, lists = [], []
         for numbers in self._all():
-            rows = self._read(numbers, True, which)
-            chosen = slice(None) if some is None else some(rows)
-            parts.append([None if column is None else column[chosen] for column in rows])
+            rows = self._read(numbers, True, which, negatives=True)
+            chosen = np.ones(len(rows.query), np.bool_) if some is None else some(rows)
+            parts.append([None if column is None else column[chosen] for column in rows[:6]])
+            lists += [] if rows.negatives is None else [rows.negatives.at(chosen)]
         query, candidate, weight, time, context, seen = (
             None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
         )
@@ -528,6 +593,8 @@ class Shards:
         ]
         if self.contexts is not None and context is not None:
             others += self.contexts[context].get_columns()
+        if self.negatives is not None:
+            others.append(self._as_ids(ListColumn.joined(lists)))
         header = self.manifest.header
         return Dataset._of_rows(
             {"queries": self.queries, "candidates": self.candidates},
@@ -536,6 +603,15 @@ class Shards:
             {"query": query, "candidate": candidate},
             others,
         )
+
+    def _as_ids(self, negatives: ListColumn) -> pl.Series:
+        """Negatives as a column of lists of raw ids."""
+        assert self.negatives is not None
+        ids = self.candidates[self.candidate].gather(negatives.values)
+        owner = np.repeat(np.arange(negatives.rows), np.diff(negatives.offsets))
+        listed = pl.DataFrame({"row": owner, "id": ids}).group_by("row", maintain_order=True).agg("id")
+        rows = pl.DataFrame({"row": np.arange(negatives.rows)})
+        return rows.join(listed, on="row", how="left", maintain_order="left")["id"].alias(self.negatives)
 
 
 def _pieces(folder: Path) -> dict[int, Piece]:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.data.shards import chosen, chosen_by_query
+from shortlist.data.shards import by_query, chosen_by_query
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def expected(data: sl.Dataset) -> list[list[int]]:
 
 @pytest.mark.parametrize("at_once", [1, 7, 1 << 22])
 def test_what_each_query_chose(shards: sl.Shards, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chosen, "SORT_AT_ONCE", at_once)
+    monkeypatch.setattr(by_query, "AT_ONCE", at_once)
     monkeypatch.setattr("shortlist.data.shards.shards.READ_AT_ONCE", 3)  # so that lists are filled in several steps
     train, _ = shards.split(0.3)
     for part in (shards, train):
