@@ -436,7 +436,7 @@ class Shards:
         if not held or not len(train):
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
-                hint="choose choose choose choose another share, or by=",
+                hint="choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")
