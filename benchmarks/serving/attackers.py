@@ -129,7 +129,7 @@ def _ask(port: int, requests: Iterator[bytes]) -> None:
 
 def _exchange(connection: socket.socket, request: bytes) -> None:
     """One request, or several at once, and all their replies. ConnectionError where the server ends the connection."""
-    replies = max(1, len(re.findall(rb"^(?:POST|GET) /", request, re.MULTILINE)))
+    replies = request.count(b" HTTP/1.1\r\n")
     sender = threading.Thread(target=_send, args=(connection, request)) if len(request) > 1 << 16 else None
     if sender is None:
         connection.sendall(request)
@@ -139,13 +139,12 @@ def _exchange(connection: socket.socket, request: bytes) -> None:
     for _ in range(replies):
         while b"\r\n\r\n" not in came:
             came += _more(connection)
-        head, _, rest = came.partition(b"\r\n\r\n")
-        length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        head, _, came = came.partition(b"\r\n\r\n")
+        missing = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
         told = max(told, head.startswith(b"HTTP/1.1 503"))
-        missing = length - len(rest)
-        while missing > 0:
-            missing -= len(_more(connection))
-        came = rest[length:] if missing == length - len(rest) else b""
+        while len(came) < missing:
+            missing, came = missing - len(came), _more(connection)
+        came = came[missing:]
     if sender is not None:
         sender.join()
     if told:

@@ -50,14 +50,16 @@ class ShortlistError(Exception):
     Args:
         message: what is wrong.
         hint: what to do; by default the ``remedy`` of the class.
+        plain: the message without what was given, for a server, which does not repeat its requests.
     """
 
     remedy: ClassVar[str | None] = None
 
-    def __init__(self, message: str, hint: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None, plain: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = self.remedy if hint is None else hint
+        self.plain = plain
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"

@@ -240,19 +240,19 @@ def test_a_problem_of_a_piece_ends_the_request(client: Any) -> None:
 
 
 def test_while_others_are_answered_on_the_loop_pieces_are_taken_in_slices(client: Any) -> None:
-    """A piece of eight as four times two, between which the loop goes first; without others as one."""
+    """A piece of sixteen as eight times two, between which the loop goes first; without others as one."""
     service, seen = client.app.service, watched(client)
-    service.batcher.paces = Steady(TURN / 8)
+    service.batcher.paces = Steady(TURN / 16)
     service.turns.loop_answers()
     service.turns.loop_answers = lambda: None
-    body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 3][:9]}
+    body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 6][:18]}
     reply = client.post("/v1/recommend", body)
-    assert [count for count, _ in seen][:4] == [2, 2, 2, 2]
-    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 3
+    assert [count for count, _ in seen][:8] == [2, 2, 2, 2, 2, 2, 2, 2]
+    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 6
     service.turns._loop_answered = -1.0
     seen.clear()
     client.post("/v1/recommend", body)
-    assert [count for count, _ in seen] == [8, 1]
+    assert [count for count, _ in seen] == [16, 2]
 
 
 def test_a_long_reply_is_written_in_pieces(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

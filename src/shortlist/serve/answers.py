@@ -64,13 +64,13 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(RecommendRequest, body, service.turns.yield_to_loop)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
     check_explained(request, loaded, limits)
     rules = rules_of(request, loaded, limits)
-    asks = read_queries(loaded, service.events, request.queries, request.exclude_seen)
+    asks = read_queries(loaded, service.events, request.queries, request.exclude_seen, service.turns.yield_to_loop)
     check_known(loaded, asks)
     return Asked(request, loaded, asks, light, rules)
 
@@ -91,7 +91,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
     request, limits = (
-        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits,
     )
     if not 1 <= len(request.candidates) <= limits.queries:
@@ -148,7 +148,7 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Score
         Problem: when it does not fit.
     """
     request, limits = (
-        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits,
     )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
@@ -179,7 +179,9 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
-    request: EmbedRequest = service.ids.read(decoded(EmbedRequest, body, service.turns.yield_to_loop), loaded)
+    request: EmbedRequest = service.ids.read(
+        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded
+    )
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
     if request.queries is not None:
@@ -246,7 +248,7 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query], exclude_se
     most = service.settings.limits.queries
     if not 1 <= len(queries) <= most:
         raise Problem(422, f"{len(queries)} queries were given; 1 to {most} were expected.", "$.queries")
-    return read_queries(loaded, service.events, queries, exclude_seen)
+    return read_queries(loaded, service.events, queries, exclude_seen, service.turns.yield_to_loop)
 
 
 async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:

@@ -11,10 +11,12 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import CLOSE, Decompression, Headers, Incoming, Receive, Reply, Write, plain_body, read_body
+from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
@@ -84,6 +86,8 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.service.writer.start()
+                if self.service.settings.writable:
+                    asyncio.get_running_loop().call_later(AFTER, self.service.writer.preparation.start)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
@@ -216,7 +220,7 @@ class App:
             large = isinstance(body, Decompression) or len(body) > SMALL
             async with self._large if large else contextlib.nullcontext():
                 if isinstance(body, Decompression):
-                    body = await turns.take(Lane.LARGE, body.finish)
+                    body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
         except asyncio.CancelledError:
             if task in self._in_progress:

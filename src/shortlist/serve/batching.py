@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch
+from shortlist.serve.clock import Moment, Stopwatch, Work
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -21,7 +21,7 @@ __all__ = ["Batcher", "Paces", "Take"]
 
 INLINE = 0.002  # seconds: what takes less is answered on the event loop itself; handing it to a thread would take as long again
 WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond; a turn has twice as many
-SLICES = 4  # of a piece, between which the event loop goes first
+SLICES = 8  # of a piece, of about a millisecond each, between which the event loop goes first
 LOOKS = 2  # turns of the event loop for which a batch waits at most, each only if requests have arrived in it
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
@@ -194,13 +194,15 @@ class Batcher:
             The seconds taken, by the writing too.
         """
         begun, waited = Moment.now(), 0.0
-        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
+        size = (
+            max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
+        )
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = time.thread_time()
+                used = Work.now(self._turns.loop_clock)
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), time.thread_time() - used)
+                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
                 waited += self._turns.yield_to_loop()
                 take(at + first, found)
         except ShortlistError as error:
@@ -271,9 +273,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
+        used = Work.now(self._turns.loop_clock)
         outcomes = self._outcomes(batch)
-        return outcomes, time.thread_time() - used
+        return outcomes, Work.now(self._turns.loop_clock).since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

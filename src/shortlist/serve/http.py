@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -48,6 +48,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
 Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
+DECOMPRESSED = 131_072  # bytes that one step decompresses
 CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
 
@@ -74,13 +75,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def decoded(kind: type[T], body: bytes, pause: Callable[[], object]) -> T:
+def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Collection[str] = ()) -> T:
     """The body as a route's type; nothing is converted, and no key occurs twice.
 
     Args:
         kind: the type.
         body: JSON.
         pause: called between the pieces of a long body.
+        names: columns that errors may name.
 
     Raises:
         Problem: for anything else.
@@ -90,7 +92,7 @@ def decoded(kind: type[T], body: bytes, pause: Callable[[], object]) -> T:
     except DuplicateKeyError as error:
         raise Problem(422, "duplicate key in a JSON object.", error.path, hint="give each key once") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-        raise from_decoding(error, ", ".join(getattr(kind, "__struct_fields__", ()))) from None
+        raise from_decoding(error, kind, body, names) from None
 
 
 @cache
@@ -209,18 +211,24 @@ class Decompression:
             raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
         self._reader = zlib.decompressobj(wbits=47 if coding == b"gzip" else 15)
         self._most = most
-        self.content = b""
-        self._read(body, first)
+        self.content = self._read(body, first)
         self.whole = self._reader.eof and not self._reader.unused_data and len(self.content) <= most
 
-    def finish(self) -> bytes:
+    def finish(self, pause: Callable[[], object]) -> bytes:
         """The whole body.
+
+        Args:
+            pause: called between its pieces.
 
         Raises:
             Problem: for one that is longer than it may be, incomplete, or compressed in another way.
         """
-        if not self._reader.eof:
-            self._read(self._reader.unconsumed_tail, self._most + 1 - len(self.content))
+        parts, size = [self.content], len(self.content)
+        while not self._reader.eof and size <= self._most and parts[-1]:
+            pause()
+            parts.append(self._read(self._reader.unconsumed_tail, min(DECOMPRESSED, self._most + 1 - size)))
+            size += len(parts[-1])
+        self.content = b"".join(parts)
         if len(self.content) > self._most:
             raise _too_long(self._most)
         if not self._reader.eof or self._reader.unused_data:
@@ -228,9 +236,10 @@ class Decompression:
             raise Problem(400, "the compressed body is incomplete, or more bytes follow it.", hint=hint)
         return self.content
 
-    def _read(self, body: bytes, most: int) -> None:
+    def _read(self, body: bytes, most: int) -> bytes:
+        """The next bytes, at most so many; none at the end of what was sent."""
         try:
-            self.content += self._reader.decompress(body, most)
+            return self._reader.decompress(body, most)
         except zlib.error:
             raise Problem(
                 400,

@@ -53,7 +53,7 @@ Cell = Plain | list[Plain]
 """The value of a column, as it is stored."""
 
 Ids = list[Id]
-Time = Annotated[float, Meta(ge=0, le=1e11)]
+Time = Annotated[float, Meta(ge=0, le=1e11, extra={"unit": "Unix seconds"})]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]

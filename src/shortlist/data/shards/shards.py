@@ -375,7 +375,12 @@ class Shards:
         return self._read(blocks, times, "kept", negatives=negatives)
 
     def chunks(self, *, times: bool = False, numbers: bool = False) -> Iterator[Rows]:
-        """All rows that are read, in the order of the shards, some million at a time; with ``numbers`` their numbers too."""
+        """All rows that are read, in the order of the shards, some million at a time.
+
+        Args:
+            times: read their times too.
+            numbers: give their numbers among all rows too.
+        """
         yield from (self._read(blocks, times, "kept", numbers=numbers) for blocks in self._all())
 
     def negatives_of(self, numbers: NDArray[np.int64]) -> ListColumn:
@@ -431,7 +436,7 @@ class Shards:
         if not held or not len(train):
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
-                hint="choose choose choose choose another share, or by=",
+                hint="choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")
