@@ -14,7 +14,7 @@
     cores BUNDLE      requests per processor second, two workers against one
     worker_kills BUNDLE   SIGKILL of a worker, or of the process that writes, every second
     million BUNDLE X  a bundle of a million candidates, made at X if it is not there, beside BUNDLE; live changes
-    quiet BUNDLE X    speed, log, overload, worker_kills, memory and all attacks, for a machine that does nothing else
+    quiet BUNDLE X    speed, log, overload, worker_kills, cores, memory and all attacks, for a machine that does nothing else
     docs              the figures of docs/serving.md from the results
 
 BUNDLE, ONE and TWO are bundles that `shortlist demo` wrote. wrk (https://github.com/wg/wrk) has to be on the PATH.

@@ -39,6 +39,7 @@ def steps(
         ("log", log, {"bundles": [bundle]}),
         ("overload", overload, {"bundles": [bundle], "rounds": 3}),
         ("worker_kills", processes.worker_kills, {"bundles": [bundle], "seconds": 60}),
+        ("cores", processes.cores, {"bundles": [bundle], "seconds": 4, "rounds": 3}),
         ("memory", processes.memory, {"bundles": [million]}),
         (
             "attacks",
