@@ -41,6 +41,7 @@ def page(found: dict) -> str:
         "another_day": ("another_day", lambda f: another_day(f["another_day"])),
         "train": ("train", lambda f: train(f["train"])),
         "ratio": ("ratio", lambda f: ratio(f["ratio"])),
+        "histories": ("histories", lambda f: histories(f["histories"])),
         "rows": ("rows", rows),
         "rows_notes": ("rows", rows_notes),
         "vocabulary_rows": ("vocabulary", lambda f: f"{f['vocabulary'][0]['train']['rows']:,}"),
@@ -95,7 +96,9 @@ def another_day(one: dict) -> str:
     """Returns what one more day took, in a sentence."""
     return (
         f"**One more day**, {one['added_rows']:,} rows ({one['added_rows'] / one['rows']:.0%}) with {one['added']['queries']:,} new "
-        f"users, took {one['seconds']:.1f} s, {one['seconds'] / one['first_seconds']:.1%} of the first encoding: finished pieces are kept."
+        f"users and {one['added']['candidates']:,} new items, took {one['processor_seconds']:.1f} s of the processor, "
+        f"{one['processor_seconds'] / one['first_processor_seconds']:.1%} of the {one['first_processor_seconds']:.0f} s of the first encoding: "
+        "finished pieces are kept, and the tables of all ids are written again."
     )
 
 
@@ -120,6 +123,16 @@ def ratio(one: dict) -> str:
         f"**From disk and from memory**, {one['rows']:,} rows in one process, in turn, {len(found)} times each: "
         f"{median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, {median(found):.0%} "
         f"({min(found):.0%} to {max(found):.0%})."
+    )
+
+
+def histories(one: dict) -> str:
+    """Returns the speeds of `sequence` from disk and from memory, in a sentence."""
+    found = one["ratios"]
+    return (
+        f"**Histories from disk and from memory**, the recipe `sequence` on {one['rows']:,} rows in one process, in turn, {len(found)} times each, "
+        f"in buffers of a quarter of the rows: {median(one['disk']):,.0f} and {median(one['memory']):,.0f} examples a processor-second, "
+        f"{median(found):.0%} ({min(found):.0%} to {max(found):.0%})."
     )
 
 

@@ -233,7 +233,7 @@ FLAGS = {
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
     "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
-    "Estimator.get_params(deep)", "MLflow.close(failed)", "Shards.chunks(times)", "Shards.read(times)",
+    "Estimator.get_params(deep)", "MLflow.close(failed)", "Shards.chunks(numbers)", "Shards.chunks(times)", "Shards.read(negatives)", "Shards.read(times)",
 }  # fmt: skip
 
 

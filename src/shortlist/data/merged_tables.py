@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.errors import DataError
 
-__all__ = ["united_table"]
+__all__ = ["united_rows", "united_table"]
 
-NOW = "\0now"  # a suffix that no column has
+ROW, NOW = "\0row", "\0now"  # names that no column has
 
 
 def united_table(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFrame:
-    """The rows of ``before`` in their order, then those of ``now`` whose ids are new. Values of ``now`` are kept; where one is
-    null, the earlier value.
+    """The rows of ``before`` in their order, then those of ``now`` whose ids are new. Errors as in ``united_rows``."""
+    return united_rows(before, now, key)[0]
+
+
+def united_rows(before: pl.DataFrame, now: pl.DataFrame, key: str) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """The rows of ``before`` in their order, then those of ``now`` whose ids are new; and the row there of each row of ``now``.
+
+    Values of ``now`` are kept; where one is null, the earlier value. The cost beyond that of a copy is one join.
+
+    Args:
+        before: distinct ids.
+        now: distinct ids.
+        key: the column of ids.
 
     Raises:
         DataError: where ids, or a column that both have, have another type.
@@ -28,8 +41,19 @@ def united_table(before: pl.DataFrame, now: pl.DataFrame, key: str) -> pl.DataFr
                 f"the column {name!r} is of type {now.schema[name]}; before it was {before.schema[name]}.",
                 hint="cast the column",
             )
-    both = before.with_columns(pl.col(key).cast(kinds[1], strict=True)).join(
-        now, on=key, how="full", coalesce=True, suffix=NOW, maintain_order="left_right"
+    before = before.with_columns(pl.col(key).cast(kinds[1], strict=True))
+    met = before.select(pl.col(key), pl.int_range(pl.len()).alias(ROW)).join(
+        now.select(pl.col(key), pl.int_range(pl.len()).alias(NOW)), on=key, how="inner"
     )
-    known = [pl.coalesce(f"{name}{NOW}", name).alias(name) for name in shared]
-    return both.with_columns(known).drop([f"{name}{NOW}" for name in shared])
+    rows = np.full(len(now), -1, np.int64)
+    rows[met[NOW].to_numpy()] = met[ROW].to_numpy()
+    is_new = rows < 0
+    rows[is_new] = len(before) + np.arange(int(is_new.sum()))
+    more = [name for name in now.columns if name != key]
+    if more and len(met):  # values of known ids
+        later = met.select(pl.col(ROW), *(now[name].gather(met[NOW]).alias(f"{name}{NOW}") for name in more))
+        before = before.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
+        before = before.join(later, on=ROW, how="left", maintain_order="left").drop(ROW)
+        values = [pl.coalesce(f"{name}{NOW}", *([name] if name in shared else [])).alias(name) for name in more]
+        before = before.with_columns(values).drop([f"{name}{NOW}" for name in more])
+    return pl.concat([before, now.filter(pl.Series(is_new))], how="diagonal"), rows

@@ -87,7 +87,8 @@ def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bo
         counts: ``id`` and ``rows`` of every id in the interactions.
         ids: all ids of the table.
     """
-    yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
+    if ids.dtype == pl.String:  # of which alone there are remarks
+        yield from remarks(ids.alias("id").to_frame().join(counts, on="id", how="left"), column)
     if crawlers:
         yield from crawler(counts, column)
 

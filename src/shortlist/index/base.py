@@ -41,7 +41,7 @@ class LiveIndex(ABC):
 
     kind: ClassVar[str]
     exact: ClassVar[bool] = False
-    keeps_halves: ClassVar[bool] = False  # whether it searches ``Halves`` as they are
+    _keeps_halves: ClassVar[bool] = False  # whether it searches ``Halves`` as they are
     tuning: Tuning | None = None  # how the promise of a recall was kept, where one was made
 
     def __init__(self, settings: Any) -> None:
@@ -120,7 +120,7 @@ class LiveIndex(ABC):
             SearchError: for no vectors, a wrong shape or dtype, numbers that are not finite, and repeated ids.
             MissingExtraError: where the package behind the index is not installed.
         """
-        array, norms = check_stored(vectors if self.keeps_halves else whole(vectors), "vectors")
+        array, norms = check_stored(vectors if self._keeps_halves else whole(vectors), "vectors")
         if array.shape[0] == 0:
             raise SearchError("vectors has no rows; at least one candidate was expected.")
         return self._like(self._trained(block(array, check_ids(ids, array.shape[0]), norms), array.shape[1]))
@@ -263,10 +263,10 @@ class LiveIndex(ABC):
     @property
     def vectors(self) -> Floats:
         """Vectors, float32 ``[size, dim]``, in the order of ``ids``."""
-        return whole(self.held)
+        return whole(self._held)
 
     @property
-    def held(self) -> Floats | Halves:
+    def _held(self) -> Floats | Halves:
         """``vectors`` as they are kept."""
         return self._now().living[0]
 

@@ -52,7 +52,7 @@ class BruteForce(LiveIndex):
 
     kind: ClassVar[str] = "brute_force"
     exact: ClassVar[bool] = True
-    keeps_halves: ClassVar[bool] = True
+    _keeps_halves: ClassVar[bool] = True
 
     def __init__(self, storage: Storage = "float32") -> None:
         if storage not in STORAGES:

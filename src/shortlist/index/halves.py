@@ -10,7 +10,7 @@ import numpy.typing as npt
 from shortlist.index.values import Floats, Ints
 from shortlist.store import roomy_zeros
 
-__all__ = ["Halves", "held_vectors", "whole"]
+__all__ = ["Halves", "accepts_halves", "held_vectors", "whole"]
 
 _ROWS = 1 << 12  # vectors looked at together
 
@@ -96,8 +96,13 @@ def whole(vectors: Floats | Halves) -> Floats:
 
 def held_vectors(index: Any) -> Floats | Halves:
     """An index's vectors as it keeps them."""
-    found: Floats | Halves = index.held if hasattr(index, "held") else index.vectors
+    found: Floats | Halves = index._held if hasattr(index, "_held") else index.vectors
     return found
+
+
+def accepts_halves(index: Any) -> bool:
+    """Whether an index searches halves as they are."""
+    return bool(getattr(index, "_keeps_halves", False))
 
 
 def _widened(upper: npt.NDArray[np.uint16]) -> Floats:

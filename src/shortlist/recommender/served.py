@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, did_you_mean
-from shortlist.index import Halves, Index, choose_index, held_vectors, whole
-from shortlist.index.base import LiveIndex
+from shortlist.errors import ConfigError, checked_list, did_you_mean
+from shortlist.index import Halves, Index, accepts_halves, choose_index, held_vectors, whole
 from shortlist.index.checks import check_stored
 from shortlist.index.heads import repeated
 from shortlist.recommender.embedding import Embedder
@@ -48,8 +47,7 @@ class Policy:
     def of(cls, cold_start: str, fallback: Sequence[str]) -> Policy:
         """The policy that a caller names. ConfigError for unknown words."""
         _check_choice("cold_start", cold_start, COLD_START)
-        if isinstance(fallback, str):
-            raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
+        fallback = checked_list(fallback, "Recommender(fallback=)", "names", str)
         for name in fallback:
             _check_choice("fallback", name, FALLBACKS)
         return cls(cold_start, tuple(fallback))
@@ -157,8 +155,8 @@ def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Data
     reason = "asked for"
     if index is None:
         index, reason = choose_index(*vectors.shape)
-    if isinstance(vectors, Halves) and isinstance(index, LiveIndex) and index.keeps_halves:
-        built: Index = index.build(vectors)
+    if isinstance(vectors, Halves) and accepts_halves(index):
+        built: Index = index.build(vectors)  # type: ignore[arg-type]
     else:
         built = index.build(whole(vectors), queries=known_queries(state))
     tuning = getattr(built, "tuning", None)

@@ -49,7 +49,7 @@ def compared(
 ) -> Compared:
     """The candidates of one query that can be among its k best.
 
-    1. What any towers found is scored by all of them.
+    1. Candidates that any towers found are scored by all of them.
     2. Of what only others found, the k with the highest bound too: their own score by the others, and the last that
        was found of each towers.
     3. So are those whose bound reaches the k-th best total by then. The rest cannot be among the k best, and their

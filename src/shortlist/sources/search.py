@@ -195,7 +195,7 @@ def search_with_scale(
 
 @dataclass(frozen=True, eq=False)
 class _Near:
-    """What tables and ranked lists found for the queries of a search.
+    """The candidates that tables and ranked lists found for the queries of a search.
 
     Attributes:
         k: length of the lists.

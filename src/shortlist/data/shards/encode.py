@@ -140,7 +140,7 @@ def _grown(found: Source, header: Header, folder: Path, work: Callable[[Source, 
 
 def _encode(work: Work) -> None:
     tables = tables_of(work)
-    for side in SIDES:
+    for side in set(SIDES) - work.lookups.keys():
         table = pl.scan_parquet(work.folder / work.name(f"{PLURAL[side]}.parquet"), glob=False, hive_partitioning=False)
         ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
         work.lookups[side] = (ids.dtype, IdMap(ids))

@@ -18,8 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.id_map import IdMap
-from shortlist.data.merged_tables import united_table
+from shortlist.data.merged_tables import united_rows
 from shortlist.data.roles import PLURAL
 from shortlist.data.shards import files
 from shortlist.data.shards.files import Header, Manifest, Piece
@@ -84,6 +83,11 @@ class Base:
         """A table as it is."""
         return self.manifest.tables.read(self.folder, f"{PLURAL[side]}.parquet")
 
+    def has_integers(self, side: str, column: str) -> bool:
+        """Whether a table's ids are integers."""
+        tables = self.manifest.tables
+        return pl.read_parquet_schema(self.folder / tables.name(f"{PLURAL[side]}.parquet"))[column].is_integer()
+
     def counts(self, side: str) -> NDArray[np.int64]:
         """How often each row of a table or of the contexts occurs in the pieces that are kept."""
         counts: NDArray[np.int64] = self.manifest.tables.array(self.folder, f"{side}_counts.npy").copy()
@@ -95,8 +99,8 @@ class Base:
 
     def united(
         self, side: str, key: str, table: pl.DataFrame, counts: NDArray[np.int64]
-    ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-        """The table with further rows, and how often each occurs.
+    ) -> tuple[pl.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
+        """The table with further rows, how often each occurs, and the row of each one that was given.
 
         Args:
             side: "query" or "candidate".
@@ -108,11 +112,11 @@ class Base:
         ids = before[key]
         if ids.dtype.is_integer() and table[key].dtype.is_integer():
             table = table.with_columns(table[key].cast(ids.dtype))
-        both = united_table(before, table, key)
+        both, rows = united_rows(before, table, key)
         total = np.zeros(len(both), np.int64)
         total[: len(before)] = self.counts(side)
-        total[IdMap(both[key]).find(table[key])] += counts
-        return both, total
+        total[rows] += counts
+        return both, total, rows
 
     def united_contexts(self, table: pl.DataFrame, counts: NDArray[np.int64]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
         """The table of contexts with further rows, and how often each occurs."""

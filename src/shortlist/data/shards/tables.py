@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import IdMap
 from shortlist.data.ids import counted, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table
@@ -16,7 +18,7 @@ from shortlist.data.shards import files
 from shortlist.data.shards.contexts import context_table
 from shortlist.data.shards.files import Tables
 from shortlist.data.shards.interactions import plain
-from shortlist.data.shards.work import CONTEXTS, SIDES, Work
+from shortlist.data.shards.work import CONTEXTS, SIDES, IdsRead, Work
 from shortlist.data.source import Source
 from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words
@@ -49,12 +51,11 @@ def tables_of(work: Work) -> Tables:
             work.plan.clean,
         )
         types[column] = main.frame.schema[column]
-        asked = pl.DataFrame({"id": table[column]})
-        counts = pl.DataFrame({"id": main.frame[column], "count": often})
-        each = asked.join(counts, on="id", how="left", maintain_order="left")["count"].fill_null(0)
-        total = each.cast(pl.Int64).to_numpy()
+        total = _in_order(table[column], pl.DataFrame({"id": main.frame[column], "count": often}))
         if work.base is not None:
-            table, total = work.base.united(side, column, table, total)
+            read = table[column]
+            table, total, rows = work.base.united(side, column, table, total)
+            work.lookups[side] = (table.schema[column], IdsRead(IdMap(read.cast(table.schema[column])), rows))
         _add(work, entries, f"{PLURAL[side]}.parquet", table)
         _add(work, entries, f"{side}_counts.npy", total)
         notes += said
@@ -80,6 +81,15 @@ def tables_of(work: Work) -> Tables:
     return tables
 
 
+def _in_order(ids: pl.Series, counts: pl.DataFrame) -> NDArray[np.int64]:
+    """The ``count`` of each of ``ids``; 0 for those without one."""
+    found = counts.sort("id")  # as a table that is made of these ids is
+    if not found["id"].equals(ids.alias("id")):
+        found = ids.alias("id").to_frame().join(counts, on="id", how="left", maintain_order="left")
+    total: NDArray[np.int64] = found["count"].fill_null(0).cast(pl.Int64).to_numpy()
+    return total
+
+
 def _add(work: Work, entries: dict[str, Entry], name: str, content: pl.DataFrame | NDArray[Any]) -> None:
     """A table or an array as a file, and its entry."""
     name = work.name(name)
@@ -103,8 +113,7 @@ def _untyped(work: Work, side: str) -> bool:
     """Whether ids read from text may be integers: in tables that grow, as they were."""
     if work.base is None:
         return work.source.untyped
-    integers = work.base.table(side).schema[work.columns[side]].is_integer()
-    return work.source.untyped and bool(work.source.files) and integers
+    return work.source.untyped and bool(work.source.files) and work.base.has_integers(side, work.columns[side])
 
 
 def _remarks(work: Work) -> tuple[list[str], list[str]]:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.data.events import EventPlan
 from shortlist.data.id_map import IdMap
 from shortlist.data.places import Places
 from shortlist.data.reading import Reading
-from shortlist.data.roles import TableLike
+from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.files import Header
 from shortlist.data.shards.growth import Base
@@ -21,12 +23,30 @@ from shortlist.data.shards.interactions import plain
 from shortlist.data.source import Source, SourceFile
 from shortlist.data.times import TimeForm, refuse_format, settled_form
 
-__all__ = ["CONTEXTS", "SIDES", "OnPiece", "Work", "plan_of"]
+__all__ = ["CONTEXTS", "SIDES", "IdsRead", "OnPiece", "Work", "plan_of"]
 
 CONTEXTS = "contexts.parquet"
 SIDES = ("query", "candidate")
 
 OnPiece = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class IdsRead:
+    """Rows of the ids that occur in what is encoded, which are few next to those of all tables: looked up as in an ``IdMap``.
+
+    Attributes:
+        ids: those that occur.
+        rows: of each in its table.
+    """
+
+    ids: IdMap
+    rows: NDArray[np.int64]
+
+    def require(self, values: pl.Series) -> NDArray[np.int32]:
+        """As ``IdMap.require``."""
+        found: NDArray[np.int32] = self.rows[self.ids.require(values)].astype(np.int32)
+        return found
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ class Work:
     plan: EventPlan
     reading: Reading
     base: Base | None = None
-    lookups: dict[str, tuple[pl.DataType, IdMap]] = field(default_factory=dict)
+    lookups: dict[str, tuple[pl.DataType, IdMap | IdsRead]] = field(default_factory=dict)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -77,6 +97,17 @@ class Work:
     def places(self) -> Places:
         """Where the values of interactions are."""
         return Places(plain(self.source), plan=None if self.plan.idle else self.plan)
+
+    @cached_property
+    def candidate_rows(self) -> IdMap:
+        """Rows of all candidates, those included that no interaction has."""
+        lookup = self.lookups["candidate"][1]
+        if isinstance(lookup, IdMap):
+            return lookup
+        table = self.folder / self.name(f"{PLURAL['candidate']}.parquet")
+        return IdMap(
+            pl.read_parquet(table, columns=[self.header.candidate], glob=False, hive_partitioning=False).to_series()
+        )
 
     @property
     def generation(self) -> int:
