@@ -38,13 +38,14 @@ from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
 from shortlist.model.embedding import Division
 from shortlist.model.storage import Part, roomy_tensor
+from shortlist.store.allocation import keep_together
 from shortlist.train.processes import Alone, Processes, StoppedTrainingError
 from shortlist.train.remote_rows import Elsewhere, RemoteRows
 
 __all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
-NUMBERS_AT_A_TIME = 1 << 18
+NUMBERS_AT_A_TIME = 1 << 16
 REASON, TURN = "shortlist/stopped", "shortlist/turn"
 NO_BACKEND = "No backend type associated with device type"
 LOST = re.compile(
@@ -83,6 +84,7 @@ def joined() -> Processes:
                 hint="start every process with torchrun, and check that MASTER_ADDR and MASTER_PORT can be reached",
             ) from error
         atexit.register(_leave)
+        keep_together()  # the threads of a process keep little of the memory that they had, next to other processes
     return Together() if dist.get_world_size() > 1 else Alone()
 
 
@@ -249,9 +251,10 @@ class Together:
             return None
         whole = roomy_tensor((rows, *part.shape[1:]), part.dtype, folder, large=1)
         whole[:: self.size] = part.cpu()
+        space = torch.empty((self._rows_at_a_time(part), *part.shape[1:]), dtype=part.dtype)
         for rank in range(1, self.size):
-            for piece in whole[rank :: self.size].split(self._rows_at_a_time(part)):
-                received = torch.empty_like(piece, memory_format=torch.contiguous_format)
+            for piece in whole[rank :: self.size].split(len(space)):
+                received = space[: len(piece)]
                 with self._naming_the_cause():
                     dist.recv(received, rank)
                 piece.copy_(received)
