@@ -56,6 +56,10 @@ def _in(path: Path) -> Iterator[Message]:
             yield Message(kind, place.parts[0], f"{place}:{node.lineno}", f"{purpose} needs {package}.", hint)
         elif kind in DAMAGE and node.args:
             yield Message("DamageError", place.parts[0], f"{place}:{node.lineno}", _text(node.args[0]), DAMAGED)
+        elif kind == "_unfit":  # of conditions
+            yield Message(
+                "DataError", place.parts[0], f"{place}:{node.lineno}", f"… {_text(node.args[1])}", _text(node.args[2])
+            )
         elif kind in KINDS or kind == "Problem":
             skip, second = (1, 3) if kind == "Problem" else (0, 1)
             if len(node.args) <= skip:

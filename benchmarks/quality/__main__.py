@@ -1,7 +1,8 @@
 """`python -m benchmarks.quality --dataset D --protocol P --recipe R`: train, measure on the public protocol, keep the result.
 
-R is a baseline (popularity, ease, ials, mult-vae, rectools-sasrec, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
-path of a recipe. Results go to `benchmarks/results/quality/`. With --tune SEARCH a part of the training data is held out
+R is a baseline (popularity, ease, ials, mult-vae, rectools-sasrec, replay-sasrec, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
+path of a recipe. Results go to `benchmarks/results/quality/`, after each seed: the same command with more --seeds runs those
+that are missing, and --anew all of them. With --tune SEARCH a part of the training data is held out
 instead, and every point of `benchmarks/quality/searches/SEARCH.toml` is measured on it: the test part is not touched.
 --docs writes `docs/quality.md` from the results.
 """
@@ -35,7 +36,7 @@ def main() -> int:
     place = options.out or runs.RESULTS / ("tuning" if options.tune else ".") / f"{name}.json"
 
     def keep(found: dict[str, Any]) -> None:
-        runs.write({"command": _command(options), **found}, place)
+        runs.write({"command": _command(options, len(found["runs"])), **found}, place)
 
     try:
         problem = load(options.dataset, options.protocol, options.data_dir)
@@ -44,12 +45,12 @@ def main() -> int:
             result = tune(options.recipe, problem, options.tune, options.trials, changes=changes, folder=options.towers)
         else:
             asked = (options.dataset, options.protocol, options.recipe)
-            before = json.loads(place.read_text()) if options.carry_on and place.is_file() else None
+            before = json.loads(place.read_text()) if place.is_file() and not options.anew else None
             result = runs.run(*asked, problem, options.seeds, changes, keep, before, options.towers)
     except sl.ShortlistError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    result = {"command": _command(options), **result}
+    result = {"command": _command(options, max(options.seeds, len(result.get("runs", [])))), **result}
     runs.write(result, place)
     if options.json:
         json.dump(result, sys.stdout, indent=1)
@@ -70,9 +71,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--recipe", help="a baseline, a recipe by name, or its path")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the recipe")
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
-    parser.add_argument(
-        "--continue", dest="carry_on", action="store_true", help="count the seeds of the result that is there"
-    )
+    parser.add_argument("--anew", action="store_true", help="run the seeds again that the kept result has")
     parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where all data but ml-100k lie")
     parser.add_argument("--tune", metavar="SEARCH", help="search on a part of the training data instead")
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="points of the search, at most")
@@ -89,14 +88,14 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _command(options: argparse.Namespace) -> str:
+def _command(options: argparse.Namespace, seeds: int) -> str:
     """The command that repeats the result, whatever folder the data lie in."""
     parts = [f"--dataset {options.dataset}", f"--protocol {options.protocol}", f"--recipe {options.recipe}"]
     parts += [f"--set {change}" for change in options.set]
     if options.tune:
         parts += [f"--tune {options.tune}", f"--trials {options.trials}"]
     else:
-        parts.append(f"--seeds {options.seeds}")
+        parts.append(f"--seeds {seeds}")
     if options.data_dir:
         parts.append("--data-dir DIR")
     return " ".join(["python -m benchmarks.quality", *parts])

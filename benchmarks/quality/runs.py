@@ -49,7 +49,7 @@ def run(
     before: Mapping[str, Any] | None = None,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Returns the result of `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
+    """Returns the result of at least `seeds` runs, seeds 0, 1, 2, …; one run where the outcome depends on no seed.
 
     keep: is given the result so far after each seed, so that a run that is broken off is not lost.
     before: an earlier result of the same settings, whose seeds are not run again; ConfigError where settings differ.
@@ -60,16 +60,17 @@ def run(
     settings = dict(changes) if recipe in BASELINES else ours.load(recipe, changes).to_dict()
     runs = _runs_before(before, settings)
     result = dict(before or {})
-    for seed in range(len(runs), seeds):
+    for seed in sorted({*range(seeds)} - {each["seed"] for each in runs}):
         started = time.perf_counter()
         kept = Kept(folder)
         found = figures(fitted(recipe, problem, seed, changes, kept), problem)
-        runs.append({"seed": seed, **found, "seconds": round(time.perf_counter() - started + kept.saved, 1)})
+        seconds = round(time.perf_counter() - started + kept.saved, 1)
+        runs = sorted([*runs, {"seed": seed, **found, "seconds": seconds}], key=lambda each: each["seed"])
         shown = "  ".join(f"{name} {value:.4f}" for name, value in found.items())
-        print(f"seed {seed}  {shown}  {runs[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+        print(f"seed {seed}  {shown}  {seconds:.0f} s", file=sys.stderr, flush=True)
         mixed = is_mixture(settings)
         rows = [_row(dataset, protocol, recipe, measure, runs, mixed) for measure in problem.protocol.measures]
-        result = {"rows": rows, "runs": list(runs), "settings": settings, "environment": machine.environment()}
+        result = {"rows": rows, "runs": runs, "settings": settings, "environment": machine.environment()}
         keep(result)
     return result
 
@@ -85,7 +86,7 @@ def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> 
     if not _within(before["settings"], json.loads(json.dumps(settings))):
         raise sl.ConfigError(
             "the result that is there was made with other settings; its seeds cannot be counted with new ones.",
-            hint="run without --continue, which writes over it",
+            hint="run with --anew, which writes over it, or with --out FILE",
         )
     return list(before["runs"])
 
@@ -119,9 +120,11 @@ def _row(
 
 
 def write(result: Mapping[str, Any], path: Path) -> None:
-    """Writes a result as JSON."""
+    """Writes a result as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    part.replace(path)
 
 
 def table(result: Mapping[str, Any]) -> str:

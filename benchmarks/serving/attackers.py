@@ -1,5 +1,8 @@
 """Clients that an anonymous stranger could be: `python -m benchmarks.serving.attackers NAME PORT` attacks until it is ended.
 
+`python -m benchmarks.serving.attackers busy SHARE` attacks nobody, and uses that share of a processor: what the attacker takes
+from the machine, without what it does to the server.
+
 Each is named after the row of the issue that found it. Bodies are made once, so that an attacker costs little on the cores that it
 shares with the server; what comes back is read and thrown away, unless not reading is the attack.
 """
@@ -126,7 +129,7 @@ def _ask(port: int, requests: Iterator[bytes]) -> None:
 
 def _exchange(connection: socket.socket, request: bytes) -> None:
     """One request, or several at once, and all their replies. ConnectionError where the server ends the connection."""
-    replies = max(1, len(re.findall(rb"^(?:POST|GET) /", request, re.MULTILINE)))
+    replies = request.count(b" HTTP/1.1\r\n")
     sender = threading.Thread(target=_send, args=(connection, request)) if len(request) > 1 << 16 else None
     if sender is None:
         connection.sendall(request)
@@ -136,13 +139,12 @@ def _exchange(connection: socket.socket, request: bytes) -> None:
     for _ in range(replies):
         while b"\r\n\r\n" not in came:
             came += _more(connection)
-        head, _, rest = came.partition(b"\r\n\r\n")
-        length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        head, _, came = came.partition(b"\r\n\r\n")
+        missing = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
         told = max(told, head.startswith(b"HTTP/1.1 503"))
-        missing = length - len(rest)
-        while missing > 0:
-            missing -= len(_more(connection))
-        came = rest[length:] if missing == length - len(rest) else b""
+        while len(came) < missing:
+            missing, came = missing - len(came), _more(connection)
+        came = came[missing:]
     if sender is not None:
         sender.join()
     if told:
@@ -283,6 +285,17 @@ def attack(name: str, port: int) -> None:
         _all([lambda: _ask(port, requests())] * connections)
 
 
+def busy(share: float) -> None:
+    """Use a share of one processor, in steps of a few milliseconds, until ended."""
+    step = 0.004
+    while True:
+        until = time.thread_time() + step * share
+        while time.thread_time() < until:
+            pass
+        if share < 1:
+            time.sleep(step * (1 - share))
+
+
 def _stand_back() -> None:
     """Leave the cores to the server and its honest clients first: an attacker would have its own."""
     policy = os.sched_getscheduler(0)
@@ -295,4 +308,6 @@ def _stand_back() -> None:
 
 if __name__ == "__main__":
     _stand_back()
+    if sys.argv[1] == "busy":
+        busy(float(sys.argv[2]))
     attack(sys.argv[1], int(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from benchmarks.machine import cpu_seconds
 from benchmarks.serving.attackers import NAMES
 from benchmarks.serving.callers import Callers
 from benchmarks.serving.server import Connection, Server
@@ -53,7 +55,7 @@ def make(path: Path, candidates: int) -> None:
 
 
 def attacks(options: argparse.Namespace) -> dict:
-    """For each attack: the honest clients' p50 and p99 before it and while it lasts, what they were refused, and memory.
+    """For each attack: the honest clients' p50 and p99 without it, with it, and next to a process that uses as much processor.
 
     The bundles are made at the path given, with ``.small`` and ``.large`` after it, if they are not there.
     """
@@ -65,44 +67,91 @@ def attacks(options: argparse.Namespace) -> dict:
         if chosen:
             make(bundle, candidates)
         for name in chosen:
-            found[name] = _attacked(name, bundle, RATES[candidates], options.seconds)
-            print(name, {key: found[name][key] for key in ("p99_times", "grown_mb")}, file=sys.stderr, flush=True)
-    return {"seconds": options.seconds, "attacks": found,
+            found[name] = _attacked(name, bundle, RATES[candidates], options.seconds, options.rounds)
+            said = {
+                key: round(found[name][key], 2) for key in ("p99_times", "busy_p99_times", "busy_share", "grown_mb")
+            }
+            print(name, said, file=sys.stderr, flush=True)
+    return {"seconds": options.seconds, "rounds": options.rounds, "attacks": found,
             "worst_p99_times": max(one["p99_times"] for one in found.values()),
             "most_grown_mb": max(one["grown_mb"] for one in found.values())}  # fmt: skip
 
 
-def _attacked(name: str, bundle: Path, rate: float, seconds: int) -> dict:
+def _attacked(name: str, bundle: Path, rate: float, seconds: float, rounds: int) -> dict:
+    """One attack, in rounds: a share of the seconds without it, then with it, then next to a process that is as busy."""
+    times: dict[str, list[float]] = {"before": [], "with": [], "busy": []}
+    shares, lasted = [], True
     with tempfile.TemporaryDirectory() as folder:
         server = Server(bundle, "--no-log", "--state", folder)
-        users = [str(number) for number in range(1, QUERIES + 1)]
         _warm(server.port)
-        callers = Callers(server.port, rate, users, connections=CONNECTIONS, k=10)
+        callers = Callers(server.port, rate, [str(one) for one in range(1, QUERIES + 1)], connections=CONNECTIONS, k=10)
         time.sleep(2)
-        before = callers.during(seconds)
         peak = _Peak(server)
-        attacker = subprocess.Popen([sys.executable, "-m", "benchmarks.serving.attackers", name, str(server.port)])
-        time.sleep(1)
-        with_it = callers.during(seconds)
-        lasted = attacker.poll() is None
-        attacker.kill()
-        attacker.wait()
+        for _ in range(rounds):
+            times["before"] += _times(callers, seconds / rounds)
+            with _Beside(name, str(server.port)) as attacker:
+                times["with"] += _times(callers, seconds / rounds)
+                shares.append(attacker.share())
+                lasted = lasted and attacker.process.poll() is None
+            with _Beside("busy", f"{min(shares[-1], 1.0):.2f}"):
+                times["busy"] += _times(callers, seconds / rounds)
         said = callers.stop()
         grown = peak.stop()
         cut = _metrics(server.port)
         server.stop()
+    measured = {what: _percentiles(some) for what, some in times.items()}
+    before = measured["before"]
     return {
         "rate": rate,
-        "before": before,
-        "with": with_it,
-        "p50_times": with_it["p50_ms"] / before["p50_ms"],
-        "p99_times": with_it["p99_ms"] / before["p99_ms"],
+        **measured,
+        "busy_share": statistics.mean(shares),
+        "p50_times": measured["with"]["p50_ms"] / before["p50_ms"],
+        "p99_times": measured["with"]["p99_ms"] / before["p99_ms"],
+        "busy_p99_times": measured["busy"]["p99_ms"] / before["p99_ms"],
         "wrong": said["wrong"],
         "first_wrong": said["first_wrong"],
         "grown_mb": grown,
         "attacker_lasted": lasted,
         "server": cut,
     }
+
+
+def _times(callers: Callers, seconds: float) -> list[float]:
+    """The times of the answers of the next seconds."""
+    time.sleep(0.5)  # until the last process's requests are over
+    callers.during(seconds)
+    return callers.times
+
+
+def _percentiles(times: list[float]) -> dict:
+    times = sorted(times)
+    return {
+        "requests": len(times),
+        "p50_ms": times[len(times) // 2] * 1e3,
+        "p99_ms": times[len(times) * 99 // 100] * 1e3,
+        "longest_ms": times[-1] * 1e3,
+    }
+
+
+class _Beside:
+    """A process next to the honest clients, see ``attackers``; begun a second before."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.serving.attackers", *arguments])
+
+    def __enter__(self) -> _Beside:
+        time.sleep(1)
+        self._since = time.perf_counter(), cpu_seconds(self.process.pid) or 0.0
+        return self
+
+    def share(self) -> float:
+        """Of a processor, that it has used since then."""
+        since, used = self._since
+        return ((cpu_seconds(self.process.pid) or used) - used) / (time.perf_counter() - since)
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
 
 def _warm(port: int) -> None:

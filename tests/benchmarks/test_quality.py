@@ -18,8 +18,8 @@ from benchmarks.quality import (
     ours,
     page,
     problems,
-    rectools,
     runs,
+    sasrec,
     tune,
     weighing,
 )
@@ -363,8 +363,9 @@ def test_our_recipe_has_the_figures_that_evaluate_gives(command) -> None:
 def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
     asked = ("--dataset", "ml-100k", "--protocol", "random", "--recipe", "tutorial", "--set", "fit.epochs=1")
     _, whole, _ = command(*asked, "--seeds", "2")
-    _, first, _ = command(*asked, "--seeds", "1")
-    status, result, err = command(*asked, "--seeds", "2", "--continue")
+    _, first, _ = command(*asked, "--seeds", "1", "--anew")
+    assert len(first["runs"]) == 1
+    status, result, err = command(*asked, "--seeds", "2")
     assert status == 0
     assert "seed 0" not in err  # the seed that was there is not run again
     assert result["runs"][0] == first["runs"][0]
@@ -372,12 +373,21 @@ def test_a_run_goes_on_where_it_was_broken_off(command, tmp_path: Path) -> None:
     place = tmp_path / "results/ml-100k-random-tutorial.json"
     known = json.loads(place.read_text())
     del known["settings"]["model"]["bias"]  # as if the option had come since
+    del known["runs"][0]  # a seed in between may be the missing one
     place.write_text(json.dumps(known))
-    assert command(*asked, "--seeds", "2", "--continue")[0] == 0
+    status, result, err = command(*asked, "--seeds", "2")
+    assert status == 0
+    assert "seed 1" not in err
+    assert [run["seed"] for run in result["runs"]] == [0, 1]
+    assert [row["mean"] for row in result["rows"]] == [row["mean"] for row in whole["rows"]]
+    kept = json.loads(place.read_text())
+    assert kept == result
+    assert command(*asked, "--seeds", "1")[1] == kept  # nothing is missing, and nothing is dropped
     changed = ("--set", "model.dim=8")
-    status, _, err = command(*asked, *changed, "--seeds", "3", "--continue")
+    status, _, err = command(*asked, *changed, "--seeds", "3")
     assert status == 1
     assert "other settings" in err
+    assert json.loads(place.read_text()) == kept
 
 
 def test_tuning_writes_down_the_search_and_its_range(command, tmp_path: Path) -> None:
@@ -510,21 +520,25 @@ def test_the_lists_of_rectools_are_places(monkeypatch: pytest.MonkeyPatch) -> No
     """Query 0 finds 1 first and 2 never, query 1 finds 3 second, in a list that is not full."""
     asked = problem(Measure("top", 3))
     given: dict[str, object] = {}
+    asked_of: list[str] = []
 
-    def lists(of: Problem, settings: dict[str, object]) -> np.ndarray:
+    def lists(peer: str, of: Problem, settings: dict[str, object]) -> np.ndarray:
         given.update(settings)
+        asked_of.append(peer)
         return np.array([[1, 3, 4], [0, 3, -1]])
 
-    monkeypatch.setattr(rectools, "_lists", lists)
-    found = rectools.sasrec(asked, seed=7, n_factors=8)
+    monkeypatch.setattr(sasrec, "_lists", lists)
+    found = sasrec.rectools(asked, seed=7, n_factors=8)
     assert measures.places(found, asked, 3).tolist() == [1, 4, 2]
     assert given == {"k": 3, "seed": 7, "threads": torch.get_num_threads(), "n_factors": 8}
+    assert measures.places(sasrec.replay(asked, seed=7, embedding_dim=8), asked, 3).tolist() == [1, 4, 2]
+    assert (given["embedding_dim"], given["num_blocks"], asked_of) == (8, 2, ["rectools", "replay"])
 
 
 def test_rectools_gets_rows_by_user_and_then_by_time() -> None:
     rows = pl.DataFrame({"user": [1, 0, 1, 0], "item": [5, 6, 7, 8], "time": [4, 3, 2, 1]})
     data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
-    found = rectools._in_order(data)
+    found = sasrec._in_order(data)
     assert data.interactions["user"].to_list() == [1, 0, 1, 0]
     assert found["user"].tolist() == sorted(data.query_rows.tolist())
     items = data.candidates["item"].to_list()

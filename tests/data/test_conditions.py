@@ -95,3 +95,42 @@ def test_the_error_says_which_option_and_which_rows() -> None:
         condition("event = 'buy'", TIMES.schema, option="--where", of="interactions")
     with pytest.raises(DataError, match="--seen-where is empty"):
         condition(" ", TIMES.schema, option="--seen-where", of="interactions")
+
+
+@pytest.mark.parametrize(
+    "where", ["n = 1 or d > date '2020-01-10'", "n + n + 1 > 3", "n + 1 > 2 and d < date '2020-01-10' and n + 2 > 3"]
+)
+def test_types_are_asked_for_once_however_long_a_condition_is(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every question about a part of an expression costs as much as the whole part."""
+    asked: list[int] = []
+    select = pl.LazyFrame.select
+    monkeypatch.setattr(
+        pl.LazyFrame, "select", lambda table, *some: (asked.append(len(list(*some))), select(table, *some))[1]
+    )
+    condition(where, TIMES.schema)
+    once, asked[:] = len(asked), []
+    condition(" or ".join([where] * 20), TIMES.schema)
+    assert len(asked) == once
+    asked.clear()
+    condition(" + ".join(["n"] * 150) + " > 3", TIMES.schema)
+    assert max(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("n + n + t > 3", "cannot be computed"),
+        ("t + 1 > 3", "cannot be computed"),
+        ("days in (date '2020-01-09')", "looks for a list"),
+        ("not n", "gives Int64 to not; true or false was expected"),
+        ("n = 1 and not (n + 1)", "gives Int64 to not"),
+    ],
+)
+def test_types_that_do_not_fit_are_an_error(where: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        condition(where, TIMES.schema)
+
+
+@pytest.mark.parametrize("where", ["not (n = 1)", "n not in (1, 2)", "not true", "not (n = 1 and not (n = 2))"])
+def test_not_is_for_what_is_true_or_false(where: str) -> None:
+    condition(where, TIMES.schema)

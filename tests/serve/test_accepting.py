@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, Acceptor
+from shortlist.serve.accepting import AT_ONCE, LEAST, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -82,8 +83,49 @@ def test_connections_are_left_to_others_until_the_end_or_for_good(
         one.close()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot")
+@pytest.mark.parametrize(("others", "late"), [(False, False), (True, True)])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_the_last_to_stop_lets_nobody_connect_whom_it_does_not_accept(
+    listening: socket.socket, new_loop: Callable[[], asyncio.AbstractEventLoop], others: bool, late: bool
+) -> None:
+    """Five wait when it stops, and one comes then. Where other processes accept, that one is theirs."""
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(5)]
+    made: list[Greeting] = []
+    theirs = listening.dup()
+
+    async def stop() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made), others=lambda: others)
+        acceptor.close()
+        with socket.socket() as after:
+            after.setblocking(False)
+            assert after.connect_ex(theirs.getsockname()) == errno.EINPROGRESS
+            await acceptor.wait_closed()
+            assert listening.fileno() == -1
+            theirs.setblocking(False)
+            if late:
+                theirs.accept()[0].close()
+            else:
+                with pytest.raises(BlockingIOError):
+                    theirs.accept()
+
+    loop = new_loop()
+    loop.run_until_complete(stop())
+    loop.close()
+    assert len(made) == 5
+    assert {one.recv(10) for one in crowd} == {b"hello"}
+    for one in (*crowd, theirs):
+        one.close()
+
+
 class Scripted:
     """A listening socket that does what it is told: raises, or hands out one end of a pair."""
+
+    def setsockopt(self, *values: Any) -> None:
+        raise OSError(errno.ENOPROTOOPT, "this system has no filters")
+
+    def close(self) -> None:
+        pass
 
     def __init__(self, *events: Exception | None) -> None:
         self.events, self.others = list(events), []  # type: ignore[var-annotated]
@@ -129,6 +171,12 @@ class Turns:
     def add_done_callback(self, call: Any) -> None:
         pass
 
+    def create_future(self) -> Any:
+        return self
+
+    def set_result(self, result: Any) -> None:
+        pass
+
 
 @pytest.fixture
 def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
@@ -149,9 +197,38 @@ def test_without_room_for_more_files_it_waits_and_tries_again(turns: Turns) -> N
 
 
 def test_a_flood_leaves_a_turn_to_others(turns: Turns) -> None:
+    """However many requests are answered in a turn, and however many are under way."""
     listening = Scripted(*[None] * (AT_ONCE + 1))
-    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    acceptor = Acceptor(listening, asyncio.Protocol, requests=lambda: (5000, 5000))  # type: ignore[arg-type]
     turns.readers[0]()
     assert turns.opened == AT_ONCE
     acceptor.close()
     assert turns.readers == []
+
+
+@pytest.mark.parametrize(
+    ("answered", "under_way", "opened"),
+    [
+        ([0, 0, 0], 0, [4, 4, 4]),  # nobody asks
+        ([10, 10, 13], 20, [14, 4, 7]),  # as many more as were answered since the last turn
+        ([1000, 1001, 1001], 2, [6, 5, 4]),  # a quiet hour's answers are nothing of this turn
+        ([0, 0, 0], 500, [4, 4, 4]),  # nor are requests that nobody answers
+    ],
+)
+def test_connections_take_no_more_of_a_turn_than_requests(
+    turns: Turns, answered: list[int], under_way: int, opened: list[int]
+) -> None:
+    counts = iter(answered)
+    Acceptor(Scripted(*[None] * 100), asyncio.Protocol, requests=lambda: (next(counts), under_way))  # type: ignore[arg-type]
+    assert LEAST == 4
+    for expected in opened:
+        before = turns.opened
+        turns.readers[0]()
+        assert turns.opened - before == expected
+
+
+def test_at_the_end_all_that_wait_are_taken(turns: Turns) -> None:
+    """300 clients have connected; none of them is reset, however few are taken in a turn."""
+    acceptor = Acceptor(Scripted(*[None] * 300), asyncio.Protocol)  # type: ignore[arg-type]
+    acceptor.close()
+    assert turns.opened == 300

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.serve.paces import Steady, watched
+from tests.serve.test_protocol import POST, Wire, connected, settled
 
 from shortlist.errors import DataError
 from shortlist.serve import Settings
@@ -27,6 +28,37 @@ def test_what_comes_together_is_one_batch_on_the_loop(client: Any) -> None:
     replies = client.together([("/v1/recommend", ANN)] * 12)
     assert {reply.status_code for reply in replies} == {200}
     assert seen == [(12, True)]
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "batches"),
+    [
+        ([1], [1]),
+        ([1, 1, 1, 1], [3, 1]),  # a batch waits for two turns, as long as others arrive in them
+        ([2, 0, 1], [2, 1]),  # and in a turn without others it is answered
+        ([5, 3, 0], [8]),
+    ],
+)
+def test_who_arrives_while_a_batch_waits_joins_it(client: Any, arrivals: list[int], batches: list[int]) -> None:
+    """``arrivals`` is how many requests are read in each turn of the loop."""
+    seen = watched(client)
+    client.app.service.batcher.paces = Steady(INLINE / 4)
+    body = b'{"queries":[{"id":"ann"}]}'
+
+    async def turns() -> None:
+        wires = []
+        for count in arrivals:
+            for _ in range(count):
+                wires.append(wire := Wire())
+                connected(client, wire).data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+            await asyncio.sleep(0)
+        for wire in wires:
+            await settled(wire.protocol)
+            assert wire.written[:12] == b"HTTP/1.1 200"
+            wire.protocol.connection_lost(None)
+
+    client.loop.run_until_complete(turns())
+    assert seen == [(count, True) for count in batches]
 
 
 def test_a_request_of_one_turn_goes_to_a_thread_whole(client: Any) -> None:
@@ -208,19 +240,19 @@ def test_a_problem_of_a_piece_ends_the_request(client: Any) -> None:
 
 
 def test_while_others_are_answered_on_the_loop_pieces_are_taken_in_slices(client: Any) -> None:
-    """A piece of eight as four times two, between which the loop goes first; without others as one."""
+    """A piece of sixteen as eight times two, between which the loop goes first; without others as one."""
     service, seen = client.app.service, watched(client)
-    service.batcher.paces = Steady(TURN / 8)
+    service.batcher.paces = Steady(TURN / 16)
     service.turns.loop_answers()
     service.turns.loop_answers = lambda: None
-    body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 3][:9]}
+    body = {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 6][:18]}
     reply = client.post("/v1/recommend", body)
-    assert [count for count, _ in seen][:4] == [2, 2, 2, 2]
-    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 3
+    assert [count for count, _ in seen][:8] == [2, 2, 2, 2, 2, 2, 2, 2]
+    assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 6
     service.turns._loop_answered = -1.0
     seen.clear()
     client.post("/v1/recommend", body)
-    assert [count for count, _ in seen] == [8, 1]
+    assert [count for count, _ in seen] == [16, 2]
 
 
 def test_a_long_reply_is_written_in_pieces(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.serve.changes import Changes
+import shortlist as sl
+from shortlist.serve.changes import Changes, column_of
 from shortlist.serve.events import Events
 
 STEP = st.one_of(
@@ -62,3 +65,18 @@ def test_names_of_changes_are_kept_without_looking_through_them() -> None:
     for made in changes.records():
         again.apply(made)
     assert again.outcomes == changes.outcomes
+
+
+@pytest.mark.parametrize("kind", [pl.Date, pl.Datetime("us"), pl.Datetime("ms", "UTC"), pl.Time, pl.List(pl.Date)])
+@pytest.mark.parametrize("value", [1_700_000_000, 1_700_000_000_000, 0, 1.5, True])
+def test_a_number_is_no_time(kind: pl.DataType, value: float) -> None:
+    """Polars would take it for days, milliseconds, microseconds or nanoseconds, by the column."""
+    values = [[value]] if isinstance(kind, pl.List) else [value]
+    with pytest.raises(sl.DataError, match="takes"):
+        column_of("released", [*values, None], {"released": kind})
+
+
+def test_a_time_is_a_text() -> None:
+    texts = ["2020-01-31T12:00:00", None]
+    assert column_of("released", texts, {"released": pl.Datetime("us")}).to_list() == texts
+    assert column_of("released", [None, None], {"released": pl.Datetime("us")}).to_list() == [None, None]

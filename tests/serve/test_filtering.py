@@ -88,3 +88,39 @@ def test_lists_of_ids_and_conditions_go_together(client: Any, count: int) -> Non
     assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "where": "stock > 5"})) == ["d"]
     assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "where": "stock > 50"})) == []
     assert ids(client.post("/v1/recommend", {**ANN, "allow": allow, "deny": ["a"] * count})) == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("where", "says", "hint"),
+    [
+        ("canary = 1", "no column of the name at character 1", "stock"),
+        ("stock > 1 and canary = 1", "no column of the name at character 15", "stock"),
+        ("stock > 'canary'", "types that do not fit", "stock is Int64"),
+        ("kind = 5", "types that do not fit", "kind is String"),
+        ("kind + 1 > 2", "types that do not fit", "kind is String"),
+        ("1 + kind > 2", "types that do not fit", "kind is String"),
+        ("kind + stock > 2", "types that do not fit", "kind is String"),
+        ("kind + kind = 'canary'", "adds texts", ""),
+        ("stock >", "not one that SQL can read", "for example"),
+        ("stock in ()", "not one that SQL can read", "for example"),
+        ("stock > 1 ; canary", "cannot be read from character 11", ""),
+        ("canary(stock) > 1", "calls a function, at character 1,", "known: abs"),
+        ("stock kind", "nothing before its character 7", ""),
+        ("stock is canary", "after is, at character 7", ""),
+        ("stock", "gives Int64", ""),
+        ("starts_with(kind, 1)", "gives Int32 to starts_with", ""),
+        ("not stock", "gives Int64 to not", ""),
+        (" or ".join(["stock = 1"] * 102), "has 203 operators", "in (…)"),
+        ("stock > " + "canary " * 200_000, "has 1,400,008 characters", ""),
+    ],
+)
+def test_what_is_wrong_with_a_condition_is_said_without_repeating_it(
+    client: Any, where: str, says: str, hint: str
+) -> None:
+    for body in ({**ANN, "where": where}, {**ANN, "rerank": {"boost": [{"where": where, "factor": 2}]}}):
+        reply = client.post("/v1/recommend", body)
+        assert reply.status_code in (413, 422), reply.text
+        if reply.status_code == 422:
+            assert says in reply.json()["detail"], reply.text
+            assert hint in reply.json()["hint"], reply.text
+        assert "canary" not in reply.text

@@ -71,6 +71,7 @@ def test_the_value_is_the_same(kind: Any, request_: Any, piece: int, spaced: boo
     body = json.dumps(request_, separators=None if spaced else (",", ":"), indent=2 if spaced else None).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(piecewise, "PIECE", piece)
+        patch.setattr(piecewise, "BLOCK", 1 + piece % 7)
         assert outcome(lambda *given: decode(*given, NAMES, lambda: None), kind, body) == outcome(whole, kind, body)
 
 
@@ -83,6 +84,7 @@ def test_a_text_is_valid_only_if_the_whole_is(kind: Any, request_: Any, piece: i
     body = body[:at] + other + body[at + data.draw(st.integers(0, 1)) :]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(piecewise, "PIECE", piece)
+        patch.setattr(piecewise, "BLOCK", 1 + piece % 7)
         found, expected = (
             outcome(lambda *given: decode(*given, NAMES, lambda: None), kind, body),
             outcome(whole, kind, body),
@@ -139,6 +141,26 @@ def test_a_duplicate_key_has_its_path_from_the_root(monkeypatch: pytest.MonkeyPa
         assert caught.value.path == path
 
 
+def outside_texts(body: bytes) -> list[int]:
+    """Where brackets, commas and colons outside texts are, character by character."""
+    found, within, escaped = [], False, False
+    for place, character in enumerate(body.decode("latin-1")):
+        quote = character == '"' and not escaped
+        escaped = character == "\\" and not escaped
+        within ^= quote
+        if not within and character in "[]{},:":
+            found.append(place)
+    return found
+
+
+@given(st.text(st.sampled_from('ab"\\[]{},:'), max_size=40), st.integers(1, 8))
+def test_the_structure_is_the_same_however_it_is_cut(text: str, block: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(piecewise, "BLOCK", block)
+        found = [int(one) for part in piecewise._structure(text.encode(), lambda: None) for one in part]
+    assert found == outside_texts(text.encode())
+
+
 def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     """900 kB of ids, features and columns: the longest text that one call reads is a piece and two brackets."""
     query = {
@@ -159,7 +181,8 @@ def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
         decode(RecommendRequest, body, NAMES, lambda: pauses.append(1))
     with pytest.raises(msgspec.ValidationError, match=r"Expected `array` of length <= 100 - at `\$.columns`"):
         decode(RecommendRequest, body.replace(b', "other": 1', b""), NAMES, lambda: pauses.append(1))
-    assert len(lengths) == len(pauses) > 50
+    blocks = -(-len(body) // piecewise.BLOCK)
+    assert len(lengths) + 2 * (blocks + 1) >= len(pauses) >= len(lengths) > 50
     assert max(lengths) <= piecewise.PIECE + 2
 
 

@@ -156,11 +156,12 @@ class Wire:
 
     def __init__(self, read: bool = True) -> None:
         self.written, self.closed, self.reading, self.read = b"", False, True, read
-        self.unread = 0
+        self.unread = self.writes = 0
         self.protocol: Any = None
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.writes += 1
         self.unread += 0 if self.read else len(data)
         if self.unread > self.high:
             self.protocol.pause_writing()
@@ -207,6 +208,34 @@ async def settled(connection: Connection) -> None:
     """All that was asked is answered, or waits for its reader."""
     while connection.tasks:
         await asyncio.gather(*connection.tasks)
+
+
+@pytest.mark.parametrize(
+    ("content", "writes"),
+    [
+        (GET + b"\r\n", 1),
+        (GET.replace(b"GET", b"HEAD") + b"\r\n", 1),
+        (b"GET /nowhere HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n", 1),
+        (b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n", 2),  # its body is not copied behind its head
+    ],
+)
+def test_a_reply_is_written_in_one_call_unless_it_is_long(
+    client: Any, content: bytes, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shortlist.serve.protocol.JOINED", 16_384)
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        connection.data_received(content)
+        await settled(connection)
+        head, _, body = wire.written.partition(b"\r\n\r\n")
+        assert wire.writes == writes
+        assert len(body) == (0 if content[:4] == b"HEAD" else int(re.findall(rb"content-length: (\d+)", head)[0]))
+        assert (b"\r\nconnection: close" in head) == wire.closed == (b"connection: close" in content)
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
 
 
 def test_nothing_is_answered_or_read_while_a_reply_is_unread(client: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
 from tests.serve.test_protocol import POST, Wire, connected, settled
 
-from shortlist.serve.received import Received
+from shortlist.serve.protocol import Connection
+from shortlist.serve.received import IN_A_TURN, Intake, Received
 
 KB, MB = 1 << 10, 1 << 20
 
@@ -73,5 +76,90 @@ def test_forty_bodies_that_never_end(client: Any) -> None:
         for one in (*wires, wire):
             one.protocol.connection_lost(None)
         assert client.app.received.total == 0
+
+    client.loop.run_until_complete(talk())
+
+
+class Reader:
+    """Parses pieces of 4 KB while it may."""
+
+    def __init__(self, intake: Intake, size: int) -> None:
+        self.intake, self.left, self.parsed = intake, size, 0
+
+    def parse_more(self) -> None:
+        while self.left and self.intake.take(4 * KB):
+            self.left -= 4 * KB
+            self.parsed += 4 * KB
+        if self.left:
+            self.intake.wait(self)
+
+
+def test_long_requests_share_a_turn_of_the_loop() -> None:
+    """Three of 128 KB and one of 8 KB: 64 KB in each turn, in the order of arrival, and the last one is done in the fifth."""
+
+    async def turns() -> None:
+        intake = Intake()
+        readers = [Reader(intake, size) for size in (128 * KB, 128 * KB, 128 * KB, 8 * KB)]
+        for reader in readers:
+            reader.parse_more()
+        done = []
+        for _ in range(8):
+            done.append([reader.parsed // KB for reader in readers])
+            await asyncio.sleep(0)
+        assert IN_A_TURN == 64 * KB
+        assert done == [
+            [64, 0, 0, 0], [128, 0, 0, 0], [128, 64, 0, 0], [128, 64, 64, 0],
+            [128, 120, 64, 8], [128, 120, 128, 8], [128, 128, 128, 8], [128, 128, 128, 8],
+        ]  # fmt: skip
+        gone = Reader(intake, 128 * KB)
+        gone.parse_more()
+        intake.discard(gone)
+        await asyncio.sleep(0)
+        assert gone.parsed == 64 * KB
+
+    asyncio.run(turns())
+
+
+@pytest.mark.parametrize("senders", [1, 100])
+def test_however_many_send_long_bodies_a_turn_is_short(
+    client: Any, senders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sends 100 KB, a turn's reading at a time. Another client's request is parsed in the turn in which it arrives."""
+    parsed = 0
+    whole = Connection.on_body
+
+    def counted(connection: Connection, body: bytes) -> None:
+        nonlocal parsed
+        parsed += len(body)
+        whole(connection, body)
+
+    monkeypatch.setattr(Connection, "on_body", counted)
+
+    async def talk() -> None:
+        nonlocal parsed
+        head, chunk = POST + b"content-length: 200000\r\n\r\n", b" " * 16_384
+        wires = [Wire() for _ in range(senders)]
+        for wire in wires:
+            connected(client, wire).data_received(head)
+        await asyncio.sleep(0)
+        most = turns = 0
+        left = dict.fromkeys(wires, 100_000)
+        while any(left.values()):
+            parsed = 0
+            for wire in wires:
+                if wire.reading and left[wire]:
+                    left[wire] -= len(piece := chunk[: left[wire]])
+                    wire.protocol.data_received(piece)
+            await asyncio.sleep(0)
+            most, turns = max(most, parsed), turns + 1
+        asking = Wire()
+        body = b'{"queries":[{"id":"ann"}],"k":1}'
+        connected(client, asking).data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await settled(asking.protocol)
+        assert asking.written[:12] == b"HTTP/1.1 200"
+        assert most <= 2 * IN_A_TURN + senders * 4 * KB  # a turn's end and the next one's begin fall together here
+        assert turns >= senders * 100_000 // most
+        for one in (*wires, asking):
+            one.protocol.connection_lost(None)
 
     client.loop.run_until_complete(talk())

@@ -13,6 +13,7 @@ from shortlist.index import Lists
 from shortlist.sources import Neighbours, neighbours
 from shortlist.sources.neighbours import latest
 
+some = st.lists(st.integers(0, CANDIDATES - 1), max_size=2)
 tables = st.dictionaries(
     st.tuples(st.integers(0, CANDIDATES - 1), st.integers(0, CANDIDATES - 1)), st.sampled_from([0.25, 0.5, 1.0, 3.0])
 )
@@ -49,6 +50,48 @@ def test_rows_beyond_the_table_have_no_neighbours_and_take_a_place() -> None:
     table = table_of({(0, 1): 1.0}, 2, age=0.5, length=2)
     histories = Lists.of([[0, 7], [0, 7, 8], [-1, 0], [7]])
     assert table.dense(histories, 3).tolist() == [[0, 0.5, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+@given(tables, histories, st.sampled_from([0.5, 1.0]), st.integers(1, 4), st.integers(0, 3), some)
+def test_the_heaviest_have_the_scores_of_all_and_no_other_has_more_than_the_rest(
+    weights, given_histories, age, length, most, also
+) -> None:
+    table = table_of(weights, CANDIDATES, age=age, length=length)
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {"BRIEF": 1, "SAMPLE": 1, "FEW": 0}.items():
+            patched.setattr(neighbours, name, value)
+        for history in given_histories:
+            expected = scores(weights, history, age, length)
+            rows, values, rest = table.heaviest(np.array(history, np.int64), most, np.array(also, np.int64))
+            assert rows.tolist() == sorted(rows.tolist())
+            assert dict(zip(rows.tolist(), values.tolist(), strict=True)) == {
+                one: expected[one] for one in rows.tolist()
+            }
+            left = {one: value for one, value in expected.items() if one not in rows}
+            assert all(value <= rest for value in left.values())
+            assert not {*left} & {*also}
+
+
+def test_the_heaviest_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    # six weights, buckets by the last three bits: 1 and 9 together have 5, 2 has 4, 3 and 4 have 2 and 1
+    monkeypatch.setattr(neighbours, "BRIEF", 1)
+    monkeypatch.setattr(neighbours, "SAMPLE", 1)
+    table = table_of({(0, 1): 3.0, (0, 9): 2.0, (0, 2): 4.0, (0, 3): 1.0, (0, 4): 1.0, (5, 3): 1.0}, 10)
+    history, nothing = np.array([5, 0]), np.zeros(0, np.int64)
+    rows, values, rest = table.heaviest(history, 1, nothing)
+    assert (rows.tolist(), values.tolist(), rest) == ([1, 9], [3, 2], 5)
+    rows, values, rest = table.heaviest(history, 2, nothing)
+    assert (rows.tolist(), values.tolist(), rest) == ([1, 2, 9], [3, 4, 2], 4)
+    rows, values, rest = table.heaviest(history, 2, np.array([4, 8]))  # 4 has a score, 8 has none
+    assert (rows.tolist(), values.tolist(), rest) == ([1, 4, 9], [3, 1, 2], 5)
+    assert table.heaviest(history, 6, nothing)[2] == 0
+
+
+@pytest.mark.parametrize("end", [1, 256, 65_536, 65_537, 1 << 33])
+def test_keys_rise_and_equal_ones_stay(end: int) -> None:
+    keys = np.random.default_rng(0).integers(0, end, 1000)
+    keys[::3] = keys[0]
+    np.testing.assert_array_equal(neighbours._rising(keys, end), np.argsort(keys, kind="stable"))
 
 
 @pytest.mark.parametrize("lists", [[], [[]], [[], [], []]])
@@ -99,8 +142,8 @@ def test_a_piece_holds_what_its_own_histories_lead_to(monkeypatch: pytest.Monkey
     sizes = []
     entries = Neighbours._entries
 
-    def counted(self, histories, first, last):
-        keys, values = entries(self, histories, first, last)
+    def counted(self, *asked):
+        keys, values = entries(self, *asked)
         sizes.append(len(keys))
         return keys, values
 
@@ -111,7 +154,7 @@ def test_a_piece_holds_what_its_own_histories_lead_to(monkeypatch: pytest.Monkey
 
 def test_a_long_history_costs_its_latest_items_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     table = table_of({(one, other): 1.0 for one in range(40) for other in range(3)}, 40, length=5)
-    keys, _ = table._entries(Lists.of([np.tile(np.arange(40), 100)]), 0, 1)
+    keys, _ = table._entries(*table._asked(np.zeros(4000, np.int64), np.tile(np.arange(40), 100)))
     assert len(keys) == 5 * 3
 
 

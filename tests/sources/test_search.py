@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -11,9 +13,27 @@ from hypothesis import strategies as st
 from tests.sources.plain import blended, lists_of, mixed, ranked, scores, table_of
 
 from shortlist.index import BruteForce, Lists
-from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search, search_with_scale
+from shortlist.sources import (
+    Added,
+    Blend,
+    Context,
+    Filters,
+    Neighbours,
+    RankedList,
+    Searched,
+    Weights,
+    compared,
+    neighbours,
+    search,
+    search_with_scale,
+)
 from shortlist.sources.search import first_of
 
+searching = sys.modules["shortlist.sources.search"]  # the package has the function by this name
+BRIEF = [  # all that is too small to be cut short here is cut short
+    (searching, "BRIEF", 1), (searching, "WIDE", 1), (searching, "FEW", 0), (compared, "FEW", 0),
+    (neighbours, "BRIEF", 0), (neighbours, "SAMPLE", 1), (neighbours, "FEW", 0),
+]  # fmt: skip
 SIZE = 7  # candidates in the index; the table has one less
 rows = st.integers(0, SIZE - 1)
 some = st.lists(rows, max_size=4)
@@ -63,8 +83,22 @@ def expected_of(case, number: int) -> dict[int, float]:
     return blended(towers, near, case["blend"].share, case["blend"].temperature)
 
 
-@given(asked())
-def test_it_is_the_top_of_the_dense_blend(case) -> None:
+@contextmanager
+def shortened(brief: bool):
+    """What is done for large tables alone, done here too."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name, value in BRIEF if brief else ():
+            patched.setattr(module, name, value)
+        yield
+
+
+@given(asked(), st.booleans())
+def test_it_is_the_top_of_the_dense_blend(case, brief) -> None:
+    with shortened(brief):
+        _the_top_of_the_dense_blend(case)
+
+
+def _the_top_of_the_dense_blend(case) -> None:
     vectors = np.array(case["vectors"], np.float32)
     exclude = None if case["exclude"] is None else lists_of(case["exclude"])
     hits = search_blend(
@@ -207,10 +241,11 @@ def built_of_many(case):
     return towers, added, Context(histories, segments), filters
 
 
-@given(asked_of_many())
-def test_any_number_of_sources(case) -> None:
+@given(asked_of_many(), st.booleans())
+def test_any_number_of_sources(case, brief) -> None:
     towers, added, context, filters = built_of_many(case)
-    hits = search(towers, added, context, case["k"], filters)
+    with shortened(brief):
+        hits = search(towers, added, context, case["k"], filters)
     assert len(hits) == len(case["histories"])
     for number, (found, values) in enumerate(hits):
         expected = expected_of_many(case, number)
@@ -270,3 +305,31 @@ def test_the_first_of_some_are_those_of_a_sort_of_all(totals: list[int], k: int)
     found = first_of(ids, np.array(totals, np.float64), k)
     expected = sorted((-total, int(one)) for total, one in zip(totals, ids, strict=True))
     assert ids[found].tolist() == [one for _, one in expected][:k]
+
+
+def test_one_query_of_a_large_table_has_the_list_of_many_and_reads_few_vectors() -> None:
+    generator = np.random.default_rng(0)
+    size, each, k = 3000, 40, 10
+    vectors = generator.standard_normal((size, 8)).astype(np.float32)
+    columns = generator.integers(0, size, size * each, dtype=np.int32)
+    table = Neighbours(np.arange(size + 1) * each, columns, generator.random(len(columns), np.float32) + 0.01, age=0.8)
+    histories = Lists.of([generator.integers(0, size, 60) for _ in range(20)])
+    queries = generator.standard_normal((20, 8)).astype(np.float32)
+    added = Added((table,), (), histories, Weights((0.5, 0.5), (0.3,)))
+    index, read = BruteForce().build(vectors), []
+
+    def vectors_of(rows):
+        read.append(len(rows))
+        return vectors[rows]
+
+    whole = Context(histories, np.zeros((20, 0), np.int64))
+    exclude = Lists.of([histories.row(number) for number in range(20)])
+    together = search([Searched(index, vectors_of, queries)], added, whole, k, Filters(exclude))
+    for number in range(20):
+        one = Searched(index, vectors_of, queries[number : number + 1])
+        alone = search([one], added, whole.one(number), k, Filters(Lists.of([exclude.row(number)])))
+        for first, second in zip(alone.row(0), together.row(number), strict=True):
+            np.testing.assert_array_equal(first, second)
+    reached = np.diff(table.scores(histories).offsets)
+    assert reached.min() > 1500  # candidates with a score of the table
+    assert max(read) < 300

@@ -80,17 +80,26 @@ def tokens_of(where: str, option: str, of: str) -> list[Token]:
         raise DataError(
             f"{option} has {len(where):,} characters; at most {_LONGEST:,} were expected.",
             hint="for a list of ids use allow=, or a column to filter by",
+            plain=f"the condition has {len(where):,} characters; at most {_LONGEST:,} were expected.",
         )
     tokens, at, end = [], 0, len(where.rstrip())
     while at < end:
         match = _TOKEN.match(where, at)
         if match is None or match.lastgroup is None:
             at += len(where[at:]) - len(where[at:].lstrip())
-            raise DataError(f"{option} has {shown(where[at : at + 10])} at character {at + 1}.", hint=_odd(where[at]))
+            raise DataError(
+                f"{option} has {shown(where[at : at + 10])} at character {at + 1}.",
+                hint=_odd(where[at]),
+                plain=f"the condition cannot be read from character {at + 1} on.",
+            )
         tokens.append(Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         at = match.end()
     if not tokens:
-        raise DataError(f"{option} is empty; a condition on the columns of the {of} was expected.", hint=EXAMPLE)
+        raise DataError(
+            f"{option} is empty; a condition on the columns of the {of} was expected.",
+            hint=EXAMPLE,
+            plain="the condition is empty.",
+        )
     return tokens
 
 
@@ -103,18 +112,29 @@ def check_words(tokens: list[Token], option: str) -> None:
         raise DataError(
             f"{option} has {count} operators; at most {_OPERATORS} were expected.",
             hint="column in (…) takes many values",
+            plain=f"the condition has {count} operators; at most {_OPERATORS} were expected.",
         )
     for token, after in _neighbours(tokens):
         word = token.word
         if word in _REFUSED:
-            raise DataError(f"{option} has {token.text!r}, which conditions do not support.", hint=_REFUSED[word])
+            raise DataError(
+                f"{option} has {token.text!r}, which conditions do not support.",
+                hint=_REFUSED[word],
+                plain=f"the condition has {word}, which conditions do not support.",
+            )
         if word == "is" and after.word not in ("null", "not"):
-            raise DataError(f"{option} has 'is {after.text}'.", hint="use is null, is not null, or =")
+            raise DataError(
+                f"{option} has 'is {after.text}'.",
+                hint="use is null, is not null, or =",
+                plain=f"null or not null was expected after is, at character {token.at + 1} of the condition.",
+            )
         if word in _WORDS or not word:
             continue
         if after.text == "(" and word not in FUNCTIONS:
             raise DataError(
-                f"{option} calls {token.text!r}, which conditions do not have.", hint=did_you_mean(word, FUNCTIONS)
+                f"{option} calls {token.text!r}, which conditions do not have.",
+                hint=did_you_mean(word, FUNCTIONS),
+                plain=f"the condition calls a function, at character {token.at + 1}, that conditions do not have.",
             )
     for token, after in _neighbours(tokens):
         called = token.word in FUNCTIONS and after.text == "("
@@ -122,7 +142,11 @@ def check_words(tokens: list[Token], option: str) -> None:
         ends = token.text == ")" or (token.kind != "sign" and token.word not in _WORDS)
         if ends and not called and not literal and _begins(after):
             between = f"between {token.text} and {after.text}"
-            raise DataError(f"{option} has nothing {shown(between)}.", hint=_BETWEEN)
+            raise DataError(
+                f"{option} has nothing {shown(between)}.",
+                hint=_BETWEEN,
+                plain=f"the condition has nothing before its character {after.at + 1} that joins it to what precedes.",
+            )
 
 
 def columns_named(where: str) -> tuple[str, ...]:

@@ -7,8 +7,11 @@ numbers are refused: Polars would compare days or microseconds since 1970.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import polars as pl
 import polars.selectors as cs
@@ -28,7 +31,13 @@ from shortlist.data.condition_text import (
 from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["Condition", "condition"]
+__all__ = ["UNREADABLE", "Condition", "condition"]
+
+UNREADABLE = "the condition is not one that SQL can read."
+_JOINS, _ARITHMETIC = ("&", "|"), ("+", "-", "*", "/", "//", "%")
+_ARGUMENTS = ("not", "sql_is_in", "starts_with", "ends_with")
+_SIGN = re.compile(r"\) (\S+) \(")
+_CALL = re.compile(r"(?:\.str|\.list)?\.(\w+)\(")
 
 
 @dataclass(frozen=True)
@@ -70,13 +79,9 @@ class Condition:
         return scan.with_columns(*self._helpers).with_columns(met).drop(names)
 
     def _selected(self, table: pl.LazyFrame) -> pl.Series:
-        try:
+        with _computing(f"{self._option}={shown(self.where)}", self._hint):
             met = table.with_columns(*self._helpers).with_columns(self._expression.alias("met"))
             return met.select("met").collect().to_series()
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-            raise DataError(
-                f"{self._option}={shown(self.where)} cannot be computed: {_first_line(error)}", hint=self._hint
-            ) from None
 
 
 def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str = "candidates") -> Condition:
@@ -107,24 +112,45 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     try:
         expression = pl.sql_expr(renamed(where, tokens, moved))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise DataError(f"{option}={shown(where)} is not a condition: {_first_line(error)}", hint=EXAMPLE) from None
+        raise DataError(
+            f"{option}={shown(where)} is not a condition: {_first_line(error)}", hint=EXAMPLE, plain=UNREADABLE
+        ) from None
     for name in expression.meta.root_names():
         if name not in schema and name not in moved.values():  # a word of SQL where a column is expected
             raise DataError(
-                f"{option}={shown(where)} is not a condition: {name!r} is in the wrong place.", hint=EXAMPLE
+                f"{option}={shown(where)} is not a condition: {name!r} is in the wrong place.",
+                hint=EXAMPLE,
+                plain=UNREADABLE,
             )
     helpers = tuple(_readable(schema, name).alias(other) for name, other in moved.items())
     found = Condition(where, columns, cost(tokens), expression, helpers, option, hint)
-    empty = pl.DataFrame(schema=schema)
-    _check_texts(expression, empty.lazy().with_columns(*helpers), option, where)
-    kind = found._selected(empty.lazy()).dtype
+    empty = pl.DataFrame(schema=schema).lazy()
+    label = f"{option}={shown(where)}"
+    with _computing(label, hint):
+        zones = {other: schema[name] for name, other in moved.items()}
+        _check_types(expression, empty.with_columns(*helpers), zones, label, hint)
+    kind = found._selected(empty).dtype
     if kind not in (pl.Null, pl.Boolean):
-        raise DataError(
-            f"{option}={shown(where)} gives {kind} for each of the {of}; true or false was expected.", hint=EXAMPLE
-        )
-    zones = {other: schema[name] for name, other in moved.items()}
-    _check_times(expression, empty.lazy().with_columns(*helpers), zones, f"{option}={shown(where)}", hint)
+        raise _unfit(label, f"gives {kind} for each of the {of}; true or false was expected.", EXAMPLE)
     return found
+
+
+@contextmanager
+def _computing(label: str, hint: str | None) -> Iterator[None]:
+    """Errors of Polars are raised as DataError."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DataError(
+            f"{label} cannot be computed: {_first_line(error)}",
+            hint=hint,
+            plain="the condition computes with, or compares, values of types that do not fit.",
+        ) from None
+
+
+def _unfit(label: str, reason: str, hint: str | None) -> DataError:
+    """The error for a condition whose types do not fit; the reason has nothing of the condition's text."""
+    return DataError(f"{label} {reason}", hint=hint, plain=f"the condition {reason}")
 
 
 def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[str, ...]:
@@ -133,9 +159,13 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
     for token, name in named_columns(tokens):
         if name not in schema:
             hint = did_you_mean(name, schema)
-            if token.kind == "quoted" and not hint.startswith("did"):
-                hint = f"texts need single quotes: '{name}'. Columns {hint}"
-            raise DataError(f"the {of} have no column {name!r}.", hint=hint)
+            quoted = token.kind == "quoted" and not hint.startswith("did")
+            text = f"; texts need single quotes: '{name}'" if quoted else ""
+            raise DataError(
+                f"the {of} have no column {name!r}{text}.",
+                hint=hint,
+                plain=f"the {of} have no column of the name at character {token.at + 1} of the condition.",
+            )
         names.append(name)
     return tuple(dict.fromkeys(names))
 
@@ -165,50 +195,116 @@ def _zone(kind: pl.DataType | None) -> str | None:
     return kind.time_zone if isinstance(kind, pl.Datetime) else None
 
 
-def _check_texts(expression: pl.Expr, table: pl.LazyFrame, option: str, where: str) -> None:
-    """DataError where texts are put together: each row would get longer ones than the table has."""
-    if "+" not in where:
-        return
-    for node in _nodes(expression):
-        if str(node).startswith("[") and len(node.meta.pop()) == 2 and _kind(node, table) == pl.String:
-            raise DataError(
-                f"{option}={shown(where)} adds texts; + is for numbers.", hint="compare each column with its own text"
-            )
+def _check_types(
+    expression: pl.Expr, table: pl.LazyFrame, zones: dict[str, pl.DataType], label: str, hint: str | None
+) -> None:
+    """DataError for values that Polars would take as something else.
+
+    These are texts that are put together (each row would get longer ones than the table has), lists that are looked up in a
+    list, functions of texts that get other values, ``not`` of what is not true or false, and dates, times or durations that are
+    compared with anything else (Polars would compare numbers). Types are asked for once, whatever the length: a chain of sums has
+    those of its first.
+    """
+    schema = table.collect_schema()
+    timed = any(map(_class, schema.values())) or any(word in label.lower() for word in LITERALS)
+    parts = [part for part in _parts(expression) if part.is_checked(timed)]
+    asked = [inner for part in parts for inner in (part.expression, *part.inputs)]
+    found = iter(table.select([one.alias(str(number)) for number, one in enumerate(asked)]).collect_schema().values())
+    for part in parts:
+        result, inputs = next(found), [next(found) for _ in part.inputs]
+        _check_arguments(part, result, inputs, label)
+        if timed and part.compares:
+            _check_times(part, inputs, {**schema, **zones}, label, hint)
+
+
+def _check_arguments(part: _Part, result: pl.DataType, inputs: list[pl.DataType], label: str) -> None:
+    """DataError where a part of an expression gets values of a type that it is not for."""
+    if part.operation == "+" and _member(result) == pl.String:
+        raise _unfit(label, "adds texts; + is for numbers.", "compare each column with its own text")
+    if part.operation == "sql_is_in" and _member(inputs[0]) != inputs[0]:
+        reason = f"looks for a list, {inputs[0]}, among single values."
+        raise _unfit(label, reason, "array_contains(column, value)")
+    if part.operation in ("starts_with", "ends_with") and inputs[1] not in (
+        pl.String,
+        pl.Null,
+        pl.Categorical,
+        pl.Enum,
+    ):
+        reason = f"gives {inputs[1]} to {part.operation}; a text was expected."
+        raise _unfit(label, reason, "write 'a text' in single quotes")
+    if part.operation == "not" and inputs[0] not in (pl.Boolean, pl.Null):
+        raise _unfit(label, f"gives {inputs[0]} to not; true or false was expected.", EXAMPLE)
 
 
 def _check_times(
-    expression: pl.Expr, table: pl.LazyFrame, zones: dict[str, pl.DataType], label: str, hint: str | None
+    part: _Part, inputs: list[pl.DataType], types: dict[str, pl.DataType], label: str, hint: str | None
 ) -> None:
-    """DataError where dates, times or durations are compared with anything else: Polars would compare numbers."""
-    schema = table.collect_schema()
-    if not any(map(_class, schema.values())) and not any(word in label.lower() for word in LITERALS):
+    """DataError where a comparison has dates, times or durations on one side, and anything else on the other.
+
+    Args:
+        types: of the columns, as the table has them.
+    """
+    known = [(one, _member(kind)) for one, kind in zip(part.inputs, inputs, strict=True) if kind != pl.Null]
+    if len(known) < 2:
         return
-    for node in _nodes(expression):
-        inputs = [(part, _kind(part, table)) for part in node.meta.pop()]
-        inputs = [(part, kind) for part, kind in inputs if kind != pl.Null]
-        if len(inputs) < 2 or _kind(node, table) != pl.Boolean:
-            continue
-        (first, one), (second, other) = inputs[:2]
-        if _class(one) != _class(other):
-            raise DataError(f"{label} cannot be computed: {one} is compared with {other}.", hint=hint)
-        own = [{zones.get(name, schema[name]) for name in part.meta.root_names()} for part in (first, second)]
-        if _class(one) == "moment" and all(own) and len({_zone(kind) for kind in own[0] | own[1]}) > 1:
-            raise DataError(f"{label} compares times of two zones.", hint="convert both columns to one zone first")
+    (first, one), (second, other) = known[:2]
+    if _class(one) != _class(other):
+        raise _unfit(label, f"cannot be computed: {one} is compared with {other}.", hint)
+    own = [{types[name] for name in side.meta.root_names()} for side in (first, second)]
+    if _class(one) == "moment" and all(own) and len({_zone(kind) for kind in own[0] | own[1]}) > 1:
+        raise _unfit(label, "compares times of two zones.", "convert both columns to one zone first")
 
 
-def _nodes(expression: pl.Expr) -> Iterator[pl.Expr]:
-    """Every part of an expression, itself first."""
-    waiting = [expression]
+class _Part(NamedTuple):
+    """A part of an expression.
+
+    Attributes:
+        expression: the part.
+        operation: its sign or function, such as "==" or "starts_with"; empty for a column or a value. "not" is what it makes
+            of a value that is not known to be true or false.
+        inputs: what it is computed from, in their order.
+        nested: whether an input of a sum is a sum, difference, product or quotient too.
+    """
+
+    expression: pl.Expr
+    operation: str
+    inputs: tuple[pl.Expr, ...]
+    nested: bool
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares, or may compare, its inputs."""
+        return len(self.inputs) > 1 and self.operation not in _JOINS and self.operation not in _ARITHMETIC
+
+    def is_checked(self, timed: bool) -> bool:
+        """Whether its types matter; of comparisons only where there are times."""
+        if self.operation == "+":
+            return not self.nested
+        return self.operation in _ARGUMENTS or (timed and self.compares)
+
+
+def _parts(expression: pl.Expr) -> list[_Part]:
+    """Every part of an expression, each once."""
+    found, waiting = [], [expression]
     while waiting:
         node = waiting.pop()
-        yield node
-        waiting += node.meta.pop()
+        inputs = tuple(reversed(node.meta.pop()))
+        operation = _operation(node, inputs)
+        nested = any(_operation(one, tuple(reversed(one.meta.pop()))) in _ARITHMETIC for one in inputs)
+        if operation == "strict_cast":  # not makes its value true or false first
+            operation = "not"
+        found.append(_Part(node, operation, inputs, nested))
+        waiting += inputs
+    return found
 
 
-def _kind(expression: pl.Expr, table: pl.LazyFrame) -> pl.DataType:
-    """The type of the values; of a list the type of its members."""
-    kind = table.select(expression.alias("value")).collect_schema()["value"]
-    return _member(kind)
+def _operation(node: pl.Expr, inputs: tuple[pl.Expr, ...]) -> str:
+    """The sign or the function of a part of an expression, as Polars writes it after its first input."""
+    if not inputs:
+        return ""
+    text, first = str(node), str(inputs[0])
+    match = _CALL.match(text, len(first)) if text.startswith(first) else _SIGN.match(text, len(first) + 2)
+    return match[1] if match else ""
 
 
 def _member(kind: pl.DataType) -> pl.DataType:

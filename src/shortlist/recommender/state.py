@@ -236,7 +236,7 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
 
 
 def _kept(tower: Tower, vectors: NDArray[np.float32]) -> NDArray[np.float32] | Halves:
-    """A tower's vectors as they are kept: as halves where its tables are of bfloat16, and that holds the vectors exactly."""
+    """A tower's vectors as they are kept: halves where its tables are bfloat16 and the vectors lose nothing by it."""
     halves = Halves.of(vectors) if tower.storage.dtype == "bfloat16" else None
     return vectors if halves is None else halves
 

@@ -32,7 +32,7 @@ def divided(
     """The weights to store, and the names of those that are not stored as a whole.
 
     A tower of one table and nothing else gives its rows as vectors. Of such a table only the other rows are stored: the
-    unknown row, and those of values that the side's table lacks. Other tables of bfloat16 are stored as bfloat16.
+    unknown row, and those of values that the side's table lacks. Other bfloat16 tables are stored as bfloat16.
 
     Args:
         candidates: their vectors, ``[candidates, dim]``.

@@ -1,4 +1,4 @@
-"""Accept connections: all that wait, rather than one in each turn of the event loop."""
+"""Accept connections: several in each turn of the event loop, and no more than it answers requests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
+from shortlist.serve.listening import BACKLOG, complete_no_more
+
 __all__ = ["Acceptor"]
 
-AT_ONCE = 256  # connections in one turn of the loop
+AT_ONCE = 256  # connections in one turn of the loop, at most
+LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
+GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
 
 
 class ConnectionLimit(Protocol):
@@ -26,38 +30,58 @@ class Acceptor:
     """Accepts the connections of one listening socket while it is open and there is room for more.
 
     uvicorn accepts one connection in each turn of its loop. A busy loop turns a few hundred times a second, so two
-    thousand clients that connect at once would wait for seconds before their requests are read.
+    thousand clients that connect at once would wait for seconds before their requests are read. All of them at once
+    would keep the loop for a third of a second, and a request needs several turns. So in a turn it accepts a few, and as many
+    more as requests were answered since the last one, if so many are under way: clients that only connect take no more of
+    a turn than those that ask.
 
     Args:
         listening: the socket.
         make: makes the protocol of a connection.
         limit: the limit on connections; None for no limit.
+        requests: how many have been answered, and how many are under way.
         share: how many to accept at most when some wait, where other processes accept from the same socket.
+        others: whether other processes accept from the same socket and will for now; asked at the end, when this one
+            has stopped.
     """
 
     def __init__(
         self,
         listening: socket.socket,
-        make: Callable[[], asyncio.Protocol],
+        make: Callable[[], asyncio.BaseProtocol],
         limit: ConnectionLimit | None = None,
+        requests: Callable[[], tuple[int, int]] = lambda: (0, 0),
         share: Callable[[], int] | None = None,
+        others: Callable[[], bool] = lambda: False,
     ) -> None:
         self._listening = listening
         self._make = make
         self._limit = limit
+        self._requests = requests
+        self._answered = 0
         self._share = share
+        self._others = others
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._ending: asyncio.Future[None] | None = None  # done when the socket is closed
         listening.setblocking(False)
         self._loop.add_reader(listening, self._accept)
 
     def _accept(self) -> None:
-        share = AT_ONCE if self._share is None else self._share()
-        if not share:
+        most = AT_ONCE if self._share is None else self._share()
+        if not most:
             self._retry_in(SOON)
-        for _ in range(share):
+        self._accept_up_to(min(most, AT_ONCE, LEAST + self._busy()))
+
+    def _busy(self) -> int:
+        """Requests that were answered since the last call, or those under way if they are fewer."""
+        answered, under_way = self._requests()
+        new, self._answered = answered - self._answered, answered
+        return min(new, under_way)
+
+    def _accept_up_to(self, most: int) -> None:
+        for _ in range(most):
             if self._limit is not None and not self._limit.has_room(len(self._opening)):
                 self._retry_in(SHORT)
                 return
@@ -93,23 +117,37 @@ class Acceptor:
             connection.close()
 
     def close(self, leave: bool = False) -> None:
-        """Accept those that wait by now, and no more.
+        """Accept those that wait by now, and no more; then close the socket in this process.
+
+        If no other process accepts from it, nobody can connect from now on, and those who have are accepted.
 
         Args:
             leave: accept none, and leave them to other processes that accept from the same socket.
         """
-        if self._closed:
+        if self._ending is not None:
             return
-        self._closed, self._share = True, None
-        if self._retry is not None:
-            self._retry.cancel()
+        self._ending, self._share = self._loop.create_future(), None
         if not leave:
-            self._accept()
+            wait = not self._others() and complete_no_more(self._listening)
+            self._accept_up_to(BACKLOG)
+            if wait:
+                self._loop.call_later(GRACE, self._end)
+                return
+        self._end(leave)
+
+    def _end(self, leave: bool = False) -> None:
+        assert self._ending is not None
+        if not leave:
+            self._accept_up_to(BACKLOG)
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listening)
+        self._listening.close()
+        self._ending.set_result(None)
 
     async def wait_closed(self) -> None:
-        """Return when every accepted connection is open."""
+        """Return when the socket is closed and every accepted connection is open."""
+        if self._ending is not None:
+            await self._ending
         if self._opening:
             await asyncio.wait(self._opening)

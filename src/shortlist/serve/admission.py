@@ -52,6 +52,8 @@ class Admission:
         processor: the processor time of this process, in seconds.
 
     Attributes:
+        active: requests that are being answered.
+        begun: requests whose turn has come, from the start on.
         refused: refusals since the number was last taken away.
     """
 
@@ -60,7 +62,7 @@ class Admission:
         self._processor = processor
         self._begun = Moment(0.0, 0.0)  # of the window
         self.slots = min(SLOTS, limits.under_way)
-        self.active = 0
+        self.active = self.begun = 0
         self.waiting: deque[Entry] = deque()
         self.refused = 0
         self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
@@ -119,6 +121,7 @@ class Admission:
         connection, cycle, app = entry
         if connection.start(cycle, app, self.leave):  # else: it has hung up
             self.active += 1
+            self.begun += 1
 
     def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
         """Count a refusal. ``connection`` is not read until it is resumed.

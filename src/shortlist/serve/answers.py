@@ -69,7 +69,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     check_request(request, loaded, limits)
     check_explained(request, loaded, limits)
     rules = rules_of(request, loaded, limits)
-    asks = read_queries(loaded, service.events, request.queries, request.exclude_seen)
+    asks = read_queries(loaded, service.events, request.queries, request.exclude_seen, service.turns.yield_to_loop)
     check_known(loaded, asks)
     return Asked(request, loaded, asks, light, rules)
 
@@ -236,7 +236,7 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[As
     most = service.settings.limits.queries
     if not 1 <= len(queries) <= most:
         raise Problem(422, f"{len(queries)} queries were given; 1 to {most} were expected.", "$.queries")
-    return read_queries(loaded, service.events, queries, False)
+    return read_queries(loaded, service.events, queries, False, service.turns.yield_to_loop)
 
 
 async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:

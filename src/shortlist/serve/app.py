@@ -11,12 +11,14 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from shortlist.serve.admission import Admission
-from shortlist.serve.http import Decompression, Incoming, Receive, Reply, plain_body, read_body
+from shortlist.serve.http import CLOSE, Decompression, Headers, Incoming, Receive, Reply, Write, plain_body, read_body
+from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
-from shortlist.serve.received import SMALL, Received
+from shortlist.serve.received import SMALL, Intake, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
 from shortlist.serve.service import LIGHT, Service
 from shortlist.serve.tracing import Span, Traces
@@ -49,6 +51,7 @@ class App:
         self.admission = Admission(service.settings.limits)
         self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
         self.received = Received(service.settings.limits.body)
+        self.intake = Intake()
         service.metrics.unsent.set_function(lambda: self.unsent.total)
         self.draining = False  # whether each reply is its connection's last
         self.finishing = False  # whether nobody else is to come
@@ -60,14 +63,19 @@ class App:
         self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
-        service.metrics.under_way.set_function(lambda: self._under_way + len(self.admission.waiting))
+        service.batcher.arrived = lambda: self.admission.begun
+        service.metrics.under_way.set_function(lambda: self.under_way)
         self._traces = Traces() if service.settings.traces else None
         self._instance = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            written: list[tuple[int, Headers, bytes | memoryview]] = []
+            await self.answer(scope, receive, lambda *reply: written.append(reply))
+            for status, headers, body in written:  # one; none for a client that has hung up
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
@@ -78,6 +86,8 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.service.writer.start()
+                if self.service.settings.writable:
+                    asyncio.get_running_loop().call_later(AFTER, self.service.writer.preparation.start)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
@@ -85,6 +95,11 @@ class App:
                     self._traces.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are being answered or wait for it."""
+        return self._under_way + len(self.admission.waiting)
 
     def drain(self) -> None:
         """From now on the server is not ready and closes each connection after its next reply.
@@ -102,9 +117,16 @@ class App:
         self.unsent.finish()
         self.service.batcher.finish()
 
-    async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def answer(self, scope: Mapping[str, Any], receive: Receive, write: Write) -> None:
+        """Answer one request.
+
+        Args:
+            scope: of ASGI.
+            receive: of ASGI.
+            write: is given the reply's status, headers and body; not called if the client has hung up.
+        """
         if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
-            await self.refuse(scope, receive, send)
+            await self.refuse(scope, receive, write)
             return
         started = time.perf_counter()
         service, metrics = self.service, self.service.metrics
@@ -149,7 +171,7 @@ class App:
             drop_traceback(error)
         finally:
             self._under_way -= 1
-        await _send(send, reply, request_id, close or self.draining, trace)
+        _write(write, reply, request_id, close or self.draining, trace)
         self._record(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
 
     def _record(
@@ -198,7 +220,7 @@ class App:
             large = isinstance(body, Decompression) or len(body) > SMALL
             async with self._large if large else contextlib.nullcontext():
                 if isinstance(body, Decompression):
-                    body = await turns.take(Lane.LARGE, body.finish)
+                    body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
         except asyncio.CancelledError:
             if task in self._in_progress:
@@ -251,14 +273,14 @@ class App:
             self.service.metrics.replied("none", 503, count)
             self.service.metrics.refused.labels("queue").inc(count)
 
-    async def refuse(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def refuse(self, scope: Mapping[str, Any], receive: Receive, write: Write) -> None:
         """Reply 503 at once: the body is not read, and the reply is counted but not logged."""
         headers = dict(scope["headers"])
         request_id = self._request_id(headers)
         self.service.metrics.replied("none", 503)
         self.service.metrics.refused.labels("queue").inc()
         busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
-        await _send(send, _problem(busy, request_id), request_id, self.draining, _trace(headers))
+        _write(write, _problem(busy, request_id), request_id, self.draining, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's id if it is short and plain; else one of our own."""
@@ -367,7 +389,7 @@ def _trace(headers: Mapping[bytes, bytes]) -> str | None:
     return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"
 
 
-async def _send(send: Send, reply: Reply, request_id: str, close: bool, trace: str | None) -> None:
+def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str | None) -> None:
     headers = [
         (b"content-type", reply.kind.encode()),
         (b"content-length", b"%d" % len(reply.body)),
@@ -378,7 +400,5 @@ async def _send(send: Send, reply: Reply, request_id: str, close: bool, trace: s
     if trace is not None:
         headers.append((b"traceparent", trace.encode()))
     if close:
-        headers.append((b"connection", b"close"))
-    with contextlib.suppress(OSError):  # the asker has gone
-        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await send({"type": "http.response.body", "body": reply.body})
+        headers.append(CLOSE)
+    write(reply.status, headers, reply.body)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch
+from shortlist.serve.clock import Moment, Stopwatch, Work
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -21,7 +21,8 @@ __all__ = ["Batcher", "Paces", "Take"]
 
 INLINE = 0.002  # seconds: what takes less is answered on the event loop itself; handing it to a thread would take as long again
 WRITTEN = 4096  # values that ``take`` may write on the event loop, in about a millisecond; a turn has twice as many
-SLICES = 4  # of a piece, between which the event loop goes first
+SLICES = 8  # of a piece, of about a millisecond each, between which the event loop goes first
+LOOKS = 2  # turns of the event loop for which a batch waits at most, each only if requests have arrived in it
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
@@ -69,8 +70,8 @@ class _Waiting(NamedTuple):
 class Batcher:
     """Joins what is asked while the event loop reads its sockets, or while others have their turn.
 
-    Nothing waits for company: a lone request is answered at once, and batches grow with the number of requests (up to
-    ``limits.batch`` queries). The cost of a request is estimated before it waits: its queries times the pace of their
+    A lone request is answered at once; where others arrive while it waits for its turn, they join it, for ``LOOKS`` turns
+    of the loop at most. So batches grow with the number of requests (up to ``limits.batch`` queries). The cost of a request is estimated before it waits: its queries times the pace of their
     kind.
 
     1. A request that takes less than ``INLINE`` is answered on the loop, all that wait in one batch: parts of it would
@@ -106,6 +107,8 @@ class Batcher:
         self._watch = Stopwatch(lambda: turns.running or others())
         self._long = 0  # requests that are being answered in pieces
         self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
+        self.arrived: Callable[[], int] = lambda: 0  # requests that have begun until now
+        self._seen = self._looks = 0  # how many had when the batch was looked at last, and how often it was
         self._flushing = self._finishing = False
         self._slow_task: asyncio.Task[None] | None = None
 
@@ -191,13 +194,15 @@ class Batcher:
             The seconds taken, by the writing too.
         """
         begun, waited = Moment.now(), 0.0
-        size = max(1, len(asks) // (2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
+        size = (
+            max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
+        )
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = time.thread_time()
+                used = Work.now(self._turns.loop_clock)
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), time.thread_time() - used)
+                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
                 waited += self._turns.yield_to_loop()
                 take(at + first, found)
         except ShortlistError as error:
@@ -211,15 +216,25 @@ class Batcher:
             self._quick.append(one)
             self._turns.loop_answers()
             if not self._flushing:
-                self._flushing = True
-                loop.call_soon(self._flush)
+                self._flush_soon(loop)
         else:
             self._slow.append(one)
             if self._slow_task is None:
                 self._slow_task = loop.create_task(self._turn())
 
+    def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flushing, self._seen, self._looks = True, self.arrived(), 0
+        loop.call_soon(self._flush)
+
     def _flush(self) -> None:
-        """Answer one batch of quick requests; the loop looks at its sockets before the next."""
+        """Answer one batch of quick requests; the loop looks at its sockets before the next.
+
+        Requests that have arrived meanwhile join the batch: two small batches take longer than one.
+        """
+        if self._looks < LOOKS and self.arrived() != self._seen:
+            self._seen, self._looks = self.arrived(), self._looks + 1
+            asyncio.get_running_loop().call_soon(self._flush)
+            return
         self._flushing = False
         waiting = [one for one in self._quick if not one.future.done()]
         if not waiting:
@@ -231,8 +246,7 @@ class Batcher:
         outcomes = self._outcomes(batch)
         self._done(batch, outcomes, self._watch.since(begun))
         if self._quick:
-            self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._flush_soon(asyncio.get_running_loop())
 
     async def _turn(self) -> None:
         """Answer the other requests, a batch in each turn, until none waits."""
@@ -259,9 +273,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
+        used = Work.now(self._turns.loop_clock)
         outcomes = self._outcomes(batch)
-        return outcomes, time.thread_time() - used
+        return outcomes, Work.now(self._turns.loop_clock).since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

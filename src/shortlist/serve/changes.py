@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 from shortlist.serve.replay import Replay
 
-__all__ = ["Changes", "column_of", "table_of"]
+__all__ = ["Changes", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
@@ -165,9 +165,14 @@ def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def table_of(
-    rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType]
+    rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType], pause: Callable[[], object] = lambda: None
 ) -> tuple[pl.DataFrame, dict[str, list[bool]]]:
     """Rows from JSON as one table in the schema's types.
+
+    Args:
+        rows: of the candidates.
+        schema: of the catalogue.
+        pause: called between columns.
 
     Returns:
         The table, and for each column that not all rows have, which of them have it.
@@ -176,9 +181,19 @@ def table_of(
         DataError: for values that do not fit; it names their column.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [column_of(name, [row.get(name) for row in rows], schema) for name in names]
-    given = {name: [name in row for row in rows] for name in names}
+    columns, given = [], {}
+    for name in names:
+        pause()
+        columns.append(column_of(name, [row.get(name) for row in rows], schema))
+        given[name] = [name in row for row in rows]
+    pause()
     return frame_of(columns), {name: mask for name, mask in given.items() if not all(mask)}
+
+
+def is_time(kind: pl.DataType) -> bool:
+    """Whether values of a column, or members of its lists, are dates or times, which are sent as texts."""
+    inner = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind
+    return inner in (pl.Date, pl.Time) or isinstance(inner, pl.Datetime)
 
 
 def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType]) -> pl.Series:
@@ -196,7 +211,7 @@ def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType
             return pl.Series(name, values, pl.String)  # dates and words: the recommender reads them
         if kind.is_float() and kinds <= {int, float}:
             return pl.Series(name, [None if value is None else float(value) for value in values], kind)
-        if kinds and (bool in kinds) != (kind == pl.Boolean):
+        if kinds and ((bool in kinds) != (kind == pl.Boolean) or is_time(kind)):  # Polars takes a number for days or µs
             raise TypeError
         return pl.Series(name, values, kind, strict=True)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from shortlist.data.conditions import UNREADABLE
 from shortlist.errors import ShortlistError
 from shortlist.recommender.eligible import Open, opened
 from shortlist.serve.loaded import Loaded
@@ -81,7 +82,7 @@ class Filtering:
                 )
             while not await self._turns.take(Lane.FILTERS, evaluation.step):
                 pass
-        except ShortlistError:
-            known = f"columns: {', '.join(loaded.about.columns)}; for example: country = 'KR' and stock > 0"
-            raise Problem(422, "the condition cannot be read, or not computed.", field, hint=known) from None
+        except ShortlistError as error:
+            hint = error.hint or f"columns: {', '.join(loaded.about.columns)}"
+            raise Problem(422, error.plain or UNREADABLE, field, hint=hint) from None
         return evaluation.rows

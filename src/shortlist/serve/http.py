@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from http import HTTPStatus
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,17 +16,22 @@ from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.problems import Problem, from_decoding
 
 __all__ = [
+    "CLOSE",
     "JSON",
     "NAMES",
+    "Answer",
     "Decompression",
+    "Headers",
     "Incoming",
     "Receive",
     "Reply",
+    "Write",
     "decoded",
     "limit_of",
     "parameters",
     "plain_body",
     "read_body",
+    "reply_head",
 ]
 
 JSON = "application/json"
@@ -39,6 +45,11 @@ NAMES: frozenset[str] = frozenset().union(
 """The names of all that a request may hold; errors name no others."""
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
+Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
+Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
+DECOMPRESSED = 131_072  # bytes that one step decompresses
+CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
 
 
@@ -119,6 +130,19 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
     return int(text)
 
 
+def reply_head(status: int, headers: Headers, keep_alive: bool) -> bytes:
+    """The head of a reply; ``CLOSE`` is added where the connection is not kept."""
+    lines = [_status_line(status)]
+    lines += [b"%s: %s\r\n" % one for one in headers if one != CLOSE]
+    lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+    return b"".join(lines)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+
+
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
     """The whole body, as it was sent.
 
@@ -186,18 +210,24 @@ class Decompression:
             raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
         self._reader = zlib.decompressobj(wbits=47 if coding == b"gzip" else 15)
         self._most = most
-        self.content = b""
-        self._read(body, first)
+        self.content = self._read(body, first)
         self.whole = self._reader.eof and not self._reader.unused_data and len(self.content) <= most
 
-    def finish(self) -> bytes:
+    def finish(self, pause: Callable[[], object]) -> bytes:
         """The whole body.
+
+        Args:
+            pause: called between its pieces.
 
         Raises:
             Problem: for one that is longer than it may be, incomplete, or compressed in another way.
         """
-        if not self._reader.eof:
-            self._read(self._reader.unconsumed_tail, self._most + 1 - len(self.content))
+        parts, size = [self.content], len(self.content)
+        while not self._reader.eof and size <= self._most and parts[-1]:
+            pause()
+            parts.append(self._read(self._reader.unconsumed_tail, min(DECOMPRESSED, self._most + 1 - size)))
+            size += len(parts[-1])
+        self.content = b"".join(parts)
         if len(self.content) > self._most:
             raise _too_long(self._most)
         if not self._reader.eof or self._reader.unused_data:
@@ -205,9 +235,10 @@ class Decompression:
             raise Problem(400, "the compressed body is incomplete, or more bytes follow it.", hint=hint)
         return self.content
 
-    def _read(self, body: bytes, most: int) -> None:
+    def _read(self, body: bytes, most: int) -> bytes:
+        """The next bytes, at most so many; none at the end of what was sent."""
         try:
-            self.content += self._reader.decompress(body, most)
+            return self._reader.decompress(body, most)
         except zlib.error:
             raise Problem(
                 400,

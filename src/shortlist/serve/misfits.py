@@ -9,7 +9,7 @@ from shortlist.errors import MissingExtraError, ShortlistError
 from shortlist.recommender.cells import misfits
 from shortlist.recommender.live import as_stored
 from shortlist.recommender.served import Served
-from shortlist.serve.changes import column_of
+from shortlist.serve.changes import column_of, is_time
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import NAMED
 
@@ -34,6 +34,7 @@ def misfit(
             501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
         )
     schema = served.state.candidates.schema
+    pause()
     strange = [f"$.upsert[{number}]" for number, row in enumerate(rows) if not row.keys() <= schema.keys()][:NAMED]
     if strange:
         known = f"columns: {', '.join(schema)}"
@@ -54,7 +55,9 @@ def misfit(
         f"values do not fit their columns: {', '.join(takes)}.",
         fields[0],
         fields=fields,
-        hint="send values of those types",
+        hint="send dates and times as 2020-01-31T12:00:00, other values in their own type"
+        if any(is_time(schema[name]) for name in names)
+        else "send values of those types",
     )
 
 
@@ -63,6 +66,7 @@ def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], pause: Callable[[]
     schema, features = served.state.candidates.schema, served.embedder.columns("candidate")
     wrong: list[tuple[int, str]] = []
     for name, kind in schema.items():
+        pause()
         numbers = [number for number, row in enumerate(rows) if name in row]
         values = [rows[number][name] for number in numbers]
 

@@ -22,6 +22,7 @@ from shortlist.serve.duplicates import duplicate_key
 __all__ = ["PIECE", "DuplicateKeyError", "decode"]
 
 PIECE = 16_384  # bytes that one call decodes; a single text may be longer
+BLOCK = 65_536  # bytes whose structure one step finds, in half a millisecond
 
 T = TypeVar("T")
 _WHERE = re.compile(r"`\$([^`]*)`$")  # at the end of an error's text
@@ -107,13 +108,9 @@ class _Body:
 
     def __init__(self, body: bytes, known: frozenset[str], pause: Callable[[], object]) -> None:
         self._body, self._known, self._pause = body, known, pause
-        characters = np.frombuffer(body, np.uint8)
-        quotes = characters == _QUOTE
-        if b"\\" in body:
-            quotes[_escaped(characters)] = False
-        outside = (np.cumsum(quotes, dtype=np.uint8) & 1) == 0
-        self._places = np.flatnonzero((_STRUCTURE[characters] != 0) & outside)
-        self._marks = characters[self._places]
+        self._places = np.concatenate([np.empty(0, np.int64), *_structure(body, pause)])
+        pause()
+        self._marks = np.frombuffer(body, np.uint8)[self._places]
         steps = _STEP[self._marks]
         depths = np.cumsum(steps, dtype=np.int32)
         self._depths = depths - (steps > 0)  # of brackets the depth around them
@@ -272,13 +269,35 @@ def _one(kind: Any, text: bytes, known: frozenset[str]) -> Any:
     return value
 
 
-def _escaped(characters: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where the characters are that follow a backslash which is none itself escaped."""
+def _structure(body: bytes, pause: Callable[[], object]) -> Iterator[NDArray[np.int64]]:
+    """Where brackets, commas and colons outside texts are, by block."""
+    inside = escaped = 0  # whether a block begins within a text, and with an escaped character
+    for start in range(0, len(body), BLOCK):
+        pause()
+        characters = np.frombuffer(body, np.uint8, min(BLOCK, len(body) - start), start)
+        quotes = characters == _QUOTE
+        if escaped or body.find(b"\\", start, start + BLOCK) >= 0:
+            after = _escaped(characters, escaped)
+            quotes[after[after < len(characters)]] = False
+            escaped = int(len(characters) in after[-1:])
+        within = np.cumsum(quotes, dtype=np.uint8) + np.uint8(inside) & 1
+        inside = int(within[-1])
+        yield np.flatnonzero((_STRUCTURE[characters] != 0) & (within == 0)) + start
+
+
+def _escaped(characters: NDArray[np.uint8], first: int) -> NDArray[np.int64]:
+    """Where the characters are that follow a backslash which is none itself escaped; the last may be behind the end.
+
+    Args:
+        characters: of a part of a text.
+        first: 1 if the first is escaped, else 0.
+    """
     places = np.flatnonzero(characters == _BACKSLASH)
-    begun = np.maximum.accumulate(np.where(np.diff(places, prepend=-2) != 1, places, 0))
-    after = places[(places - begun) % 2 == 0] + 1
-    within: NDArray[np.int64] = after[after < len(characters)]
-    return within
+    if first:
+        places = np.concatenate([[-1], places])  # the backslash before the part
+    begun = np.maximum.accumulate(np.where(np.diff(places, prepend=-3) != 1, places, -1))
+    after: NDArray[np.int64] = places[(places - begun) % 2 == 0] + 1
+    return after
 
 
 @cache

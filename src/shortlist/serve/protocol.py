@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from http import HTTPStatus
+from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, COMPLETE, App
+from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
@@ -27,9 +28,8 @@ LONGEST_HEAD = (
 )
 MOST_LINES = 128  # header lines, trailers included
 
-COALESCED = (
-    4096  # bytes of replies that wait for the end of a turn of the loop; a connection with more unsent is not read
-)
+UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
+JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
 
 PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
@@ -66,15 +66,16 @@ class Connection(HttpToolsProtocol):
         self._admission: Admission = self._application.admission
         self._between_requests = True  # nothing of a request has arrived, or all of it
         self._reading = False
-        self._parsed: tuple[Any, Any] | None = None
+        self._parsed: Any = None  # the cycle of a request whose head was read
         self._too_long: Problem | None = None
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
         self._unsent = self._application.unsent
-        self._deferred: tuple[Any, Any] | None = None  # to be answered once the last reply is sent
+        self._deferred: Any = None  # the cycle of one to be answered once the last reply is sent
         self._unparsed = b""  # read, and not parsed yet
         self._received = self._application.received
+        self._intake = self._application.intake
         self._size = 0  # bytes read since the connection was idle
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
         self.idle_since = 0.0  # the last time that a reply was complete
@@ -82,7 +83,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.flow: _Flow = _Flow(transport)
-        transport.set_write_buffer_limits(COALESCED, 0)
+        transport.set_write_buffer_limits(UNSENT, 0)
         self.waiting_since: float | None = self.loop.time()
         self.idle_since = self.waiting_since
         self.all_open.add(self)
@@ -93,6 +94,7 @@ class Connection(HttpToolsProtocol):
         self.all_open.discard(self)
         self._unsent.discard(self)
         self._received.discard(self)
+        self._intake.discard(self)
         self._deferred, self._unparsed = None, b""
         if self._task is not None:
             self._application.client_closed(self._task)
@@ -143,10 +145,10 @@ class Connection(HttpToolsProtocol):
         problem = self._too_long or Problem(400, "the request is not HTTP/1.1.", hint="RFC 9112 has its form")
         self._application.service.metrics.replied("none", problem.status)
         body = problem.body(None)
-        head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {TYPE}\r\n"
+        headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
         if problem.retry_after is not None:
-            head += f"retry-after: {problem.retry_after}\r\n"
-        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+            headers.append((b"retry-after", b"%d" % problem.retry_after))
+        self.transport.write(reply_head(problem.status, headers, keep_alive=False) + body)
         self.transport.close()
 
     def refuse_body(self) -> None:
@@ -176,10 +178,13 @@ class Connection(HttpToolsProtocol):
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        """Parse what was read, until requests wait behind another one: later ones can wait."""
+        """Parse what was read, until requests wait behind another one, or others have their turn: the rest can wait."""
         self._reading = True
-        at = 0
+        at, long = 0, len(data) > PIECE
         while at < len(data) and not self.pipeline and not self.transport.is_closing():
+            if long and not self._intake.take(PIECE) and at:  # one piece is always parsed: most requests have no more
+                self._intake.wait(self)
+                break
             piece = data[at : at + PIECE] if len(data) > PIECE else data
             at += len(piece)
             self._unframed += len(piece)
@@ -197,7 +202,7 @@ class Connection(HttpToolsProtocol):
         if self._parsed is not None:
             parsed, self._parsed = self._parsed, None
             if not self.transport.is_closing():
-                self._enter(*parsed)
+                self._enter(parsed)
 
     def _keep(self, unparsed: bytes) -> None:
         """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
@@ -206,7 +211,7 @@ class Connection(HttpToolsProtocol):
         self.flow.pause_reading()
         self._received.put(self, self._size + len(unparsed))
 
-    def _parse_kept(self) -> None:
+    def parse_more(self) -> None:
         """Parse the bytes that were kept."""
         if self._unparsed and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
             unparsed, self._unparsed = self._unparsed, b""
@@ -239,29 +244,29 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
-            self._parsed = cycle, app  # how much of it has arrived is known when everything that is here was read
+            self._parsed = cycle  # how much of it has arrived is known when everything that is here was read
         else:
-            self._enter(cycle, app)
+            self._enter(cycle)
 
-    def _enter(self, cycle: Any, app: Any) -> None:
+    def _enter(self, cycle: Any) -> None:
         if self.flow.write_paused:
-            self._deferred = cycle, app
+            self._deferred = cycle
             return
         if cycle.scope["path"] in ALWAYS:
-            self.start(cycle, app, None)
+            self.start(cycle, self._application.answer, None)
         elif self._admission.full:
             self.start(cycle, self._application.refuse, None)
         elif cycle.more_body:  # a slow sender takes no place in the queue
-            self.start(cycle, app, None)
+            self.start(cycle, self._application.answer, None)
         else:
-            self._admission.enter((self, cycle, app), self.loop.time())
+            self._admission.enter((self, cycle, self._application.answer), self.loop.time())
 
-    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+    def start(self, cycle: Any, answer: Answer, leave: Callable[[float], None] | None) -> bool:
         """Answer a request.
 
         Args:
             cycle: of uvicorn.
-            app: answers it.
+            answer: answers it.
             leave: called at its end.
 
         Returns:
@@ -269,18 +274,41 @@ class Connection(HttpToolsProtocol):
         """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
             return False
-        task = self._task = self.loop.create_task(cycle.run_asgi(app))
+        task = self._task = self.loop.create_task(answer(cycle.scope, cycle.receive, partial(self._write, cycle)))
         self.tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self.tasks.discard(task)
             if self._task is task:
                 self._task = None
+            if task.cancelled() and not cycle.response_complete:
+                self.transport.close()
+            cycle.on_response = None  # it refers to this connection, which refers to it
             if leave is not None:
                 leave(self.loop.time())
 
         task.add_done_callback(done)
         return True
+
+    def _write(self, cycle: Any, status: int, headers: Headers, body: bytes | memoryview) -> None:
+        """Write a whole reply, in one call of the system unless it is long; none to a client that has hung up."""
+        if cycle.disconnected:
+            return
+        cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
+        cycle.response_started = True
+        head = reply_head(status, headers, cycle.keep_alive)
+        if cycle.scope["method"] == "HEAD":
+            self.transport.write(head)
+        elif len(body) <= JOINED:
+            self.transport.write(b"".join((head, body)))
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     def shutdown(self) -> None:
         """Finish: every request that was sent by now is answered, even if it has not been read yet."""
@@ -308,8 +336,8 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self._deferred is not None:
             deferred, self._deferred = self._deferred, None
-            self._enter(*deferred)
-        self._parse_kept()
+            self._enter(deferred)
+        self.parse_more()
 
     def on_response_complete(self) -> None:
         self.idle_since = self.loop.time()
@@ -320,7 +348,7 @@ class Connection(HttpToolsProtocol):
         if self.flow.write_paused or self._unparsed:
             self.flow.pause_reading()
         if self._unparsed:
-            self.loop.call_soon(self._parse_kept)
+            self.loop.call_soon(self.parse_more)
 
     @property
     def idle(self) -> bool:

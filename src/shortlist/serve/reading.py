@@ -39,6 +39,8 @@ __all__ = [
     "read_queries",
 ]
 
+VALUES = 2000  # ids and values that are read between two pauses, in half a millisecond
+QUERY = 20  # of them that a query itself counts for
 NAMED = 20  # places that one error names, at most
 
 
@@ -206,18 +208,37 @@ def check_id(value: Any, strings: bool, field: str) -> None:
         )
 
 
-def read_queries(loaded: Loaded, events: Events, queries: Sequence[Query], exclude_seen: bool) -> list[Ask]:
+def read_queries(
+    loaded: Loaded,
+    events: Events,
+    queries: Sequence[Query],
+    exclude_seen: bool,
+    pause: Callable[[], object] = lambda: None,
+) -> list[Ask]:
     """The queries of a request, with their live events.
+
+    Args:
+        loaded: the bundle that answers.
+        events: the live events.
+        queries: of the request.
+        exclude_seen: whether candidates that a query chose are left out.
+        pause: called between parts of the work.
 
     Raises:
         Problem: when they do not fit the model.
     """
-    asks = [read_query(loaded, events, query, number, exclude_seen) for number, query in enumerate(queries)]
-    _check_features(loaded, asks)
+    asks, values = [], 0
+    for number, query in enumerate(queries):
+        if values >= VALUES:
+            pause()
+            values = 0
+        asks.append(read_query(loaded, events, query, number, exclude_seen))
+        values += QUERY + len(query.exclude) + len(query.history or ()) + len(query.features)
+    _check_features(loaded, asks, pause)
     return asks
 
 
-def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
+def _check_features(loaded: Loaded, asks: Sequence[Ask], pause: Callable[[], object]) -> None:
     """Check values of features: each column is encoded once, and no tower runs.
 
     Raises:
@@ -232,7 +253,7 @@ def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
             numbers.append(number)
             values.append(value)
     for name, (numbers, values) in columns.items():
-        check = partial(_check_column, loaded, name)
+        check = partial(_check_column, loaded, name, pause)
         if name not in loaded.state.reads or not (wrong := misfits(values, check, NAMED)):
             continue
         kept = loaded.state.queries.schema.get(name)
@@ -246,12 +267,13 @@ def _check_features(loaded: Loaded, asks: Sequence[Ask]) -> None:
         )
 
 
-def _check_column(loaded: Loaded, name: str, values: Sequence[Any]) -> None:
+def _check_column(loaded: Loaded, name: str, pause: Callable[[], object], values: Sequence[Any]) -> None:
     """Check values of one feature.
 
     Raises:
         ShortlistError: for values that it does not take.
     """
+    pause()
     loaded.served.embedder.columns("query").check(pl.Series(name, of_one_kind(values)))
 
 

@@ -1,12 +1,16 @@
-"""Bodies that are being received or wait for their turn: few bytes in total, of all senders together."""
+"""Bodies that are being received or wait for their turn: few bytes in total, and few in each turn of the event loop."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
-__all__ = ["SMALL", "Received", "Sender"]
+__all__ = ["SMALL", "Intake", "Received", "Sender"]
 
 SMALL = 65_536  # bytes that a connection may always send
+IN_A_TURN = (
+    65_536  # bytes of long requests that are parsed in one turn of the event loop, in some tenths of a millisecond
+)
 MOST = 16 << 20  # bytes of all others together, or four of the longest bodies
 
 
@@ -60,3 +64,54 @@ class Received:
     def discard(self, sender: Sender) -> None:
         """Forget ``sender``: everything that it sent is answered, or it has hung up."""
         self.total -= self._of.pop(sender, 0)
+
+
+class Reader(Protocol):
+    """A connection with bytes that were read and not parsed."""
+
+    def parse_more(self) -> None:
+        """Parse them, or as many as are allowed."""
+
+
+class Intake:
+    """How much of long requests is parsed in one turn of the event loop: ``IN_A_TURN`` bytes of all senders together.
+
+    A turn of the loop reads every socket that has something, so without this a hundred senders of a megabyte would take
+    a tenth of a second of each turn, and every other request needs several turns. Senders with more have their turns in
+    the order in which they began to wait.
+    """
+
+    def __init__(self) -> None:
+        self._left = IN_A_TURN
+        self._waiting: dict[Reader, None] = {}
+        self._scheduled = False
+
+    def take(self, size: int) -> bool:
+        """Whether so many bytes may be parsed in this turn."""
+        if self._left <= 0:
+            return False
+        self._left -= size
+        self._schedule()
+        return True
+
+    def wait(self, reader: Reader) -> None:
+        """Have ``reader`` parse in one of the next turns."""
+        self._waiting[reader] = None
+        self._schedule()
+
+    def discard(self, reader: Reader) -> None:
+        """Forget ``reader``: it has nothing to parse, or has hung up."""
+        self._waiting.pop(reader, None)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._scheduled, self._left = False, IN_A_TURN
+        for reader in list(self._waiting):
+            if self._left <= 0:
+                break
+            self._waiting.pop(reader, None)
+            reader.parse_more()

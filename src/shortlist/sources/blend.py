@@ -135,14 +135,14 @@ class Weights:
             best_towers: the largest score of each towers.
             best_others: the largest score of each other source; 0 for one without a score.
         """
-        below = [np.asarray(one, np.float64) - best for one, best in zip(towers, best_towers, strict=True)]
+        below = [np.subtract(one, best, dtype=np.float64) for one, best in zip(towers, best_towers, strict=True)]
         weights, temperatures = self.of_towers, self.temperatures
         total: NDArray[np.float64] = weights[0] * np.exp(below[0] / temperatures[0])
         for one, weight, temperature in zip(below[1:], weights[1:], temperatures[1:], strict=True):
             total = total + weight * np.exp(one / temperature)
         for other, weight, best in zip(others, self.of_others, best_others, strict=True):
             if best > 0:
-                total = total + weight * (np.asarray(other, np.float64) / best)
+                total = total + weight * np.divide(other, best, dtype=np.float64)
         return np.where(total > 0, total, below[0])
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.index import Hits, Index, Lists, score_heads, search_heads
 from shortlist.sources.added import Added, Context
-from shortlist.sources.blend import Weights
+from shortlist.sources.compared import Found, compared
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
-__all__ = ["Filters", "Scale", "Searched", "first_of", "looked_up", "nearby", "search", "search_with_scale"]
+__all__ = ["Filters", "Scale", "Searched", "first_of", "nearby", "search", "search_with_scale"]
 
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
+BRIEF, WIDE = 64, 6  # weights of a table that are added up by candidate at first, and how many times k at least
+FEW = 200  # candidates that are sorted whole
+NOTHING = np.zeros(0, np.int64), np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +33,12 @@ class Filters:
     allow: NDArray[np.int64] | None = None
     deny: NDArray[np.int64] | None = None
 
-    def closed(self, scored: Scored, size: int) -> NDArray[np.bool_]:
+    def closed(self, scored: Scored, size: int, rising: bool = True) -> NDArray[np.bool_]:
         """Which of the entries of ``scored`` their query may not have.
 
         Args:
             size: rows of candidates that can be among them.
+            rising: whether the rows of each query rise.
         """
         found = np.zeros(len(scored.rows), np.bool_)
         if self.allow is not None or self.deny is not None:
@@ -44,10 +49,15 @@ class Filters:
                 shut[self.deny[(self.deny >= 0) & (self.deny < size)]] = True
             found = shut[scored.rows]
         if self.exclude is not None:
-            query = np.repeat(np.arange(len(scored.offsets) - 1), np.diff(scored.offsets))
-            owner = np.repeat(np.arange(len(self.exclude)), np.diff(self.exclude.offsets))
+            query = np.repeat(np.arange(len(scored.offsets) - 1) * size, np.diff(scored.offsets))
+            owner = np.repeat(np.arange(len(self.exclude)) * size, np.diff(self.exclude.offsets))
             inside = (self.exclude.values >= 0) & (self.exclude.values < size)
-            found |= np.isin(query * size + scored.rows, (owner * size + self.exclude.values)[inside])
+            keys, taken = query + scored.rows, (owner + self.exclude.values)[inside]
+            if not rising:
+                return found | np.isin(keys, taken)
+            place = np.searchsorted(keys, taken)
+            place, taken = place[place < len(keys)], taken[place < len(keys)]
+            found[place[keys[place] == taken]] = True
         return found
 
     def of(self, queries: NDArray[np.int64]) -> Filters:
@@ -106,7 +116,9 @@ def search(towers: Sequence[Searched], added: Added, context: Context, k: int, f
     """The k best candidates of each query by all sources together, best first; equal scores by row.
 
     1. Every candidate with a score of a table or a ranked list is compared, and the k best of the towers.
-    2. With one pair of towers that is enough: any other candidate has their score alone, and no more of it than those k.
+    2. With one pair of towers that is enough: any other candidate has their score alone, and no more of it than those k. For the
+       same reason the vector of a candidate that only a table or a list found is read only where it can matter, see ``compared``,
+       and of one query and one table only the highest scores are added up, as long as they are enough.
     3. With several towers a candidate can be good by all and best by none. So each is searched four times as deep as long as a
        candidate that none of them has found could still be among the k best: its part of each is no more than that of
        the last that was found (the threshold algorithm of Fagin, Lotem, Naor 2003).
@@ -139,32 +151,30 @@ def search_with_scale(
         within: rows of candidates that are searched alone; scores and places of lists are still those by ``filters``.
         scale: of an earlier search with the same filters; None makes it here, of all that is compared.
     """
-    near = nearby(added, context, filters)
-    if within is not None:
-        inside = Filters(allow=within)
-        near = [_open(one, inside, added.size) for one in near]
+    near = _Near(k, added, context, filters, within)
     filters = filters.within(within)
-    count, lengths = len(towers[0].queries), np.diff(context.histories.offsets)
-    best: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = [
-        (np.zeros(0, np.int64), np.zeros(0, np.float32))
-    ] * count
+    count, offsets = len(towers[0].queries), context.histories.offsets
+    best: list[Found] = [NOTHING] * count
     made = Scale(np.zeros((count, len(added.weights.values))), np.zeros((count, len(towers))))
     waiting, depth = np.arange(count), k if len(towers) == 1 else DEPTH * k
     while len(waiting):
-        some = filters if len(waiting) == count else filters.of(waiting)
-        found = [
-            search_heads(one.index, one.queries[waiting], depth, exclude=some.exclude, allow=some.allow, deny=some.deny)
-            for one in towers
-        ]
+        whole = len(waiting) == count
+        some = filters if whole else filters.of(waiting)
+        limits: dict[str, Any] = {"exclude": some.exclude, "allow": some.allow, "deny": some.deny}
+        asked = [one.queries if whole else one.queries[waiting] for one in towers]
+        found = [search_heads(one.index, queries, depth, **limits) for one, queries in zip(towers, asked, strict=True)]
         left = []
         for place, number in enumerate(waiting.tolist()):
             of_towers = [hits.row(place) for hits in found]
-            of_near = [others.row(number) for others in near]
-            weights = added.weights_of(int(lengths[number]))
-            known = None if scale is None else scale.best[number]
-            one = _scored(towers, of_towers, of_near, number, depth, weights, known)
-            order = first_of(one.rows, one.totals, k)
-            enough = one.bound is None or (len(order) == k and one.totals[order[-1]] > one.bound)
+            weights = added.weights_of(int(offsets[number + 1] - offsets[number]))
+            known = None if scale is None else scale.best[number].tolist()
+            score = [partial(each.scores, number) for each in towers]
+            for of_near, rest in near.of(number, of_towers):
+                one = compared(score, of_towers, of_near, depth, weights, known, None if added.quotas else k, rest)
+                order = first_of(one.rows, one.totals, k)
+                enough = one.bound is None or (len(order) == k and one.totals[order[-1]] > one.bound)
+                if enough:
+                    break
             if len(towers) > 1 and not enough:
                 left.append(number)
                 continue
@@ -173,92 +183,76 @@ def search_with_scale(
                 order = in_places(one.rows, one.totals, ranked, added.quotas, k)
             best[number] = one.rows[order], one.totals[order].astype(np.float32)
             made.best[number] = one.best
-            made.last[number] = [hits.row(place)[1][:k].min(initial=np.inf) for hits in found]
+            made.last[number] = [scores[:k][-1] if len(scores) else np.inf for _, scores in of_towers]
         waiting, depth = np.array(left, np.int64), depth * DEPTH
-    offsets = np.concatenate([[0], np.cumsum([len(rows) for rows, _ in best])]).astype(np.int64)
     hits = Hits(
-        offsets,
+        np.array([0, *itertools.accumulate(len(rows) for rows, _ in best)]),
         _concatenated([rows for rows, _ in best], np.int64),
         _concatenated([scores for _, scores in best], np.float32),
     )
     return hits, made if scale is None else scale
 
 
+@dataclass(frozen=True, eq=False)
+class _Near:
+    """The candidates that tables and ranked lists found for the queries of a search.
+
+    Attributes:
+        k: length of the lists.
+        within: as of ``search_with_scale``.
+    """
+
+    k: int
+    added: Added
+    context: Context
+    filters: Filters
+    within: NDArray[np.int64] | None
+
+    def of(self, number: int, found: Sequence[Found]) -> Iterator[tuple[list[Found], list[float] | None]]:
+        """The rows and scores by each source of one query, and the most that any other row has: the highest scores of one
+        table, if there is nothing else to look at, and then all of them.
+        """
+        one_table = (len(self.added.tables), len(self.added.lists)) == (1, 0) and not self.added.quotas
+        if one_table and len(self.context.histories) == 1 and self.within is None:
+            table = self.added.tables[0]
+            also = found[0][0] if len(found) == 1 else np.concatenate([rows for rows, _ in found])
+            rows, scores, rest = table.heaviest(self.context.histories.row(0), max(BRIEF, WIDE * self.k), also)
+            brief = _open(Scored(np.array([0, len(rows)]), rows, scores), self.filters, max(len(table), 1))
+            if brief.scores.max(initial=0.0) >= rest:
+                yield [brief.row(0)], [rest]
+            if not rest:
+                return
+        yield [scored.row(number) for scored in self.all], None
+
+    @cached_property
+    def all(self) -> list[Scored]:
+        """All scores of each source, of the candidates that each query may have."""
+        near = nearby(self.added, self.context, self.filters)
+        if self.within is None:
+            return near
+        inside = Filters(allow=self.within)
+        return [_open(one, inside, self.added.size) for one in near]
+
+
 def nearby(added: Added, context: Context, filters: Filters) -> list[Scored]:
     """The scores of each table, then of each ranked list, of the candidates that each query may have."""
     near = [_open(table.scores(context.histories), filters, max(len(table), 1)) for table in added.tables]
     for number, ranked in enumerate(added.lists):
-        near.append(ranked.scores(context.segments[:, number], partial(filters.closed, size=max(len(ranked), 1))))
+        near.append(
+            ranked.scores(context.segments[:, number], partial(filters.closed, size=max(len(ranked), 1), rising=False))
+        )
     return near
 
 
 def _open(scored: Scored, filters: Filters, size: int) -> Scored:
     """The entries that each query may have."""
+    if filters.exclude is None and filters.allow is None and filters.deny is None:
+        return scored
     kept = ~filters.closed(scored, size)
     if kept.all():
         return scored
     before = np.concatenate([[0], np.cumsum(kept)])
     return Scored(before[scored.offsets], scored.rows[kept], scored.scores[kept])
-
-
-class _Compared(NamedTuple):
-    """One query's candidates with their scores.
-
-    Attributes:
-        rows: of the candidates.
-        totals: by all sources, ``[candidates]``.
-        best: of each source, which the totals are shares of.
-        bound: the most that any other candidate can have; None where there is no other.
-    """
-
-    rows: NDArray[np.int64]
-    totals: NDArray[np.float64]
-    best: NDArray[np.float64]
-    bound: float | None
-
-
-def _scored(
-    towers: Sequence[Searched],
-    found: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
-    near: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
-    number: int,
-    depth: int,
-    weights: Weights,
-    best: NDArray[np.float64] | None,
-) -> _Compared:
-    """One query's candidates with their scores.
-
-    Args:
-        found: rows and scores by each towers.
-        near: by each other source, rows rising.
-        best: of each source, where it is known.
-    """
-    rows = found[0][0]
-    if not len(rows):  # the index has nothing that is open: neither have the others
-        return _Compared(rows, np.zeros(0), np.zeros(len(found) + len(near)), None)
-    for others, _ in (*found[1:], *near):
-        rows = np.concatenate([rows, others[~np.isin(others, rows)]])
-    ids, scores = found[0]
-    of_towers = [
-        scores if len(ids) == len(rows) else np.concatenate([scores, towers[0].scores(number, rows[len(ids) :])])
-    ]
-    for one, (ids, scores) in zip(towers[1:], found[1:], strict=True):
-        order = np.argsort(ids, kind="stable")
-        there, mine = looked_up(ids[order], scores[order], rows)
-        if not there.all():
-            mine[~there] = one.scores(number, rows[~there])
-        of_towers.append(mine)
-    of_near = [looked_up(ids, scores, rows)[1] for ids, scores in near]
-    if best is None:
-        best = np.array([float(one.max()) for one in (*of_towers, *of_near)])
-    highest = best[: len(towers)].tolist()
-    totals = weights.total(of_towers, of_near, highest, best[len(towers) :].tolist())
-    if any(len(ids) < depth for ids, _ in found):  # one has no more: all that is open is here
-        return _Compared(rows, totals, best, None)
-    last = [float(scores[-1]) - most for (_, scores), most in zip(found, highest, strict=True)]
-    parts = zip(weights.of_towers, last, weights.temperatures, strict=True)
-    bound = sum(weight * float(np.exp(below / temperature)) for weight, below, temperature in parts)
-    return _Compared(rows, totals, best, bound)
 
 
 def first_of(rows: NDArray[np.int64], totals: NDArray[np.float64], k: int) -> NDArray[np.int64]:
@@ -268,24 +262,11 @@ def first_of(rows: NDArray[np.int64], totals: NDArray[np.float64], k: int) -> ND
         >>> first_of(np.array([7, 5, 6]), np.array([1.0, 1.0, 2.0]), 2)
         array([2, 1])
     """
-    if len(rows) > k:
+    if len(rows) > max(k, FEW):
         among = np.flatnonzero(totals >= np.partition(totals, len(rows) - k)[len(rows) - k])
         return among[np.lexsort((rows[among], -totals[among]))[:k]]
-    return np.lexsort((rows, -totals))
+    return np.lexsort((rows, -totals))[:k]
 
 
-def looked_up(
-    ids: NDArray[np.int64], scores: NDArray[np.float32], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which of ``rows`` are among ``ids``, which rise, and their scores, 0 for the others."""
-    found = np.zeros(len(rows), np.float32)
-    if not len(ids):
-        return np.zeros(len(rows), np.bool_), found
-    place = np.minimum(np.searchsorted(ids, rows), len(ids) - 1)
-    there = ids[place] == rows
-    found[there] = scores[place[there]]
-    return there, found
-
-
-def _concatenated(parts: list[Any], dtype: Any) -> NDArray[Any]:
-    return np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)
+def _concatenated(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype, copy=False)

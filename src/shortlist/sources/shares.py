@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.sources.added import Added, Context
+from shortlist.sources.compared import looked_up
 from shortlist.sources.neighbours import Scored
-from shortlist.sources.search import Scale, Searched, looked_up
+from shortlist.sources.search import Scale, Searched
 
 __all__ = ["MOST_CAUSES", "Causes", "Shares", "heaviest_causes", "shares_of"]
 
