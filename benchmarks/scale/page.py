@@ -94,10 +94,12 @@ def encode(one: dict) -> str:
 
 def another_day(one: dict) -> str:
     """Returns what one more day took, in a sentence."""
+    parts = ("processor_seconds", " of the processor") if "processor_seconds" in one else ("seconds", "")
+    took, first = one[parts[0]], one[f"first_{parts[0]}"]
     return (
         f"**One more day**, {one['added_rows']:,} rows ({one['added_rows'] / one['rows']:.0%}) with {one['added']['queries']:,} new "
-        f"users and {one['added']['candidates']:,} new items, took {one['processor_seconds']:.1f} s of the processor, "
-        f"{one['processor_seconds'] / one['first_processor_seconds']:.1%} of the {one['first_processor_seconds']:.0f} s of the first encoding: "
+        f"users and {one['added']['candidates']:,} new items, took {took:.1f} s{parts[1]}, "
+        f"{took / first:.1%} of the {first:.0f} s of the first encoding: "
         "finished pieces are kept, and the tables of all ids are written again."
     )
 

@@ -38,7 +38,6 @@ from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
 from shortlist.model.embedding import Division
 from shortlist.model.storage import Part, roomy_tensor
-from shortlist.store.allocation import keep_together
 from shortlist.train.processes import Alone, Processes, StoppedTrainingError
 from shortlist.train.remote_rows import Elsewhere, RemoteRows
 
@@ -84,7 +83,6 @@ def joined() -> Processes:
                 hint="start every process with torchrun, and check that MASTER_ADDR and MASTER_PORT can be reached",
             ) from error
         atexit.register(_leave)
-        keep_together()  # the threads of a process keep little of the memory that they had, next to other processes
     return Together() if dist.get_world_size() > 1 else Alone()
 
 
