@@ -27,6 +27,8 @@ PARTS = {
 }
 PARTS |= {"tenth": 10, "twentieth": 20, "fiftieth": 50, "sixtieth": 60, "hundredth": 100, "thousandth": 1_000}
 SAID = {"a": 1, "an": 1, "every": 1, "zero": 0, "zeros": 0, "twice": 2}
+MONTHS = "january february march april may june july august september october november december".split()
+SAID |= {month: number for number, month in enumerate(MONTHS, start=1)}
 KOREAN = {"십": 10, "백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n?", flags=re.DOTALL | re.MULTILINE)
