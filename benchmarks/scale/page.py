@@ -96,7 +96,9 @@ def another_day(one: dict) -> str:
     """Returns what one more day took, in a sentence."""
     return (
         f"**One more day**, {one['added_rows']:,} rows ({one['added_rows'] / one['rows']:.0%}) with {one['added']['queries']:,} new "
-        f"users, took {one['seconds']:.1f} s, {one['seconds'] / one['first_seconds']:.1%} of the first encoding: finished pieces are kept."
+        f"users and {one['added']['candidates']:,} new items, took {one['processor_seconds']:.1f} s of the processor, "
+        f"{one['processor_seconds'] / one['first_processor_seconds']:.1%} of the {one['first_processor_seconds']:.0f} s of the first encoding: "
+        "finished pieces are kept, and the tables of all ids are written again."
     )
 
 

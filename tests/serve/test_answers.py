@@ -9,7 +9,7 @@ import pytest
 
 import shortlist as sl
 from shortlist.recommender.pipeline import recommend
-from shortlist.serve import Settings
+from shortlist.serve import Settings, answers
 from shortlist.serve.settings import Limits
 
 
@@ -187,3 +187,28 @@ def test_long_replies_are_not_written_on_the_event_loop(client: Any, monkeypatch
     assert len(reply.json()["results"]) == 256
     assert len(threads) == 256
     assert get_ident() not in threads
+
+
+@pytest.mark.parametrize(
+    ("path", "queries", "pauses"),
+    [
+        ("/v1/recommend", [{"id": "ann"}] * 256, 2),  # a query counts for twenty values of two thousand
+        ("/v1/embed", [{"id": "ann"}] * 256, 2),
+        ("/v1/recommend", [{"id": "ann", "exclude": ["c"] * 5000}] * 20, 19),  # of a long one each
+        ("/v1/score", [{"id": "ann", "exclude": ["c"] * 900}] * 20, 6),
+    ],
+)
+def test_reading_queries_lets_the_loop_go_first_now_and_then(
+    client: Any, monkeypatch: pytest.MonkeyPatch, path: str, queries: list[Any], pauses: int
+) -> None:
+    """In the thread; pauses between pieces of the text are not counted here."""
+    counted: list[int] = []
+    plain = answers.read_queries
+
+    def noted(*given: Any) -> Any:
+        return plain(*given[:4], lambda: counted.append(1))
+
+    monkeypatch.setattr(answers, "read_queries", noted)
+    body = {"queries": queries} | ({"candidates": ["c"]} if path == "/v1/score" else {})
+    assert client.post(path, body).status_code == 200
+    assert len(counted) == pauses

@@ -13,8 +13,9 @@ import polars as pl
 from shortlist.data import Dataset, Split
 from shortlist.data.argument_checks import check_dataset, check_seed
 from shortlist.display import Tabular
-from shortlist.errors import ConfigError, check_flags
-from shortlist.evaluation import evaluate
+from shortlist.errors import ConfigError, check_flags, checked_list
+from shortlist.evaluation import METRICS, evaluate
+from shortlist.evaluation.metrics import metric_names
 from shortlist.train import recipes as named
 from shortlist.train.recipe import Recipe
 
@@ -96,7 +97,10 @@ def compare_all(
     """
     check_flags("compare_all()", exclude_seen=exclude_seen)
     made = _made(recipes, changes)
-    parts = [(split.train, split.seen, split.test) for split in map(_checked, splits)]
+    parts = [
+        (split.train, split.seen, split.test)
+        for split in map(_checked, checked_list(splits, "compare_all(splits)", "splits"))
+    ]
     if not parts:
         raise ConfigError("compare_all() got no split.", hint="such as [sl.split_random(data)]")
     return _compared(made, parts, metrics, k, exclude_seen)
@@ -150,13 +154,14 @@ def _compared(
 ) -> CrossValidation:
     """Each recipe trained and measured on each part."""
     seen = "seen_out" if exclude_seen else "seen_in"
+    metrics = metric_names(metrics, METRICS)
     rows = []
     for number, (train, known, test) in enumerate(parts, start=1):
         for name, recipe in recipes.items():
             started = time.perf_counter()
             model, _ = recipe.train(train)
             seconds = time.perf_counter() - started
-            found = evaluate(model, test, seen=known, ks=(k,), metrics=tuple(metrics), baselines=())
+            found = evaluate(model, test, seen=known, ks=(k,), metrics=metrics, baselines=())
             rows.append({"recipe": name, "split": number, **found["model"][seen], "seconds": seconds})
     return CrossValidation(tuple(rows), seen)
 
@@ -176,9 +181,11 @@ def _made(recipes: Sequence[Named] | Mapping[str, Named], changes: Any) -> dict[
     """Each recipe by the name that is shown."""
     if isinstance(recipes, (str, Recipe)):
         raise ConfigError("compare_all(recipes) is one recipe; a list or a mapping was expected.", hint="[recipe]")
-    pairs = (
-        recipes.items() if isinstance(recipes, Mapping) else ((_shown(n, one), one) for n, one in enumerate(recipes, 1))
-    )
+    if isinstance(recipes, Mapping):
+        pairs = list(recipes.items())
+    else:
+        listed = checked_list(recipes, "compare_all(recipes)", "recipes")
+        pairs = [(_shown(number, one), one) for number, one in enumerate(listed, 1)]
     made = {name: one if isinstance(one, Recipe) else named.load(one, changes) for name, one in pairs}
     if not made:
         raise ConfigError("compare_all() got no recipe.", hint=f"by name: {', '.join(named.names())}")

@@ -44,7 +44,7 @@ COMMANDS = {
     "daily": "Train, compare, promote and clean up, once a day, from a configuration file.",
     "clean": "Remove the bundles, shards and checkpoints that a link no longer needs.",
     "recommend-all": "Write the top k for every query, as Parquet.",
-    "index": "Copy a bundle's candidates into Milvus and switch an alias to them.",
+    "index": "Copy a bundle's candidates into a vector database and switch an alias to them.",
     "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",

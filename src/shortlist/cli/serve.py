@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -308,6 +309,8 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
         _announce(bundle, str(loaded.served), address, settings)
         service.log.event("started", port=_port(taken), bundle=loaded.bundle)
         run(App(service), [taken], swapper=swapper)
+    sys.stderr.flush()
+    os._exit(0)  # not after a thread that still loads another bundle
 
 
 def _supervised(plan: Plan, place: Place, taken: socket.socket) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch
+from shortlist.serve.clock import Moment, Stopwatch, Work
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -200,9 +200,9 @@ class Batcher:
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = time.thread_time()
+                used = Work.now(self._turns.loop_clock)
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), time.thread_time() - used)
+                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
                 waited += self._turns.yield_to_loop()
                 take(at + first, found)
         except ShortlistError as error:
@@ -273,9 +273,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
+        used = Work.now(self._turns.loop_clock)
         outcomes = self._outcomes(batch)
-        return outcomes, time.thread_time() - used
+        return outcomes, Work.now(self._turns.loop_clock).since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
+from shortlist.serve.clock import clock_of_this_thread
+
 __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
-PATIENCE = 0.005  # seconds for which the thread lets the event loop go first, each time
+PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
 LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
 
 T = TypeVar("T")
@@ -40,6 +42,9 @@ class Turns:
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
     others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
     needs several goes back to the end, so that requests of one lane advance together.
+
+    Attributes:
+        loop_clock: the clock of the event loop's processor time; None before it has answered anything.
     """
 
     def __init__(self) -> None:
@@ -53,13 +58,15 @@ class Turns:
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
         self._quick = 0  # requests that it answers itself
-        self._loop = 0  # its thread
+        self._loop = 0  # the ident of its thread
+        self.loop_clock: int | None = None
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
         self._quick += 1
         if self._quick == 1:
-            self._loop = threading.get_ident()
+            if self._loop != threading.get_ident():
+                self._loop, self.loop_clock = threading.get_ident(), clock_of_this_thread()
             self._free.clear()
 
     def leave(self) -> None:

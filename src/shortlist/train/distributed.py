@@ -1,6 +1,7 @@
 """Several processes that train as one: torch.distributed, gloo between CPUs and NCCL between GPUs.
 
-Every process draws the same batches and takes from each of them the pairs of its own queries. For a batch:
+Every process draws the same batches and takes from each of them the pairs of its own queries, or of the blocks of shards that it
+reads. For a batch:
 
 1. The candidates of all pairs are sent to every process, so that multiplicities and log Q are those of the whole batch.
 2. Each distinct candidate's vector is computed by one process and sent to all; summed gradients are returned to it.
