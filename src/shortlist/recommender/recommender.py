@@ -20,7 +20,7 @@ from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
-from shortlist.recommender import bundle, hub, pipeline
+from shortlist.recommender import bundle, hub, mlflow_model, pipeline
 from shortlist.recommender.export_all import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
@@ -611,6 +611,40 @@ class Recommender:
         """
         check_flags("from_hub()", trusted=trusted)
         return cls.load(hub.fetched(repo, revision, token), trusted=trusted)
+
+    def log_to_mlflow(self, name: str = "model", *, registered: str | None = None) -> str:
+        """Log the bundle as a model of MLflow, to the active run or to one of its own.
+
+        MLflow then serves it as a ``pyfunc`` too: ``predict`` takes a DataFrame of query ids and gives a row for each item, with
+        ``params={"k": 10, "exclude_seen": True, "where": "…"}``.
+
+        Args:
+            name: of the model within its run.
+            registered: also a new version of this model in the registry.
+
+        Returns:
+            The model's address, such as "models:/…".
+
+        Raises:
+            BundleError: where MLflow refuses.
+            MissingExtraError: without the extra ``mlflow``.
+        """
+        return mlflow_model.log(folded(self.served), name, registered)
+
+    @classmethod
+    def from_mlflow(cls, uri: str, *, trusted: bool = False) -> Recommender:
+        """The recommender that ``log_to_mlflow`` logged.
+
+        Args:
+            uri: such as "models:/films/3" or "runs:/…/model".
+            trusted: True reads files of native libraries; see ``load``.
+
+        Raises:
+            BundleError: where there is no such model, or one of another kind.
+            MissingExtraError: without the extra ``mlflow``.
+        """
+        check_flags("from_mlflow()", trusted=trusted)
+        return cls.load(mlflow_model.fetched(uri), trusted=trusted)
 
 
 def _history(

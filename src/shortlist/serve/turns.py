@@ -18,7 +18,7 @@ __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
-LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
+LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
 
@@ -57,6 +57,7 @@ class Turns:
         self._free = threading.Event()  # whether the event loop has nothing to answer itself
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
+        self._small_answered = -1.0  # when a small request last had its turn
         self._quick = 0  # requests that it answers itself
         self._loop = 0  # the ident of its thread
         self.loop_clock: int | None = None
@@ -89,9 +90,9 @@ class Turns:
         self._loop_answered = time.perf_counter()
 
     @property
-    def loop_is_busy(self) -> bool:
-        """Whether the event loop answers something itself now and then."""
-        return time.perf_counter() - self._loop_answered < LATELY
+    def others_lately(self) -> bool:
+        """Whether the event loop answers something itself now and then, or ``Lane.SMALL`` has turns."""
+        return time.perf_counter() - max(self._loop_answered, self._small_answered) < LATELY
 
     def yield_to_loop(self) -> float:
         """Let the event loop go first, in another thread: both would wait for each other many times.
@@ -145,6 +146,8 @@ class Turns:
             if task.future.done():  # nobody waits for it any more
                 continue
             self._last = lane
+            if lane == Lane.SMALL:
+                self._small_answered = time.perf_counter()
             try:
                 work = task.begin()
                 if work is None:
