@@ -12,8 +12,8 @@ from shortlist.data import Dataset
 from shortlist.data.argument_checks import kind_of
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import ConfigError, check_flags, did_you_mean
-from shortlist.index.checks import check_k
 from shortlist.evaluation import evaluate
+from shortlist.index.checks import check_k
 from shortlist.recommender import Recommendations, Recommender
 from shortlist.train import recipes
 
