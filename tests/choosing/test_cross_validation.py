@@ -91,3 +91,16 @@ def test_known_choices_of_held_out_queries_are_seen() -> None:
 def test_wrong_input(call: object, told: str) -> None:
     with pytest.raises(sl.ShortlistError, match=told):
         call()  # type: ignore[operator]
+
+
+def test_one_recipe_is_a_list_of_one() -> None:
+    split = sl.split_random(data(), seed=0)
+    one, listed = (sl.compare_all(recipes, [split], k=3, changes=FAST) for recipes in ("als", ["als"]))
+    assert one.to_frame().drop("seconds").equals(listed.to_frame().drop("seconds"))
+
+
+def test_an_error_names_the_function_that_was_called() -> None:
+    with pytest.raises(sl.ConfigError, match=r"cross_validate\(recipes\) has no recipe; one or more were expected"):
+        sl.cross_validate([], data())
+    with pytest.raises(sl.ConfigError, match=r"compare_all\(recipes\) has no recipe"):
+        sl.compare_all({}, [sl.split_random(data())])

@@ -70,7 +70,7 @@ class CrossValidation(Tabular):
 
 
 def compare_all(
-    recipes: Sequence[Named] | Mapping[str, Named],
+    recipes: Named | Sequence[Named] | Mapping[str, Named],
     splits: Iterable[Split],
     *,
     metrics: Sequence[str] = ("recall", "ndcg"),
@@ -81,7 +81,7 @@ def compare_all(
     """Train each recipe on the training part of each split, and measure it on the test part.
 
     Args:
-        recipes: names, files or recipes; of a mapping the keys are shown.
+        recipes: names, files or recipes, one or more; of a mapping the keys are shown.
         splits: such as ``[sl.split_random(data, seed=s) for s in range(5)]``, or one by time.
         metrics: as in ``evaluate``.
         k: the length of the lists.
@@ -96,7 +96,7 @@ def compare_all(
         print(sl.compare_all(["als", "factorization"], splits))
     """
     check_flags("compare_all()", exclude_seen=exclude_seen)
-    made = _made(recipes, changes)
+    made = _made(recipes, changes, "compare_all(recipes)")
     parts = [
         (split.train, split.seen, split.test)
         for split in map(_checked, checked_list(splits, "compare_all(splits)", "splits"))
@@ -122,7 +122,7 @@ def cross_validate(
     The draw is like the use only where the order of choices does not matter; with times give ``compare_all`` splits by time.
 
     Args:
-        recipes: one or more, as in ``compare_all``.
+        recipes: as in ``compare_all``.
         data: all interactions.
         folds: how many parts, at least 2.
         seed: of the draw.
@@ -145,7 +145,7 @@ def cross_validate(
             f"folds is {folds!r}; a whole number from 2 to {len(data):,} (the interactions) was expected."
         )
     check_flags("cross_validate()", exclude_seen=exclude_seen)
-    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes)
+    made = _made(recipes, changes, "cross_validate(recipes)")
     return _compared(made, _folds(data, folds, seed), metrics, k, exclude_seen)
 
 
@@ -177,18 +177,20 @@ def _folds(data: Dataset, folds: int, seed: int) -> Iterator[Part]:
         yield train, train, test
 
 
-def _made(recipes: Sequence[Named] | Mapping[str, Named], changes: Any) -> dict[str, Recipe]:
-    """Each recipe by the name that is shown."""
+def _made(recipes: Named | Sequence[Named] | Mapping[str, Named], changes: Any, where: str) -> dict[str, Recipe]:
+    """Each recipe by the name that is shown. ``where`` is how the caller wrote them."""
     if isinstance(recipes, (str, Recipe)):
-        raise ConfigError("compare_all(recipes) is one recipe; a list or a mapping was expected.", hint="[recipe]")
+        recipes = [recipes]
     if isinstance(recipes, Mapping):
         pairs = list(recipes.items())
     else:
-        listed = checked_list(recipes, "compare_all(recipes)", "recipes")
+        listed = checked_list(recipes, where, "recipes")
         pairs = [(_shown(number, one), one) for number, one in enumerate(listed, 1)]
     made = {name: one if isinstance(one, Recipe) else named.load(one, changes) for name, one in pairs}
     if not made:
-        raise ConfigError("compare_all() got no recipe.", hint=f"by name: {', '.join(named.names())}")
+        raise ConfigError(
+            f"{where} has no recipe; one or more were expected.", hint=f"by name: {', '.join(named.names())}"
+        )
     return made
 
 
