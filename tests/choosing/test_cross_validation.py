@@ -93,12 +93,6 @@ def test_wrong_input(call: object, told: str) -> None:
         call()  # type: ignore[operator]
 
 
-def test_one_recipe_is_a_list_of_one() -> None:
-    split = sl.split_random(data(), seed=0)
-    one, listed = (sl.compare_all(recipes, [split], k=3, changes=FAST) for recipes in ("als", ["als"]))
-    assert one.to_frame().drop("seconds").equals(listed.to_frame().drop("seconds"))
-
-
 def test_an_error_names_the_function_that_was_called() -> None:
     with pytest.raises(sl.ConfigError, match=r"cross_validate\(recipes\) has no recipe; one or more were expected"):
         sl.cross_validate([], data())

@@ -70,7 +70,7 @@ class CrossValidation(Tabular):
 
 
 def compare_all(
-    recipes: Named | Sequence[Named] | Mapping[str, Named],
+    recipes: Sequence[Named] | Mapping[str, Named],
     splits: Iterable[Split],
     *,
     metrics: Sequence[str] = ("recall", "ndcg"),
@@ -81,7 +81,7 @@ def compare_all(
     """Train each recipe on the training part of each split, and measure it on the test part.
 
     Args:
-        recipes: names, files or recipes, one or more; of a mapping the keys are shown.
+        recipes: names, files or recipes; of a mapping the keys are shown.
         splits: such as ``[sl.split_random(data, seed=s) for s in range(5)]``, or one by time.
         metrics: as in ``evaluate``.
         k: the length of the lists.
@@ -122,7 +122,7 @@ def cross_validate(
     The draw is like the use only where the order of choices does not matter; with times give ``compare_all`` splits by time.
 
     Args:
-        recipes: as in ``compare_all``.
+        recipes: one or more, as in ``compare_all``.
         data: all interactions.
         folds: how many parts, at least 2.
         seed: of the draw.
@@ -145,7 +145,7 @@ def cross_validate(
             f"folds is {folds!r}; a whole number from 2 to {len(data):,} (the interactions) was expected."
         )
     check_flags("cross_validate()", exclude_seen=exclude_seen)
-    made = _made(recipes, changes, "cross_validate(recipes)")
+    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes, "cross_validate(recipes)")
     return _compared(made, _folds(data, folds, seed), metrics, k, exclude_seen)
 
 
@@ -180,7 +180,7 @@ def _folds(data: Dataset, folds: int, seed: int) -> Iterator[Part]:
 def _made(recipes: Named | Sequence[Named] | Mapping[str, Named], changes: Any, where: str) -> dict[str, Recipe]:
     """Each recipe by the name that is shown. ``where`` is how the caller wrote them."""
     if isinstance(recipes, (str, Recipe)):
-        recipes = [recipes]
+        raise ConfigError(f"{where} is one recipe; a list or a mapping was expected.", hint="[recipe]")
     if isinstance(recipes, Mapping):
         pairs = list(recipes.items())
     else:
