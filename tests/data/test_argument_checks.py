@@ -233,7 +233,8 @@ FLAGS = {
 }
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
-    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
+    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)",
+    "LanceDB.load(mmap)", "Pgvector.load(mmap)", "Qdrant.load(mmap)", "History.settled_context(timestamps)",
     "Estimator.get_params(deep)", "MLflow.close(failed)", "Shards.chunks(numbers)", "Shards.chunks(times)", "Shards.read(negatives)", "Shards.read(times)",
 }  # fmt: skip
 
