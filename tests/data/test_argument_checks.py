@@ -201,6 +201,7 @@ FLAGS = {
     "Recommender.load(mmap)": lambda given: sl.Recommender.load("no.shortlist", mmap=given),
     "Recommender.load(trusted)": lambda given: sl.Recommender.load("no.shortlist", trusted=given),
     "Recommender.recommend(exclude_seen)": lambda given: served().recommend([1], exclude_seen=given),
+    "Recommender.score(exclude_seen)": lambda given: served().score([1], [2], exclude_seen=given),
     "Recommender.recommend_all(exclude_seen)": lambda given: served().recommend_all("no", exclude_seen=given),
     "Recommender.recommend_all(vectors)": lambda given: served().recommend_all("no", vectors=given),
     "Recommender.recommend(explain)": lambda given: served().recommend([1], explain=given),
