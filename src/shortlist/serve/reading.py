@@ -203,7 +203,7 @@ def check_id(value: Any, strings: bool, field: str) -> None:
     Raises:
         Problem: when it does not have the bundle's type, or is longer than an id may be.
     """
-    if type(value) is not (str if strings else int) or (not strings and not -(2**63) <= value < 2**63):
+    if type(value) is not (str if strings else int) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
         raise _other_id(value, strings, field)
     if isinstance(value, str) and len(value) > LONGEST_ID:
         raise Problem(
