@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,8 +83,49 @@ def test_connections_are_left_to_others_until_the_end_or_for_good(
         one.close()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot")
+@pytest.mark.parametrize(("others", "late"), [(False, False), (True, True)])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_the_last_to_stop_lets_nobody_connect_whom_it_does_not_accept(
+    listening: socket.socket, new_loop: Callable[[], asyncio.AbstractEventLoop], others: bool, late: bool
+) -> None:
+    """Five wait when it stops, and one comes then. Where other processes accept, that one is theirs."""
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(5)]
+    made: list[Greeting] = []
+    theirs = listening.dup()
+
+    async def stop() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made), others=lambda: others)
+        acceptor.close()
+        with socket.socket() as after:
+            after.setblocking(False)
+            assert after.connect_ex(theirs.getsockname()) == errno.EINPROGRESS
+            await acceptor.wait_closed()
+            assert listening.fileno() == -1
+            theirs.setblocking(False)
+            if late:
+                theirs.accept()[0].close()
+            else:
+                with pytest.raises(BlockingIOError):
+                    theirs.accept()
+
+    loop = new_loop()
+    loop.run_until_complete(stop())
+    loop.close()
+    assert len(made) == 5
+    assert {one.recv(10) for one in crowd} == {b"hello"}
+    for one in (*crowd, theirs):
+        one.close()
+
+
 class Scripted:
     """A listening socket that does what it is told: raises, or hands out one end of a pair."""
+
+    def setsockopt(self, *values: Any) -> None:
+        raise OSError(errno.ENOPROTOOPT, "this system has no filters")
+
+    def close(self) -> None:
+        pass
 
     def __init__(self, *events: Exception | None) -> None:
         self.events, self.others = list(events), []  # type: ignore[var-annotated]
@@ -127,6 +169,12 @@ class Turns:
         return self
 
     def add_done_callback(self, call: Any) -> None:
+        pass
+
+    def create_future(self) -> Any:
+        return self
+
+    def set_result(self, result: Any) -> None:
         pass
 
 

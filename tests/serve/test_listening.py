@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from shortlist.errors import ConfigError
-from shortlist.serve.listening import Place, listening
+from shortlist.serve.listening import Place, complete_no_more, listening
 
 
 def test_any_free_port() -> None:
@@ -64,6 +64,28 @@ def test_the_socket_of_the_next_server_is_left_alone(tmp_path: Path) -> None:
     assert path.exists()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "unix"])
+def test_nobody_connects_once_it_is_to_complete_no_more(tmp_path: Path, host: str) -> None:
+    """One that waits is accepted, and its connection works. One that comes later does not connect."""
+    unix = tmp_path / "socket" if host == "unix" else None
+    kind = socket.AF_UNIX if unix is not None else socket.AF_INET6 if ":" in host else socket.AF_INET
+    with listening(Place(host, 0, unix)) as taken, socket.socket(kind) as before, socket.socket(kind) as after:
+        before.connect(taken.getsockname())
+        assert complete_no_more(taken)
+        after.setblocking(False)
+        with pytest.raises((BlockingIOError, FileNotFoundError)):
+            after.connect(taken.getsockname())
+        accepted, _ = taken.accept()
+        before.sendall(b"x")
+        assert accepted.recv(1) == b"x"
+        accepted.close()
+        assert before.recv(1) == b""
+        taken.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            taken.accept()
+
+
 def test_what_is_no_socket_stays(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("mine")
@@ -91,6 +113,6 @@ def test_a_server_answers_at_its_path(bundles: Path, tmp_path: Path, workers: in
         said = client.post("/v1/recommend", json={"queries": [{"id": "ann"}], "k": 2})
         assert [item["id"] for item in said.json()["results"][0]["items"]] == ["c", "d"]
     process.send_signal(signal.SIGTERM)
-    process.wait(120)
+    assert process.wait(120) == 0
     process.stderr.close()
-    assert workers == 1 or not path.exists()  # one process ends by the signal; the next server takes over what it left
+    assert not path.exists()

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product, differentiable
+from shortlist.loss.tiles import elements_on
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
@@ -70,7 +71,7 @@ class SoftmaxOptions(NamedTuple):
         negatives_only: leave the positive out of the denominator (BSL).
         exponent: the power of Z.
         hardest: only this many of each query's highest logits (log Q subtracted) compete, apart from its pairs.
-        block_elements: how many scores are in memory at a time.
+        block_elements: how many scores are in memory at a time; None for what the device has room for.
     """
 
     temperature: float = 1.0
@@ -79,7 +80,11 @@ class SoftmaxOptions(NamedTuple):
     negatives_only: bool = False
     exponent: float = 1.0
     hardest: int | None = None
-    block_elements: int = BLOCK_ELEMENTS
+    block_elements: int | None = None
+
+    def elements_on(self, device: torch.device) -> int:
+        """How many scores are in memory at a time on a device."""
+        return elements_on(device, BLOCK_ELEMENTS) if self.block_elements is None else self.block_elements
 
 
 PLAIN = SoftmaxOptions()
@@ -125,7 +130,9 @@ def _loss_and_gradients(
     """The summed loss and both gradients, block by block of query rows."""
     scaled = query / options.temperature  # [queries, dim]
     weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
-    rows = max(min(LEAST_ROWS, len(query)), min(len(query), options.block_elements // max(1, len(candidate))))
+    rows = max(
+        min(LEAST_ROWS, len(query)), min(len(query), options.elements_on(query.device) // max(1, len(candidate)))
+    )
     hidden = columns.hidden
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
         own = Places(pair_query, pair_candidate)

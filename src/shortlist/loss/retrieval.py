@@ -141,6 +141,13 @@ class Retrieval:
             and self.negative_column is None
         )
 
+    @property
+    def needs_whole_queries(self) -> bool:
+        """Whether the loss of a pair depends on the other pairs of its query in the batch, which then do not compete: processes that
+        share a batch take whole queries of it."""
+        softmax = isinstance(self.loss, Softmax) and not self._smoothing
+        return not softmax or self.mask_known or self.hardest is not None or bool(self.mined)
+
     def candidate_log_q(self, counts: NDArray[np.integer]) -> Tensor | None:
         """Log sampling probability per candidate ``[candidates]`` from training ``counts`` or as given, or None."""
         if self.log_q is None or (isinstance(self.log_q, str) and self.log_q == "streaming"):

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from shortlist.serve.listening import BACKLOG
+from shortlist.serve.listening import BACKLOG, complete_no_more
 
 __all__ = ["Acceptor"]
 
@@ -16,6 +16,7 @@ AT_ONCE = 256  # connections in one turn of the loop, at most
 LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
+GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
 
 
 class ConnectionLimit(Protocol):
@@ -40,6 +41,8 @@ class Acceptor:
         limit: the limit on connections; None for no limit.
         requests: how many have been answered, and how many are under way.
         share: how many to accept at most when some wait, where other processes accept from the same socket.
+        others: whether other processes accept from the same socket and will for now; asked at the end, when this one
+            has stopped.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Acceptor:
         limit: ConnectionLimit | None = None,
         requests: Callable[[], tuple[int, int]] = lambda: (0, 0),
         share: Callable[[], int] | None = None,
+        others: Callable[[], bool] = lambda: False,
     ) -> None:
         self._listening = listening
         self._make = make
@@ -56,10 +60,11 @@ class Acceptor:
         self._requests = requests
         self._answered = 0
         self._share = share
+        self._others = others
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._ending: asyncio.Future[None] | None = None  # done when the socket is closed
         listening.setblocking(False)
         self._loop.add_reader(listening, self._accept)
 
@@ -112,23 +117,37 @@ class Acceptor:
             connection.close()
 
     def close(self, leave: bool = False) -> None:
-        """Accept those that wait by now, and no more.
+        """Accept those that wait by now, and no more; then close the socket in this process.
+
+        If no other process accepts from it, nobody can connect from now on, and those who have are accepted.
 
         Args:
             leave: accept none, and leave them to other processes that accept from the same socket.
         """
-        if self._closed:
+        if self._ending is not None:
             return
-        self._closed, self._share = True, None
-        if self._retry is not None:
-            self._retry.cancel()
+        self._ending, self._share = self._loop.create_future(), None
+        if not leave:
+            wait = not self._others() and complete_no_more(self._listening)
+            self._accept_up_to(BACKLOG)
+            if wait:
+                self._loop.call_later(GRACE, self._end)
+                return
+        self._end(leave)
+
+    def _end(self, leave: bool = False) -> None:
+        assert self._ending is not None
         if not leave:
             self._accept_up_to(BACKLOG)
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listening)
+        self._listening.close()
+        self._ending.set_result(None)
 
     async def wait_closed(self) -> None:
-        """Return when every accepted connection is open."""
+        """Return when the socket is closed and every accepted connection is open."""
+        if self._ending is not None:
+            await self._ending
         if self._opening:
             await asyncio.wait(self._opening)

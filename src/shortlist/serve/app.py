@@ -16,6 +16,7 @@ from typing import Any
 
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import CLOSE, Decompression, Headers, Incoming, Receive, Reply, Write, plain_body, read_body
+from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
@@ -85,6 +86,8 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.service.writer.start()
+                if self.service.settings.writable:
+                    asyncio.get_running_loop().call_later(AFTER, self.service.writer.preparation.start)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()

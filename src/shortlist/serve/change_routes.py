@@ -16,6 +16,8 @@ from shortlist.serve.service import Service
 
 __all__ = ["change", "events", "impressions"]
 
+ROWS = 1000  # that are checked between two pauses, in half a millisecond; lists that were shown count for ten
+
 
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
@@ -32,7 +34,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = len(request.upsert) + len(request.delete) + len(request.expire)
@@ -40,9 +42,12 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
     column, strings = loaded.about.columns[0], loaded.candidate_strings
     for number, row in enumerate(request.upsert):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
         check_id(row[column], strings, f"$.upsert[{number}].{column}")
+    service.turns.yield_to_loop()
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
@@ -68,7 +73,7 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     if not 1 <= len(request.events) <= most:
@@ -76,6 +81,8 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     now = time.time()
     chosen = []
     for number, one in enumerate(request.events):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
@@ -98,7 +105,7 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
         Problem: when they do not fit.
     """
     request, most = (
-        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = sum(len(one.items) for one in request.impressions)
@@ -107,6 +114,8 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
     now = time.time()
     records = []
     for number, one in enumerate(request.impressions):
+        if number % (ROWS // 10) == 0:
+            service.turns.yield_to_loop()
         field = f"$.impressions[{number}]"
         check_id(one.query, loaded.query_strings, f"{field}.query")
         places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]

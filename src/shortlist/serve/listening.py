@@ -6,15 +6,39 @@ import contextlib
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from shortlist.errors import ConfigError
 
-__all__ = ["BACKLOG", "Place", "listening"]
+__all__ = ["BACKLOG", "Place", "complete_no_more", "listening"]
 
 BACKLOG = 2048
+SO_ATTACH_FILTER = 26  # of Linux
+NO_SYN = (  # drops what opens a connection (byte 13 of TCP's head says so), and takes everything else
+    (0x30, 0, 0, 13),  # load byte 13
+    (0x45, 0, 1, 0x02),  # if it has SYN
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
+)
+
+
+class _AtPath(socket.socket):
+    """A Unix socket that listens.
+
+    Attributes:
+        file: the path and the inode of its file, once it is bound.
+    """
+
+    file: tuple[Path, int] | None = None
+
+    def remove_file(self) -> None:
+        """Remove its file, unless that is another server's by now."""
+        with contextlib.suppress(OSError):
+            if self.file is not None and os.stat(self.file[0]).st_ino == self.file[1]:
+                self.file[0].unlink()
 
 
 @dataclass(frozen=True)
@@ -49,13 +73,39 @@ def listening(place: Place) -> Iterator[socket.socket]:
         )
         raise ConfigError(f"cannot listen on {where}: {error.strerror or error}.", hint=hint) from None
     with contextlib.closing(made):
-        mine = None if place.unix is None else os.stat(place.unix).st_ino
         try:
             yield made
         finally:
-            with contextlib.suppress(OSError):
-                if place.unix is not None and os.stat(place.unix).st_ino == mine:  # else another server's by now
-                    place.unix.unlink()
+            if isinstance(made, _AtPath):
+                made.remove_file()
+
+
+def complete_no_more(listening: socket.socket) -> bool:
+    """Have the system complete no further connection, in no process; those that wait can still be accepted.
+
+    A socket that is closed while connections wait at it resets them, although their clients have connected. So nobody may
+    connect between the last connection that is accepted and the close. A Unix socket loses its file, and a TCP socket of
+    Linux gets a filter for the packets that open a connection: their clients send them again after a second, and are refused
+    or reach the next server.
+
+    Returns:
+        Whether the system can do that.
+    """
+    if isinstance(listening, _AtPath):
+        listening.remove_file()
+        return True
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+    import struct
+
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *one) for one in NO_SYN))
+    try:
+        filtered = struct.pack("HL", len(NO_SYN), ctypes.addressof(program))
+        listening.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, filtered)
+    except OSError:  # a system call that a sandbox does not have
+        return False
+    return True
 
 
 def _at_port(host: str, port: int) -> socket.socket:
@@ -70,13 +120,14 @@ def _at_port(host: str, port: int) -> socket.socket:
     return made
 
 
-def _at_path(path: Path) -> socket.socket:
+def _at_path(path: Path) -> _AtPath:
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigError("this system has no Unix sockets.", hint="use --host and --port")
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made = _AtPath(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _clear(path)
         made.bind(str(path))
+        made.file = path, os.stat(path).st_ino
         made.listen(BACKLOG)
     except BaseException:
         made.close()

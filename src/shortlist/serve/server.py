@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from types import FrameType
 from typing import Any
 
@@ -76,14 +76,20 @@ class Server(uvicorn.Server):
         if self._live is not None:
             self._tasks.append(asyncio.create_task(self._live(self)))
 
-    def accept(self, listening: socket.socket, share: Callable[[], int] | None = None) -> Acceptor:
+    def accept(
+        self,
+        listening: socket.socket,
+        share: Callable[[], int] | None = None,
+        others: Callable[[], bool] = lambda: False,
+    ) -> Acceptor:
         """Accept the connections of a listening socket from now on.
 
         Args:
             listening: the socket.
             share: see ``Acceptor``.
+            others: see ``Acceptor``.
         """
-        acceptor = Acceptor(listening, self._connection, self._limit, self._requests, share)
+        acceptor = Acceptor(listening, self._connection, self._limit, self._requests, share, others)
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
 
@@ -100,12 +106,12 @@ class Server(uvicorn.Server):
         second SIGTERM stops it now.
         """
         if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
-            self._captured_signals.append(sig)
             self._app.drain()
             self._stop_at = time.monotonic() + self._drain
             return
         self._app.finish()
         super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # uvicorn would raise them again at the end: a clean stop is not a failure
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop."""
@@ -124,7 +130,14 @@ class Server(uvicorn.Server):
         self._app.finish()
         if self._swapper is not None:
             self._swapper.close()
-        await super().shutdown(sockets)
+        acceptors: Sequence[Any] = self.servers
+        for one in acceptors:
+            one.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for one in acceptors:
+            await one.wait_closed()
+        await super().shutdown()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -191,8 +204,7 @@ def run(
     gc.collect()
     gc.freeze()  # the bundle stays: the collector need not search it again and again
     gc.set_threshold(*COLLECT)
-    with _ignore_interrupt():
-        server.run(sockets=list(sockets))
+    server.run(sockets=list(sockets))
 
 
 def _loop() -> Any:
@@ -201,10 +213,3 @@ def _loop() -> Any:
     except ImportError:
         return "asyncio"
     return "uvloop"
-
-
-@contextlib.contextmanager
-def _ignore_interrupt() -> Iterator[None]:
-    """Ignore the signal that uvicorn raises again once it has finished."""
-    with contextlib.suppress(KeyboardInterrupt):
-        yield

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset, check_kind, check_model, kind_of
 from shortlist.data.id_map import IdMap
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.index import Lists
 from shortlist.sources.added import Added
 from shortlist.sources.blend import Blend, Weights
@@ -93,9 +93,14 @@ class Mixture:
         set_(
             self,
             "weights",
-            Weights(_ordered(equal if weights is None else weights, order, "weights"), tuple(temperatures)),
+            Weights(
+                _ordered(equal if weights is None else weights, order, "weights"),
+                tuple(checked_list(temperatures, "Mixture(temperatures=)", "numbers")),
+            ),
         )
-        set_(self, "by_history", _by_history(by_history or {}, order, self.weights.temperatures))
+        set_(
+            self, "by_history", _by_history({} if by_history is None else by_history, order, self.weights.temperatures)
+        )
         set_(self, "quotas", checked_quotas(_ordered([0.0] * len(kept) if quotas is None else quotas, order, "quotas")))
         if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(

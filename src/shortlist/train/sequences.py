@@ -14,6 +14,7 @@ from shortlist.data.shards import OrderedRows
 from shortlist.features import Sequences
 from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch, Given, distinct, generator_of, part_of_batch, shuffled
+from shortlist.train.device import moved
 from shortlist.train.processes import Processes
 
 __all__ = ["OrderedInteractions"]
@@ -55,8 +56,10 @@ class OrderedInteractions:
         if self._processes.size > 1:
             owners = self._query.index_select(0, chosen)
             chosen = chosen[owners % self._processes.size == self._processes.rank]
-        query, candidate = chosen.to(self._device), self._candidate.index_select(0, chosen).long().to(self._device)
-        weight = None if self._weight is None else self._weight.index_select(0, chosen).to(self._device)
+        query, candidate = (
+            moved(rows, self._device) for rows in (chosen, self._candidate.index_select(0, chosen).long())
+        )
+        weight = None if self._weight is None else moved(self._weight.index_select(0, chosen), self._device)
         if self._processes.size > 1:
             return part_of_batch(query, candidate, weight, self.queries, self.candidates, self._processes)
         query_rows, pair_query = distinct(query, self.queries)

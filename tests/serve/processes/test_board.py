@@ -35,3 +35,11 @@ def test_alone_it_takes_them_all() -> None:
     assert share() == 0
     board.set(2, NOT_ACCEPTING)
     assert share() == 1
+
+
+def test_the_last_to_stop_is_told() -> None:
+    board = Board()
+    shares = [AcceptQuota(board, slot, 4, lambda: 0) for slot in range(3)]
+    for one in shares:
+        one()
+    assert [one.stop() for one in shares] == [True, True, False]

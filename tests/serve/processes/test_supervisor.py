@@ -252,6 +252,35 @@ def test_sigterm_answers_what_is_under_way_and_ends_all(several: Callable[..., S
     assert not any(map(lives, pids))
 
 
+@pytest.mark.parametrize("options", [[], ["--drain-seconds", "1"]])
+def test_whoever_has_connected_before_the_end_is_answered(several: Callable[..., Several], options: list[str]) -> None:
+    """Clients connect all the time, and SIGTERM comes. Each connection is answered or refused; none is reset."""
+    import threading
+
+    server = several(*options)
+    answered, ends, first = threading.Semaphore(0), [], []
+
+    def ask() -> None:
+        try:
+            while True:
+                reply = server.raw(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                first.append(reply[:12])
+                answered.release()
+        except OSError as error:
+            ends.append(type(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for _ in range(20):
+        answered.acquire()
+    assert server.stop() == 0
+    for one in threads:
+        one.join(LONG)
+    assert ends == [ConnectionRefusedError] * 4
+    assert set(first) == {b"HTTP/1.1 200"}
+
+
 def test_a_system_without_room_for_a_process_ends_nothing(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

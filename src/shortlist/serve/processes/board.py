@@ -61,3 +61,12 @@ class AcceptQuota:
             return 1
         self._looks += 1
         return 0
+
+    def stop(self) -> bool:
+        """Accept no more.
+
+        Returns:
+            Whether other workers still do; False for the last one to stop.
+        """
+        self._board.set(self._slot, NOT_ACCEPTING)
+        return self._board.least(self._slot, self._slots) is not None

@@ -94,12 +94,13 @@ class Children:
         workers: of the bundle in use.
         retiring: workers that no longer accept connections.
         writer: the process that writes, if there is a log.
+        listening: the socket that workers accept connections from.
         asked: the latest requests, to warm workers up with.
     """
 
     def __init__(self, plan: Plan, listening: socket.socket, log: Log) -> None:
         self._plan = plan
-        self._listening = listening
+        self.listening = listening
         self._log = log
         self._board = Board()
         self.selector = selectors.DefaultSelector()
@@ -147,7 +148,7 @@ class Children:
             def do(channel: Channel) -> int:
                 log = Log(system.Lines(), plan.log_requests)
                 share = self._board, slot, shares
-                return work(source, plan.settings, log, channel, self._listening, share, follow, self.asked)
+                return work(source, plan.settings, log, channel, self.listening, share, follow, self.asked)
 
             return self._forked(slot, source, do)
 
@@ -217,7 +218,7 @@ class Children:
             one.channel.socket.close()
         self.selector.close()
         if writes:
-            self._listening.close()
+            self.listening.close()
 
     # Serving.
 

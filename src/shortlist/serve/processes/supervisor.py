@@ -81,7 +81,7 @@ class Supervisor:
                 children.workers.append(children.start_worker(self._swapping.source))
                 while self._stop_by is None and not self._complete:
                     self._turn()
-                if self._swapping.ready is not None and self._complete:
+                if self._swapping.ready is not None and self._stop_by is None:
                     announce(self._swapping.ready)
                 while self._stop_by is None or children.running:
                     self._turn()
@@ -166,14 +166,15 @@ class Supervisor:
             self._scraping.ask(child, message.number)
         elif isinstance(message, Ready):
             child.ready = message
-            if child is not self._children.writer:
+            if self._stop_by is None and child is not self._children.writer:
                 self._is_ready(child, message)
         elif isinstance(message, Failed):
             child.failed = message
         elif isinstance(message, Replace):
             child.end_reason = child.end_reason or message.why
         elif isinstance(message, Swapped):
-            self._swapping.done()
+            if self._stop_by is None:
+                self._swapping.done()
         else:
             assert isinstance(message, Refused)
             self._swapping.refuse(message.kind, message.message)
@@ -308,6 +309,7 @@ class Supervisor:
         if self._signals and self._stop_by is None:
             self._stop_by = time.monotonic() + self._plan.settings.drain_seconds + DRAIN + 5.0
             self._log.event("stopping")
+            children.listening.close()  # it stays open in workers, until the last one has accepted all connections
             for one in children.running:
                 if one is not children.writer:
                     system.end(one.pid)

@@ -248,8 +248,11 @@ class _Worker:
 
     def _take(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Open):
-            share = AcceptQuota(self._board, self._slot, self._slots, self._held)
-            self._acceptor = self._server.accept(self._listening, share)
+            quota = AcceptQuota(self._board, self._slot, self._slots, self._held)
+            if self._server.should_exit:
+                quota.stop()
+            else:
+                self._acceptor = self._server.accept(self._listening, quota, quota.stop)
         elif isinstance(message, Retire):
             if self._retiring is None:
                 self._retiring = asyncio.create_task(self._retire(message.seconds))
@@ -327,6 +330,7 @@ def write(
 
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
+    service.writer.preparation.start()
     hub = Hub(service)
     for way, slot in followers:
         hub.add(way, slot, counts=True)
