@@ -496,7 +496,7 @@ def pieces_of(client: Any) -> list[int]:
     service = client.app.service
     service.batcher.paces = Steady(TURN)
     piece = service.batcher._piece
-    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    service.batcher._piece = lambda group, asks, take, at: (TURN, piece(group, asks, take, at)[1])
     return watched(client)  # type: ignore[return-value]
 
 
