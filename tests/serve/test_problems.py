@@ -44,7 +44,12 @@ def problem_of(kind: type, body: bytes, names: Collection[str] = ()) -> Problem:
         (b'{"queries":[{"canary":1}]}', 422, "$.queries[0]", "unknown field."),
         (b'{"queries":[],"k":0}', 422, "$.k", "a whole number of at least 1 was expected."),
         (b'{"queries":[],"k":-7}', 422, "$.k", "a whole number of at least 1 was expected."),
-        (b'{"queries":[],"k":1000000}', 422, "$.k", "a whole number of at most 100,000 was expected."),
+        (
+            b'{"queries":[],"rerank":{"at_most":[{"column":"canary","most":1000000}]}}',
+            422,
+            "$.rerank.at_most[0].most",
+            "a whole number of at most 100,000 was expected.",
+        ),
         (b'{"queries":[{"features":{"canary":{}}}]}', 422, "$.queries[0].features[...]", None),
     ],
 )
