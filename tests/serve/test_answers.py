@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
 import shortlist as sl
@@ -124,6 +125,32 @@ def test_score(client: Any) -> None:
     body = client.post("/v1/score", {"queries": [{"id": "ann"}, {"id": "eve"}], "candidates": ["d", "x", "a"]}).json()
     assert [one["scores"] for one in body["results"]] == [[0.5, None, 4.0], [-0.5, None, -4.0]]
     assert [one["known"] for one in body["results"]] == [True, False]
+
+
+def mixture() -> sl.Recommender:
+    """Six users who like films of their own parity; nobody chose film 10."""
+    log = [(user, film) for user in range(6) for film in range(10) if (user + film) % 2 == 0 and film != user]
+    frame = pl.DataFrame(log, schema=["user", "film"], orient="row")
+    data = sl.Dataset(frame, "user", "film", candidates={"film": list(range(11))})
+    model = sl.Mixture([sl.popularity(data), sl.Cooccurrence().fit(data)], data, weights=[0.1, 0.9])
+    return sl.Recommender(model, index=sl.BruteForce(), seen=data, cold_start="unknown")
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude_seen": False}])
+def test_the_score_of_a_mixture_is_that_of_its_list(clients: Callable[..., Any], options: dict[str, Any]) -> None:
+    """It was the dot product of the towers alone, in another order than the list."""
+    client = clients(recommender=mixture())
+    queries = [{"id": 0}, {"id": 1, "exclude": [3]}, {"id": 99, "history": [5]}, {"id": 98}]
+    lists = client.post("/v1/recommend", {"queries": queries, "k": 11, **options}).json()["results"]
+    body = {"queries": queries, "candidates": [404, *range(11)], **options}
+    scored = client.post("/v1/score", body).json()["results"]
+    for found, of_query in zip(lists, scored, strict=True):
+        scores = dict(zip(body["candidates"], of_query["scores"], strict=True))
+        assert scores.pop(404) is None
+        assert all(score <= 1 for score in scores.values())
+        by_model = [item for item in found["items"] if "source" not in item]
+        assert len(by_model) > 1
+        assert [scores[item["id"]] for item in by_model] == [item["score"] for item in by_model]
 
 
 def test_embed(client: Any) -> None:

@@ -34,7 +34,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = len(request.upsert) + len(request.delete) + len(request.expire)
@@ -73,7 +73,7 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     if not 1 <= len(request.events) <= most:
@@ -105,7 +105,7 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
         Problem: when they do not fit.
     """
     request, most = (
-        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = sum(len(one.items) for one in request.impressions)

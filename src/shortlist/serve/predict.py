@@ -73,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     Raises:
         Problem: when it does not fit, with places as the client names them.
     """
-    request = decoded(PredictRequest, body, service.turns.yield_to_loop)
+    request = decoded(PredictRequest, body, service.turns.yield_to_loop, loaded.about.names)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):
@@ -85,7 +85,9 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     asked = service.ids.read(RecommendRequest(queries, k=min(K, limits.k), exclude_seen=False), loaded)
     try:
         check_request(asked, loaded, limits)
-        asks = read_queries(loaded, service.events, asked.queries, False, service.turns.yield_to_loop)
+        asks = read_queries(
+            loaded, service.events, asked.queries, False, service.turns.yield_to_loop, loaded.about.names
+        )
         check_known(loaded, asks)
     except Problem as problem:
         problem.field = None if problem.field is None else names.place(problem.field)

@@ -78,8 +78,8 @@ class Group(NamedTuple):
 
     Attributes:
         loaded: the bundle that answers.
-        wants: lists of candidates, the queries' vectors, or lists of candidates near to candidates.
-        k: items of a list.
+        wants: lists of candidates, the queries' vectors, lists of candidates near to candidates, or scores.
+        k: items of a list, or scores of a query.
         exclude_seen: whether candidates that a query chose are left out.
         exact: whether to search exactly.
         features: names of the features that replace stored ones.
@@ -88,10 +88,11 @@ class Group(NamedTuple):
         ruled: the request's rules for whole lists, for it alone.
         explain: whether each item gets a reason.
         light: whether the request brings little itself, so that its queries take as long as others of their kind.
+        rows: the candidates that are scored, for it alone.
     """
 
     loaded: Loaded
-    wants: Literal["lists", "vectors", "similar"] = "lists"
+    wants: Literal["lists", "vectors", "similar", "scores"] = "lists"
     k: int = 0
     exclude_seen: bool = False
     exact: bool = False
@@ -101,10 +102,11 @@ class Group(NamedTuple):
     ruled: Ruled | None = None
     explain: bool = False
     light: bool = True
+    rows: NDArray[np.int64] | None = None
 
     def key(self) -> Any:
         """Equal for groups that may be joined; None for one that is answered alone."""
-        if self.open is not None or self.ruled is not None:
+        if self.open is not None or self.ruled is not None or self.rows is not None:
             return None
         return (
             id(self.loaded), self.wants, self.k, self.exclude_seen, self.exact, self.features, self.chosen, self.explain,

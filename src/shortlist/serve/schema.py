@@ -53,7 +53,7 @@ Cell = Plain | list[Plain]
 """The value of a column, as it is stored."""
 
 Ids = list[Id]
-Time = Annotated[float, Meta(ge=0, le=1e11)]
+Time = Annotated[float, Meta(ge=0, le=1e11, extra={"unit": "Unix seconds"})]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -261,10 +261,15 @@ class RecommendReply(msgspec.Struct):
 
 
 class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The candidates to score for each query, as a ranker's first feature."""
+    """The candidates to score for each query, as a ranker's first feature.
+
+    Attributes:
+        exclude_seen: as for lists. A mixture's scores are shares of the best candidate that a query may have.
+    """
 
     queries: list[Query]
     candidates: Ids
+    exclude_seen: bool = True
 
 
 class ScoreResult(msgspec.Struct):
@@ -272,7 +277,8 @@ class ScoreResult(msgspec.Struct):
 
     Attributes:
         known: whether training had any interaction of the query.
-        scores: dot products in the order asked; null for a candidate that the catalogue lacks.
+        scores: in the order asked, those that the candidates have in lists: of towers the dot product, of a mixture the sum
+            by all sources. Null for a candidate that the catalogue lacks.
     """
 
     id: int | str | None
