@@ -235,7 +235,7 @@ def memory_notes(found: list[dict]) -> str:
             missed = [f"{most} with {number}" for number, most in AIMS.items() if taken.get(number, 0) > most]
     if missed:
         said.append(
-            f"The aim was {' and '.join(missed)}, with such tables, and is missed. What does not fall with processes was looked for: the tables "
+            f"The aim was {' and '.join(missed)}, with such tables, and is missed. The part that does not fall with processes was looked for: the tables "
             "of ids, their vocabularies and codes and the order of the buffer's rows are about half of it; the other half is what a step needs for "
             "scores, rows, gradients and messages, and pages that the allocators of several threads keep between steps."
         )
