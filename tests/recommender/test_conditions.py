@@ -324,3 +324,20 @@ def test_on_the_command_line(stocked: sl.Recommender, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "did you mean 'stock'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_pieces_of_a_deep_condition_do_not_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every piece takes two hundredths of a second, most of which Polars needs before the first row: 14,000 rows are no fewer then."""
+    ticks = iter(range(1000))
+    monkeypatch.setattr(conditions.time, "perf_counter", lambda: 0.02 * next(ticks))
+    table = pl.DataFrame({"n": range(100_000)})
+    where = " + ".join(["n"] * 150) + " > 14999999 - 150"
+    one = Conditions(table).begin(where)
+    steps = 1
+    while not one.step():
+        steps += 1
+    assert one.rows is not None
+    assert one.rows.tolist() == [99_999]
+    assert steps <= 8  # 100,000 / 14,000
+    assert one.cost > 100_000 * 151
+    assert Conditions(table.head(1000)).begin(where).cost == 1000 * 152  # one piece

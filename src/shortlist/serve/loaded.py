@@ -56,6 +56,11 @@ class About:
         return (state.candidate, *(name for name in state.candidates.columns if name != state.candidate))
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """Columns of candidates and features of queries: what errors may name."""
+        return self.readable.union(self.columns)
+
+    @cached_property
     def title_column(self) -> str | None:
         """The column that names a candidate for people."""
         return title_column(self._state.candidates)

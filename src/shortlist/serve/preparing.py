@@ -1,4 +1,4 @@
-"""Importing what a first upsert needs, before one comes: torch takes seconds."""
+"""Importing what a first upsert needs before one arrives: torch takes seconds."""
 
 from __future__ import annotations
 

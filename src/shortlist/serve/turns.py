@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import threading
 import time
@@ -18,7 +19,7 @@ __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
-LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
+LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Lane(IntEnum):
 class _Task(NamedTuple):
     begin: Callable[[], Callable[[], Any] | None]
     future: asyncio.Future[Any]
+    due: float = 0.0
 
 
 class Turns:
@@ -41,7 +43,8 @@ class Turns:
 
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
     others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
-    needs several goes back to the end, so that requests of one lane advance together.
+    needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
+    due has its turn before those that are due later.
 
     Attributes:
         loop_clock: the clock of the event loop's processor time; None before it has answered anything.
@@ -57,6 +60,7 @@ class Turns:
         self._free = threading.Event()  # whether the event loop has nothing to answer itself
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
+        self._small_answered = -1.0  # when a small request last had its turn
         self._quick = 0  # requests that it answers itself
         self._loop = 0  # the ident of its thread
         self.loop_clock: int | None = None
@@ -89,9 +93,9 @@ class Turns:
         self._loop_answered = time.perf_counter()
 
     @property
-    def loop_is_busy(self) -> bool:
-        """Whether the event loop answers something itself now and then."""
-        return time.perf_counter() - self._loop_answered < LATELY
+    def others_lately(self) -> bool:
+        """Whether the event loop answers something itself now and then, or ``Lane.SMALL`` has turns."""
+        return time.perf_counter() - max(self._loop_answered, self._small_answered) < LATELY
 
     def yield_to_loop(self) -> float:
         """Let the event loop go first, in another thread: both would wait for each other many times.
@@ -123,15 +127,15 @@ class Turns:
             self._lanes[lane] for lane in Lane if lane != Lane.SMALL
         )
 
-    async def take(self, lane: Lane, work: Callable[[], T]) -> T:
+    async def take(self, lane: Lane, work: Callable[[], T], due: float = 0.0) -> T:
         """The value of ``work``, done in the thread at its turn; for a request."""
         with self.off_loop():
-            return await self.take_prepared(lane, lambda: work)  # type: ignore[no-any-return]
+            return await self.take_prepared(lane, lambda: work, due)  # type: ignore[no-any-return]
 
-    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
+    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0) -> Any:
         """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._lanes[lane].append(_Task(begin, future))
+        bisect.insort(self._lanes[lane], _Task(begin, future, due), key=lambda task: task.due)
         self._next()
         return await future
 
@@ -145,6 +149,8 @@ class Turns:
             if task.future.done():  # nobody waits for it any more
                 continue
             self._last = lane
+            if lane == Lane.SMALL:
+                self._small_answered = time.perf_counter()
             try:
                 work = task.begin()
                 if work is None:
