@@ -76,7 +76,7 @@ class Estimator:
         Raises:
             DataError: for a table that cannot be read.
             ConfigError: for a recipe or changes that do not exist, and where ``query`` or ``candidate`` is missing.
-            SearchError: where ``k`` is no whole number of at least 1.
+            SearchError: where ``k`` is not a whole number of at least 1.
         """
         check_flags("Estimator", exclude_seen=self.exclude_seen)
         check_k(self.k)

@@ -416,7 +416,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _malformed(piece: bytes) -> Problem:
-    """The problem of what the parser has just refused, in its words, which hold nothing of what came."""
+    """The problem of bytes that the parser has just refused, in its words, which repeat nothing of them."""
     error = sys.exc_info()[1]
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(piece):
         return Problem(501, "the method is not known.", hint="GET, HEAD, POST or OPTIONS")
