@@ -63,11 +63,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
 
-# What makes clients from /openapi.json and checks pages for accessibility; the tests that need it skip without it.
+# Whatever only some tests need: makers of clients from /openapi.json, the check of accessibility, pyright, MLflow; the tests that need it skip without it.
 clients:
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --target $(VENV)/mlflow mlflow-skinny==3.17.2
 	$(PYTHON) -m venv $(VENV)/clients
 	$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --no-compile openapi-python-client==0.29.1
-	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 axe-core@4.14.1
+	npm install --prefix $(VENV)/node --no-audit --no-fund --silent openapi-typescript@7.13.0 openapi-fetch@0.17.0 typescript@5.9.3 axe-core@4.14.1 pyright@1.1.414
 
 clean:
 	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -33,6 +33,7 @@ ASIDE = {
     "shown": 0.65,
     "data": 0.14,
     "display": 0.37,
+    "language": 0.89,
 }  # lets lines pass beside these
 
 

@@ -16,6 +16,7 @@ from torch.nn import Module
 import shortlist as sl
 from shortlist.cli.main import cli
 from shortlist.serve.routes import routes_of
+from shortlist.serve.settings import Settings
 
 PROMISED = Path(__file__).with_name("public.txt")
 
@@ -78,7 +79,7 @@ def _commands(group: click.Group) -> list[str]:
 
 
 def _routes() -> list[str]:
-    service: Any = SimpleNamespace(loaded=SimpleNamespace(name="NAME"), settings=SimpleNamespace(page=True))
+    service: Any = SimpleNamespace(loaded=SimpleNamespace(name="NAME"), settings=Settings())
     return sorted(
         f"{method} {path}"
         for path, methods in routes_of(service).items()

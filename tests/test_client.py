@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from tests.serve.running import Running
 
@@ -178,3 +182,96 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert not client.ready()
     with pytest.raises(ServerError, match="no reply"):
         client.about()
+
+
+LISTS: dict[str, Callable[[Client, object], object]] = {
+    "recommend": lambda client, given: client.recommend(given),
+    "recommend, columns": lambda client, given: client.recommend([1], columns=given),
+    "similar": lambda client, given: client.similar(given),
+    "similar, columns": lambda client, given: client.similar([1], columns=given),
+    "score, queries": lambda client, given: client.score(given, [1]),
+    "score, candidates": lambda client, given: client.score([1], given),
+    "record": lambda client, given: client.record(given),
+    "upsert": lambda client, given: client.upsert(given),
+    "delete": lambda client, given: client.delete(given),
+}
+
+
+@pytest.mark.parametrize("given", ["xyz", b"xyz", None, 7, {"xyz": 1}, pl.DataFrame({"xyz": [1]})])
+@pytest.mark.parametrize("call", LISTS)
+def test_what_is_no_list_is_sent_to_nobody(call: str, given: object) -> None:
+    """``delete("xyz")`` deleted the candidates x, y and z."""
+    with pytest.raises(sl.ConfigError, match=r"a list of .* was expected") as error:
+        LISTS[call](Client("http://127.0.0.1:9"), given)
+    assert not isinstance(given, str) or error.value.hint == "for one: ['xyz']"
+
+
+@pytest.mark.parametrize("given", [b"u1", None, float("nan"), True, 1.5, "\ud800", 2**70, (1, 2, 3), ("u1",), "ab"])
+@pytest.mark.parametrize("call", ["recommend", "similar", "score, queries", "score, candidates", "record", "delete"])
+def test_what_is_no_id_is_sent_to_nobody(call: str, given: object) -> None:
+    if given == "ab" and call != "record":
+        return  # an id; of pairs, its characters would be taken for two
+    with pytest.raises(sl.ConfigError, match=r"\[0\]"):
+        LISTS[call](Client("http://127.0.0.1:9"), [given])
+
+
+@pytest.mark.parametrize(
+    ("ask", "field"),
+    [
+        (lambda client: client.recommend([1], k=math.nan), "k is nan"),
+        (lambda client: client.recommend([1], where=b"x"), "where is b'x'"),
+        (lambda client: client.recommend([1], rerank={"diversify": math.inf}), "rerank.diversify is inf"),
+        (lambda client: client.recommend([{"id": 1, "features": {"age": math.nan}}]), "queries[0].features.age is nan"),
+        (lambda client: client.upsert([{"film": 1, "tags": ["a", b"b"]}]), "upsert[0].tags[1] is b'b'"),
+        (lambda client: client.upsert([{"film": 1, "year": {1, 2}}]), "upsert[0].year is {1, 2}"),
+    ],
+)
+def test_values_that_would_arrive_as_others_are_refused(ask: Callable[[Client], object], field: str) -> None:
+    """NaN became null, bytes base64."""
+    with pytest.raises(sl.ConfigError) as error:
+        ask(Client("http://127.0.0.1:9"))
+    assert error.value.message.startswith(field)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:8080",
+        "ftp://x",
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://a b",
+        "http://x?y",
+        None,
+        b"http://x",
+    ],
+)
+def test_what_is_no_address(url: object) -> None:
+    with pytest.raises(sl.ConfigError, match="not the address"):
+        Client(url)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"key": "a\r\nb"}, {"key": b"a"}, {"key": "\u00e9"}, {"timeout": 0}, {"timeout": math.nan}, {"wait": "1"}],
+)
+def test_options_that_cannot_work(options: Mapping[str, Any]) -> None:
+    with pytest.raises(sl.ConfigError, match="Client got"):
+        Client("http://127.0.0.1:9", **options)
+
+
+def test_numpy_ids(server: Running) -> None:
+    client = Client(server.url)
+    expected = client.recommend([0, 1], k=2)
+    assert client.recommend([np.int64(0), np.int32(1)], k=np.int64(2)) == expected
+    assert client.recommend(np.arange(2), k=2) == expected
+    assert client.recommend(pl.Series([0, 1]), k=2) == expected
+
+
+def test_a_reply_of_another_server() -> None:
+    url, _ = scripted(reply("200 OK", b"<html>"), reply("200 OK", b'{"results": 7}'))
+    for _ in range(2):
+        with pytest.raises(ServerError, match="not one of shortlist") as error:
+            Client(url).recommend([])
+        assert error.value.status == 200

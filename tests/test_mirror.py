@@ -39,6 +39,8 @@ def expected(module: str) -> Path:
 
 ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
+    "index/databases/contract.py": "index/databases/test_publish.py",
+    "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
     "model/onnx.py": "recommender/test_exported.py",
     "serve/change_log.py": "serve/test_writer.py",
     "serve/change_routes.py": "serve/test_writer.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,130 @@ def test_the_message_names_what_came_and_what_was_expected(given: SimpleNamespac
         CALLS[call][0](given, OBJECTS[kind](given))
     assert caught.value.message == message
     assert hint in str(caught.value.hint)
+
+
+LISTS: dict[str, Callable[[Any, Any], object]] = {  # by function and parameter, what takes a list
+    "Dataset(keep)": lambda given, x: sl.Dataset(FRAME, query="user", candidate="item", keep=x),
+    "Reading(columns)": lambda given, x: sl.Dataset(
+        given.folder / "x.parquet", query="user", candidate="item", reading=sl.Reading(columns=x)
+    ),
+    "Shards.encode(context)": lambda given, x: sl.Shards.encode(
+        given.folder / "x.parquet", given.folder / "lists", query="user", candidate="item", context=x
+    ),
+    "Category(vocabulary)": lambda given, x: sl.Category("c", x),
+    "IntegerLookup(vocabulary)": lambda given, x: sl.IntegerLookup("c", x),
+    "StringLookup(vocabulary)": lambda given, x: sl.StringLookup("c", x),
+    "MultiCategory(vocabulary)": lambda given, x: sl.MultiCategory("c", vocabulary=x),
+    "Discretization(boundaries)": lambda given, x: sl.Discretization("c", boundaries=x),
+    "Tower(hidden)": lambda given, x: sl.Tower(sl.StringLookup("user"), dim=4, hidden=x),
+    "Examination(chances)": lambda given, x: sl.Examination(x),
+    "Mixture(sources)": lambda given, x: sl.Mixture(x, TRAIN),
+    "Mixture(weights)": lambda given, x: sl.Mixture([given.model, given.neighbours], TRAIN, weights=x),
+    "Mixture(quotas)": lambda given, x: sl.Mixture([given.model, given.neighbours], TRAIN, quotas=x),
+    "Mixture(by_history)": lambda given, x: sl.Mixture([given.model, given.neighbours], TRAIN, by_history={0: x}),
+    "Recommender(fallback)": lambda given, x: sl.Recommender(given.model, fallback=x),
+    "Recommender.recommend(queries)": lambda given, x: given.recommender.recommend(x),
+    "Recommender.recommend(history)": lambda given, x: given.recommender.recommend(["u1"], history=x),
+    "Recommender.recommend(history), of one": lambda given, x: given.recommender.recommend(["u1"], history=[x]),
+    "Recommender.recommend(exclude)": lambda given, x: given.recommender.recommend(["u1"], exclude=x),
+    "Recommender.recommend(exclude), of one": lambda given, x: given.recommender.recommend(["u1"], exclude=[x]),
+    "Recommender.recommend(allow)": lambda given, x: given.recommender.recommend(["u1"], allow=x),
+    "Recommender.recommend(deny)": lambda given, x: given.recommender.recommend(["u1"], deny=x),
+    "Recommender.score(queries)": lambda given, x: given.recommender.score(x, ["i1"]),
+    "Recommender.score(candidates)": lambda given, x: given.recommender.score(["u1"], x),
+    "Recommender.score(history)": lambda given, x: given.recommender.score(["u1"], ["i1"], history=x),
+    "Recommender.score(history), of one": lambda given, x: given.recommender.score(["u1"], ["i1"], history=[x]),
+    "Recommender.score(exclude)": lambda given, x: given.recommender.score(["u1"], ["i1"], exclude=x),
+    "Recommender.score(exclude), of one": lambda given, x: given.recommender.score(["u1"], ["i1"], exclude=[x]),
+    "Recommender.query_vectors(queries)": lambda given, x: given.recommender.query_vectors(x),
+    "Recommender.query_vectors(history)": lambda given, x: given.recommender.query_vectors(["u1"], x),
+    "Recommender.fold_in(chosen)": lambda given, x: given.recommender.fold_in(x),
+    "Recommender.similar(candidates)": lambda given, x: given.recommender.similar(x),
+    "Recommender.delete(ids)": lambda given, x: given.recommender.delete(x),
+    "als(ks)": lambda given, x: sl.als(new_model(), TRAIN, validation=TEST, epochs=1, ks=x),
+    "compare_all(recipes)": lambda given, x: sl.compare_all(x, [sl.split_random(DATA)]),
+    "compare_all(splits)": lambda given, x: sl.compare_all(["als"], x),
+    "compare_all(metrics)": lambda given, x: sl.compare_all(["als"], [sl.split_random(DATA)], metrics=x),
+    "compare_all(changes)": lambda given, x: sl.compare_all(["als"], [sl.split_random(DATA)], changes=x),
+    "cross_validate(recipes)": lambda given, x: sl.cross_validate(x, DATA),
+    "cross_validate(metrics)": lambda given, x: sl.cross_validate("als", DATA, metrics=x),
+    "cross_validate(changes)": lambda given, x: sl.cross_validate("als", DATA, changes=x),
+    "diagnose(training)": lambda given, x: sl.diagnose(given.model, training=x),
+    "evaluate(ks)": lambda given, x: sl.evaluate(given.model, TEST, ks=x),
+    "evaluate(metrics)": lambda given, x: sl.evaluate(given.model, TEST, metrics=x),
+    "evaluate(baselines)": lambda given, x: sl.evaluate(given.model, TEST, baselines=x),
+    "evaluate(segments)": lambda given, x: sl.evaluate(given.model, TEST, segments=x),
+    "fit(ks)": lambda given, x: sl.fit(new_model(), TRAIN, validation=TEST, epochs=1, ks=x),
+    "interleave(queries)": lambda given, x: sl.interleave(given.recommender, given.recommender, x),
+    "join(models)": lambda given, x: sl.join(x),
+    "join(weights)": lambda given, x: sl.join([given.model, given.other], x),
+    "off_policy_evaluate(examination)": lambda given, x: sl.off_policy_evaluate(
+        given.recommender, FRAME, examination=x
+    ),
+    "recipes.load(changes)": lambda given, x: sl.recipes.load("als", x),
+    "tune(backends)": lambda given, x: sl.tune(given.recommender, backends=x, sample=20),
+}
+RESULTS = {  # which nobody makes by hand, and functions of arrays
+    "Choice", "CrossValidation", "Evaluation", "Interleaved", "OffPolicyEvaluation", "RankedList", "Reason", "Rerank",
+    "Recommendations", "TrainingHistory", "Weights", "Weights.total", "Shards.read", "Adagrad.update", "Adam.update",
+    "AdamW.update", "RowwiseAdagrad.update", "SGD.update",
+}  # fmt: skip
+TAKE_MAPPINGS = {
+    "recipes.load(changes)",
+    "compare_all(changes)",
+    "cross_validate(changes)",
+}  # refused by what they name
+OTHER = {
+    "Mixture(temperatures)",
+    "compare(scorers)",
+    "Recommender.recommend(chosen)",
+    "Recommender.query_vectors(chosen)",
+}
+
+
+def test_the_table_has_every_public_function_that_takes_a_list() -> None:
+    wanted = set()
+    for name in sl.__all__:
+        public = getattr(sl, name)
+        if isinstance(public, type) and issubclass(public, (Exception, Warning)):
+            continue
+        found = {name: public} if callable(public) else {}
+        if not name.startswith("_") and (isinstance(public, type) or inspect.ismodule(public)):
+            members = vars(public) if isinstance(public, type) else public.__all__
+            found |= {f"{name}.{one}": getattr(public, one) for one in members if not one.startswith("_")}
+        for called, function in found.items():
+            if callable(function) and called not in RESULTS:
+                parameters = inspect.signature(function).parameters.values()
+                wanted |= {
+                    f"{called}({one.name})"
+                    for one in parameters
+                    if any(word in str(one.annotation) for word in ("Sequence", "Iterable", "tuple", "Queries"))
+                }
+    assert wanted <= {one.partition(",")[0] for one in LISTS} | OTHER
+
+
+@pytest.mark.parametrize("call", LISTS)
+@pytest.mark.parametrize("given_", ["recall", b"recall", 7, {"recall": 1}], ids=["text", "bytes", "number", "mapping"])
+def test_what_is_no_list_is_refused(given: SimpleNamespace, call: str, given_: Any) -> None:
+    """The characters of a text, and the numbers of bytes, would else be taken for values."""
+    if isinstance(given_, dict) and call in TAKE_MAPPINGS:
+        return
+    with pytest.raises(sl.ShortlistError) as caught:
+        LISTS[call](given, given_)
+    assert "object at 0x" not in str(caught.value)
+    if not isinstance(given_, dict):
+        refused = (
+            "there is no recipe 'recall'" if (call, given_) == ("cross_validate(recipes)", "recall") else "expected"
+        )
+        assert refused in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["x", b"x", 1.5, None, ["x"], "\ud800"])
+@pytest.mark.parametrize(
+    "call", ["evaluate(segments)", "evaluate(baselines)", "Dataset(keep)", "Discretization(boundaries)"]
+)
+def test_a_list_of_other_values_is_refused(given: SimpleNamespace, call: str, value: Any) -> None:
+    if (isinstance(value, str) and call == "Dataset(keep)") or (value == 1.5 and call.startswith("Discr")):
+        return
+    with pytest.raises(sl.ShortlistError):
+        LISTS[call](given, [value])

@@ -1,6 +1,6 @@
 """`python -m benchmarks.quality --dataset D --protocol P --recipe R`: train, measure on the public protocol, keep the result.
 
-R is a baseline (popularity, ease, ials, mult-vae, rectools-sasrec, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
+R is a baseline (popularity, ease, ials, mult-vae, rectools-sasrec, replay-sasrec, recency), a recipe of the package, one of `benchmarks/quality/recipes/`, or the
 path of a recipe. Results go to `benchmarks/results/quality/`, after each seed: the same command with more --seeds runs those
 that are missing, and --anew all of them. With --tune SEARCH a part of the training data is held out
 instead, and every point of `benchmarks/quality/searches/SEARCH.toml` is measured on it: the test part is not touched.

@@ -1,5 +1,5 @@
-"""What any model has to be ahead of: popularity, tables of neighbours, EASE, iALS, Mult-VAE, RecTools' SASRec, and a query made of
-the latest items."""
+"""What any model has to be ahead of: popularity, tables of neighbours, EASE, iALS, Mult-VAE, SASRec of RecTools and of RePlay, and a query
+made of the latest items."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 import shortlist as sl
+from benchmarks.quality import sasrec
 from benchmarks.quality.measures import Scorer
 from benchmarks.quality.multvae import mult_vae
 from benchmarks.quality.problems import Problem
-from benchmarks.quality.rectools import sasrec
 from shortlist.index import Lists
 from shortlist.loss import ALS, Chosen, Sweeps, solve
 
@@ -116,9 +116,10 @@ BASELINES: dict[str, Callable[..., Scorer]] = {
     "mult-vae": lambda problem, seed=0, **options: mult_vae(
         _matrix(problem.train), _matrix(problem.given), seed, **options
     ),
-    "rectools-sasrec": sasrec,
+    "rectools-sasrec": sasrec.rectools,
+    "replay-sasrec": sasrec.replay,
 }
-SEEDED = {"ials", "mult-vae", "rectools-sasrec"}
+SEEDED = {"ials", "mult-vae", "rectools-sasrec", "replay-sasrec"}
 """Baselines whose result depends on a seed."""
 
 

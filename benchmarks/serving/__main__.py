@@ -14,7 +14,7 @@
     cores BUNDLE      requests per processor second, two workers against one
     worker_kills BUNDLE   SIGKILL of a worker, or of the process that writes, every second
     million BUNDLE X  a bundle of a million candidates, made at X if it is not there, beside BUNDLE; live changes
-    quiet BUNDLE X    speed, log, overload, worker_kills, memory and the hardest attacks, for a machine that does nothing else
+    quiet BUNDLE X    speed, log, overload, worker_kills, cores, memory and all attacks, for a machine that does nothing else
     docs              the figures of docs/serving.md from the results
 
 BUNDLE, ONE and TWO are bundles that `shortlist demo` wrote. wrk (https://github.com/wg/wrk) has to be on the PATH.
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
     parser.add_argument("--workers", type=int, default=4, help="of the measurement of memory")
+    parser.add_argument("--worst", type=int, default=0, help="attacks that are measured again for 30 seconds")
     parser.add_argument("--attack", default="", help="only those whose name holds this, or one of these (a|b)")
     parser.add_argument("--json", type=Path, help="by default benchmarks/results/serving_NAME.json; of quiet a folder")
     options = parser.parse_args()

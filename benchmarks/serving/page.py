@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "serving.md"
+P99_TIMES = 2  # the bar of each attack
 BEGIN, END = "<!-- figures: made by `python -m benchmarks.serving docs` -->", "<!-- end of figures -->"
 
 
@@ -171,18 +172,27 @@ def _log(result: dict) -> list[tuple[str, str, str]]:
 def _attacks(result: dict) -> list[tuple[str, str, str]]:
     by = result["attacks"]
     slowest, largest = (max(by, key=lambda name: by[name][what]) for what in ("p99_times", "grown_mb"))
+    over = sorted((name for name in by if by[name]["p99_times"] > P99_TIMES), key=lambda name: -by[name]["p99_times"])
     lost = sum(one["wrong"] for one in by.values())
     return [
-        (f"{len(by)} attacks of {result['seconds']} s each: p99 of honest clients, compared with before, at most ({slowest})",
-         f"{by[slowest]['p99_times']:.2f} times", "2 times"),
+        (f"{len(by)} attacks, one at a time: p99 of honest clients, compared with that without, at most ({slowest})",
+         f"{by[slowest]['p99_times']:.2f} times", f"{P99_TIMES} times"),
+        (f"attacks beyond {P99_TIMES} times", "; ".join(f"{name} {_times(by[name])}" for name in over) or "none", "none"),
         (f"memory that the server gained under one, at most ({largest})", f"{by[largest]['grown_mb']:.0f} MB", "64 MB"),
         ("requests of honest clients lost or wrong", str(lost), "0"),
     ]  # fmt: skip
 
 
+def _times(one: dict) -> str:
+    """How much longer the p99 is, and how much of that a process as busy as the attacker takes by itself."""
+    busy = f", next to a process as busy {one['busy_p99_times']:.2f}" if "busy_p99_times" in one else ""
+    return f"{one['p99_times']:.2f}{busy}"
+
+
 def _cores(result: dict) -> list[tuple[str, str, str]]:
     what = "good answers per processor second, two workers against one process, median of rounds"
-    return [(what, f"{result['share']:.0%}", "90%")]
+    more = f"; with as many connections for each worker {result['share_by_worker']:.0%}"
+    return [(what, f"{result['share']:.0%}{more}", "90%")]
 
 
 def _worker_kills(result: dict) -> list[tuple[str, str, str]]:

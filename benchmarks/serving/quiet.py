@@ -1,4 +1,4 @@
-"""The measurements that need a machine of their own, one after the other, each with a result of its own; about eleven minutes."""
+"""The measurements that need a machine of their own, one after the other, each with a result of its own; about a quarter of an hour."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from benchmarks.serving import processes
 from benchmarks.serving.changes import log
 from benchmarks.serving.speed import overload, speed
 
-ATTACKS = "256 vectors|4 the most columns|100,000 scores|a compressed body|a long body"  # the slowest when last measured together
-SECONDS = 30  # of each attack, and as long before it
+SECONDS = 3  # of each attack, and as long without it; twice as many on the large bundle
+WORST = 2  # attacks that are then measured for 30 seconds
 
 
 def prepare(made: Path) -> None:
     """Make the bundles that are missing, so that no measurement waits for it."""
     hostile.make(made.with_name(made.name + ".small"), hostile.SMALL)
+    hostile.make(made.with_name(made.name + ".large"), hostile.LARGE)
     processes.make(made.with_name(made.name + ".million"))
 
 
@@ -38,8 +39,13 @@ def steps(
         ("log", log, {"bundles": [bundle]}),
         ("overload", overload, {"bundles": [bundle], "rounds": 3}),
         ("worker_kills", processes.worker_kills, {"bundles": [bundle], "seconds": 60}),
+        ("cores", processes.cores, {"bundles": [bundle], "seconds": 4, "rounds": 3}),
         ("memory", processes.memory, {"bundles": [million]}),
-        ("attacks", hostile.attacks, {"bundles": [made], "attack": ATTACKS, "seconds": SECONDS}),
+        (
+            "attacks",
+            hostile.attacks,
+            {"bundles": [made], "attack": "", "seconds": SECONDS, "rounds": 2, "worst": WORST},
+        ),
     ):
         yield name, measure, argparse.Namespace(**{**vars(options), **changed})
 

@@ -49,7 +49,10 @@ from shortlist.features import Timestamp as Timestamp
 from shortlist.features import Vector as Vector
 from shortlist.index import BruteForce as BruteForce
 from shortlist.index import Faiss as Faiss
+from shortlist.index import LanceDB as LanceDB
 from shortlist.index import Milvus as Milvus
+from shortlist.index import Pgvector as Pgvector
+from shortlist.index import Qdrant as Qdrant
 from shortlist.index import Quantized as Quantized
 from shortlist.index import ScaNN as ScaNN
 from shortlist.loss import BPR as BPR
@@ -70,6 +73,8 @@ from shortlist.recommender import Reason as Reason
 from shortlist.recommender import Recommendations as Recommendations
 from shortlist.recommender import Recommender as Recommender
 from shortlist.recommender import Rerank as Rerank
+from shortlist.recommender import publish as publish
+from shortlist.recommender import search_published as search_published
 from shortlist.shown import Examination as Examination
 from shortlist.shown import Interleaved as Interleaved
 from shortlist.shown import OffPolicyEvaluation as OffPolicyEvaluation

@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "TrainingError",
     "UnknownQueryError",
     "check_flags",
+    "checked_list",
     "deprecated",
     "did_you_mean",
 ]
@@ -149,6 +150,30 @@ def check_flags(where: str, **flags: object) -> None:
                 f"{where} got {name}={repr(value)[:80]}; True or False was expected.",
                 hint=f"{name}=True or {name}=False",
             )
+
+
+def checked_list(value: object, where: str, of: str, kind: type | None = None) -> list[Any]:
+    """The values of a list. A text is refused: its characters would count as values.
+
+    Args:
+        where: how the caller wrote it, such as ``"evaluate(ks=)"``.
+        of: what the list holds, such as "numbers".
+        kind: the type of each value.
+
+    Raises:
+        ConfigError: for a text, bytes, a mapping, a table, and anything else that is not a list; for a value of
+            another type.
+    """
+    is_table = hasattr(value, "columns")
+    if isinstance(value, (str, bytes, bytearray, Mapping)) or is_table or not isinstance(value, Iterable):
+        given = f"a {type(value).__name__}" if is_table else repr(value)[:80]
+        hint = f"for one: [{value!r}]" if isinstance(value, (str, int)) and len(repr(value)) < 80 else None
+        raise ConfigError(f"{where} got {given}; a list of {of} was expected.", hint=hint)
+    values = list(value)
+    for number, one in enumerate(values):
+        if kind is not None and not isinstance(one, kind):
+            raise ConfigError(f"{where} got {repr(one)[:80]} at place {number}; a list of {of} was expected.")
+    return values
 
 
 def deprecated(old: str, new: str) -> None:

@@ -18,8 +18,8 @@ from benchmarks.quality import (
     ours,
     page,
     problems,
-    rectools,
     runs,
+    sasrec,
     tune,
     weighing,
 )
@@ -520,21 +520,25 @@ def test_the_lists_of_rectools_are_places(monkeypatch: pytest.MonkeyPatch) -> No
     """Query 0 finds 1 first and 2 never, query 1 finds 3 second, in a list that is not full."""
     asked = problem(Measure("top", 3))
     given: dict[str, object] = {}
+    asked_of: list[str] = []
 
-    def lists(of: Problem, settings: dict[str, object]) -> np.ndarray:
+    def lists(peer: str, of: Problem, settings: dict[str, object]) -> np.ndarray:
         given.update(settings)
+        asked_of.append(peer)
         return np.array([[1, 3, 4], [0, 3, -1]])
 
-    monkeypatch.setattr(rectools, "_lists", lists)
-    found = rectools.sasrec(asked, seed=7, n_factors=8)
+    monkeypatch.setattr(sasrec, "_lists", lists)
+    found = sasrec.rectools(asked, seed=7, n_factors=8)
     assert measures.places(found, asked, 3).tolist() == [1, 4, 2]
     assert given == {"k": 3, "seed": 7, "threads": torch.get_num_threads(), "n_factors": 8}
+    assert measures.places(sasrec.replay(asked, seed=7, embedding_dim=8), asked, 3).tolist() == [1, 4, 2]
+    assert (given["embedding_dim"], given["num_blocks"], asked_of) == (8, 2, ["rectools", "replay"])
 
 
 def test_rectools_gets_rows_by_user_and_then_by_time() -> None:
     rows = pl.DataFrame({"user": [1, 0, 1, 0], "item": [5, 6, 7, 8], "time": [4, 3, 2, 1]})
     data = sl.Dataset(rows, query="user", candidate="item", timestamp="time")
-    found = rectools._in_order(data)
+    found = sasrec._in_order(data)
     assert data.interactions["user"].to_list() == [1, 0, 1, 0]
     assert found["user"].tolist() == sorted(data.query_rows.tolist())
     items = data.candidates["item"].to_list()

@@ -114,3 +114,16 @@ def test_parameters() -> None:
         sl.Estimator().fit(frame())
     with pytest.raises(sl.ConfigError, match="dims"):
         small().set_params(model__dims=3).fit(frame())
+
+
+def test_a_text_or_a_number_is_no_list_of_queries() -> None:
+    fitted = small().fit(frame())
+    for wrong in ("u1", 5, None, b"u1"):
+        with pytest.raises(sl.DataError, match=r"queries is .*; a list of ids was expected"):
+            fitted.predict(wrong)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3"])
+def test_k_is_checked_before_training(k: object) -> None:
+    with pytest.raises(sl.ShortlistError, match="an integer of at least 1 was expected"):
+        small().set_params(k=k).fit(frame())

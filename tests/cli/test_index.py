@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 import shortlist as sl
 from shortlist.cli.main import cli
-from shortlist.index import publish as publishing
-from shortlist.index.milvus import milvus_trouble
+from shortlist.index.databases import contract
+from shortlist.index.databases.milvus import milvus_trouble
 
 pytestmark = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus or milvus-lite is not installed")
 
@@ -37,7 +37,7 @@ def run(*words: str) -> dict[str, Any]:
 
 
 def client_of(uri: str) -> Any:
-    return sl.Milvus(uri)._connected()
+    return sl.Milvus(uri).database().client
 
 
 def found(uri: str, alias: str, recommender: sl.Recommender) -> list[Any]:
@@ -81,15 +81,14 @@ def test_a_run_that_is_cut_off_leaves_the_alias_and_the_next_one_fills_anew(
     first, second = (bundle_of(tmp_path, f"{seed}.shortlist", books, seed) for seed in (1, 2))
     uri = str(tmp_path / "m.db")
     run(str(tmp_path / "1.shortlist"), "--to", uri, "--name", "books")
-    monkeypatch.setattr(publishing, "ROWS", 5)
+    monkeypatch.setattr(contract, "ROWS", 5)
 
     def cut(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     place = sl.Milvus(uri, collection="books")
-    ids = second.candidate_ids.to_numpy()
     with pytest.raises(KeyboardInterrupt):
-        publishing.publish(place, second.fingerprint[:16], ids, np.asarray(second.index.vectors), cut)
+        sl.publish(second, place, on_rows=cut)
     found(uri, "books", first)
     assert run(str(tmp_path / "2.shortlist"), "--to", uri, "--name", "books")["written"]
     found(uri, "books", second)

@@ -14,21 +14,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.index.databases.engines import needs, postgres_database
 
 from shortlist.errors import BundleError, SearchError
 from shortlist.index import (
     BruteForce,
     Faiss,
     Index,
+    LanceDB,
     Lists,
     Milvus,
+    Pgvector,
+    Qdrant,
     Quantized,
     ScaNN,
     exact_from,
     index_from_settings,
     load_index,
 )
-from shortlist.index.milvus import milvus_trouble
+from shortlist.index.databases.milvus import milvus_trouble
 from shortlist.index.quantized import quantized_trouble
 from shortlist.index.scann import scann_trouble
 
@@ -39,7 +43,16 @@ _no_milvus = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus o
 _no_quantized = pytest.mark.skipif(quantized_trouble() is not None, reason="turbovec is not installed")
 _no_scann = pytest.mark.skipif(scann_trouble() is not None, reason="ScaNN cannot run here")
 
-KINDS = {
+
+class _Kinds(dict[str, Index]):
+    """Unbuilt indexes by name; PostgreSQL is started by the first test that asks for it."""
+
+    def __missing__(self, kind: str) -> Index:
+        assert kind == "pgvector"
+        return self.setdefault(kind, Pgvector(postgres_database(), search_effort=100))
+
+
+_SETTINGS = {
     "brute_force": BruteForce(),
     "bfloat16": BruteForce(storage="bfloat16"),
     "int8": BruteForce(storage="int8"),
@@ -50,7 +63,10 @@ KINDS = {
     "hnsw": Faiss("hnsw"),
     "ivfpq": Faiss("ivfpq", lists=40, lists_to_search=10),
     "milvus": Milvus(f"{tempfile.mkdtemp()}/congruence.db", search_effort=100),
+    "lancedb": LanceDB(f"{tempfile.mkdtemp()}/lance", search_effort=100),
+    "qdrant": Qdrant(f"{tempfile.mkdtemp()}/qdrant", search_effort=100),
 }
+KINDS = _Kinds(_SETTINGS)
 _marks = {
     "quantized": _no_quantized,
     "quantized_2": _no_quantized,
@@ -59,9 +75,12 @@ _marks = {
     "hnsw": _no_faiss,
     "ivfpq": _no_faiss,
     "milvus": _no_milvus,
+    "lancedb": needs("lancedb"),
+    "pgvector": needs("pgvector"),
+    "qdrant": needs("qdrant"),
 }
 every_index = pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=[_marks[kind]] if kind in _marks else []) for kind in KINDS]
+    "kind", [pytest.param(kind, marks=[_marks[kind]] if kind in _marks else []) for kind in [*_SETTINGS, "pgvector"]]
 )
 
 

@@ -13,6 +13,9 @@ from shortlist.data.titles import title_column
         ({"movie_title": ["Fargo"]}, "movie_title"),
         ({"item": ["7"], "title": [1], "label": ["x"]}, "label"),
         ({"item": ["7"], "subtitle": ["x"]}, None),
+        ({"item": ["7"], "Full_Name": ["x"], "label": ["y"]}, "label"),
+        ({"item_id": [7], "Full_Name": ["x"]}, "Full_Name"),
+        ({"item_id": [7], "full_name": [8]}, None),
     ],
 )
 def test_the_first_text_column_that_is_called_so(columns: dict[str, list[object]], found: str | None) -> None:

@@ -27,6 +27,8 @@ def test_words_are_numbers_too() -> None:
     assert {Fraction(2), Fraction(100_000), Fraction(24)} <= in_words("Two of a hundred thousand, twenty-four of them.")
     assert {Fraction(1, 10), Fraction(10)} <= in_words("a tenth")
     assert Fraction(10) not in in_words("often")
+    assert Fraction(5) in in_words("made in May 2026")
+    assert Fraction(5) not in in_words("it may")
 
 
 @pytest.mark.parametrize(

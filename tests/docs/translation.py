@@ -27,6 +27,8 @@ PARTS = {
 }
 PARTS |= {"tenth": 10, "twentieth": 20, "fiftieth": 50, "sixtieth": 60, "hundredth": 100, "thousandth": 1_000}
 SAID = {"a": 1, "an": 1, "every": 1, "zero": 0, "zeros": 0, "twice": 2}
+MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"]
+MONTHS += ["december"]
 KOREAN = {"십": 10, "백": 100, "천": 1_000, "만": 10_000, "억": 100_000_000}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```\n?", flags=re.DOTALL | re.MULTILINE)
@@ -111,6 +113,7 @@ def in_words(text: str) -> set[Fraction]:
     for word, of in PARTS.items():
         if re.search(rf"\b{word}s?\b", text.lower()):
             found |= {Fraction(of), Fraction(1, of), Fraction(100, of)}
+    found |= {Fraction(n) for n, month in enumerate(MONTHS, start=1) if re.search(rf"\b{month} 20\d\d\b", text.lower())}
     said = {word for word in SAID if re.search(rf"\b{word}\b", text.lower())}
     return found | {Fraction(SAID[word]) for word in said}
 

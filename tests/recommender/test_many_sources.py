@@ -379,3 +379,24 @@ def test_quotas_and_weights_of_short_histories_are_in_the_bundle(tmp_path: Path)
 def test_quotas_and_weights_that_cannot_be_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(sl.ConfigError, match=words):
         sl.Mixture([*MODEL.sources], MODEL.histories, weights=WEIGHTS, temperatures=TEMPERATURES, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"exclude_seen": False}, {"history": [[1, 9]] * len(ASK)}, {"exclude": [[1, 2]] * len(ASK)}]
+)
+def test_the_score_of_a_candidate_is_that_of_its_list(recommender: sl.Recommender, options: dict[str, Any]) -> None:
+    """Of every candidate that the list may have, to the last bit; others are measured by no more than its best."""
+    recommender.cold_start, recommender.fallback = "unknown", ()
+    candidates = [*range(FILMS), 404]
+    scores = recommender.score(ASK, candidates, **options)
+    assert np.isnan(scores[:, FILMS]).all()
+    assert (scores[:, :FILMS] <= sum(WEIGHTS) + 1e-6).all()
+    for number, found in enumerate(recommender.recommend(ASK, k=FILMS, **options)):
+        assert [float(scores[number, film]) for film in found.ids] == found.scores
+
+
+def test_scores_where_no_candidate_is_open(recommender: sl.Recommender) -> None:
+    """Then they are shares of the best of all."""
+    everything = [list(range(FILMS))] * len(ASK)
+    scores = recommender.score(ASK, range(FILMS), exclude=everything)
+    assert scores.tolist() == recommender.score(ASK, range(FILMS), exclude_seen=False).tolist()

@@ -69,7 +69,7 @@ def test_seen_of_other_tables_counts_by_id(model: sl.TwoTower) -> None:
     [
         ({"cold_start": "popular"}, "did you mean 'popularity'"),
         ({"fallback": ("popularty",)}, "did you mean 'popularity'"),
-        ({"fallback": "popularity"}, "a list was expected"),
+        ({"fallback": "popularity"}, "a list of names was expected"),
     ],
 )
 def test_unknown_options_are_refused(model: sl.TwoTower, options: Any, says: str) -> None:

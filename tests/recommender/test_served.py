@@ -78,7 +78,7 @@ def test_what_a_query_chose_after_its_candidate_changed(recommender: sl.Recommen
     ("options", "says"),
     [
         (("popular", ()), "did you mean 'popularity'"),
-        (("auto", "popularity"), "a list was expected"),
+        (("auto", "popularity"), "a list of names was expected"),
         (("auto", ["most popular"]), "fallback"),
     ],
 )

@@ -120,6 +120,27 @@ def test_a_model_without_any_record(recommender: sl.Recommender) -> None:
     assert list(json.loads(Page(page).scripts[0])) == ["bias", "map"]
 
 
+def test_korean(recommender: sl.Recommender, split: Any) -> None:
+    text = render(recommender, split[1], name="b", baselines=["popularity"], language="ko")
+    assert '<html lang="ko"' in text
+    page = Page(text)
+    assert list(json.loads(page.scripts[0])) == CHARTS
+    said = re.sub(r"<(script|style).*?</\1>|<!--.*?-->", " ", text, flags=re.DOTALL)
+    recipe = said.index("레시피: model")  # its keys and values are names
+    english = [
+        one.strip()
+        for one in re.findall(r">([^<>]*[A-Za-z]{3}[^<>]*)<", said[:recipe])
+        if not re.search("[가-힣]", one)
+    ]
+    names = r"top-\d+|(Book \d+(, )?)+|(country|title|genres):? .*|Drama|Comedy|reader|book|20 \(book\)|.*(window\.evil|&amp;).*"
+    assert [one for one in english if not re.fullmatch(names, one, flags=re.DOTALL)] == []
+    assert render(recommender, split[1], name="b", baselines=["popularity"]).startswith(
+        '<!doctype html>\n<html lang="en"'
+    )
+    with pytest.raises(sl.ConfigError, match="there is no language 'xx'"):
+        render(recommender, language="xx")
+
+
 def test_findings_are_told_first(recommender: sl.Recommender) -> None:
     bare = sl.Recommender(recommender.model, index=sl.BruteForce())
     bare.metadata = {"training": [{"epoch": 1, "loss": 3.0, "chance": 3.0, "seconds": 1.0}]}

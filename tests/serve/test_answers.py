@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import polars as pl
 import pytest
 
 import shortlist as sl
 from shortlist.recommender.pipeline import recommend
-from shortlist.serve import Settings
+from shortlist.serve import Settings, answers
 from shortlist.serve.settings import Limits
 
 
@@ -126,6 +127,32 @@ def test_score(client: Any) -> None:
     assert [one["known"] for one in body["results"]] == [True, False]
 
 
+def mixture() -> sl.Recommender:
+    """Six users who like films of their own parity; nobody chose film 10."""
+    log = [(user, film) for user in range(6) for film in range(10) if (user + film) % 2 == 0 and film != user]
+    frame = pl.DataFrame(log, schema=["user", "film"], orient="row")
+    data = sl.Dataset(frame, "user", "film", candidates={"film": list(range(11))})
+    model = sl.Mixture([sl.popularity(data), sl.Cooccurrence().fit(data)], data, weights=[0.1, 0.9])
+    return sl.Recommender(model, index=sl.BruteForce(), seen=data, cold_start="unknown")
+
+
+@pytest.mark.parametrize("options", [{}, {"exclude_seen": False}])
+def test_the_score_of_a_mixture_is_that_of_its_list(clients: Callable[..., Any], options: dict[str, Any]) -> None:
+    """It was the dot product of the towers alone, in another order than the list."""
+    client = clients(recommender=mixture())
+    queries = [{"id": 0}, {"id": 1, "exclude": [3]}, {"id": 99, "history": [5]}, {"id": 98}]
+    lists = client.post("/v1/recommend", {"queries": queries, "k": 11, **options}).json()["results"]
+    body = {"queries": queries, "candidates": [404, *range(11)], **options}
+    scored = client.post("/v1/score", body).json()["results"]
+    for found, of_query in zip(lists, scored, strict=True):
+        scores = dict(zip(body["candidates"], of_query["scores"], strict=True))
+        assert scores.pop(404) is None
+        assert all(score <= 1 for score in scores.values())
+        by_model = [item for item in found["items"] if "source" not in item]
+        assert len(by_model) > 1
+        assert [scores[item["id"]] for item in by_model] == [item["score"] for item in by_model]
+
+
 def test_embed(client: Any) -> None:
     body = client.post("/v1/embed", {"queries": [{"id": "cat"}, {"id": None}]}).json()
     assert body["vectors"] == [[1.0, 1.0], [-1.0, 0.0]]
@@ -187,3 +214,55 @@ def test_long_replies_are_not_written_on_the_event_loop(client: Any, monkeypatch
     assert len(reply.json()["results"]) == 256
     assert len(threads) == 256
     assert get_ident() not in threads
+
+
+@pytest.mark.parametrize(
+    ("path", "queries", "pauses"),
+    [
+        ("/v1/recommend", [{"id": "ann"}] * 256, 2),  # a query counts for twenty values of two thousand
+        ("/v1/embed", [{"id": "ann"}] * 256, 2),
+        ("/v1/recommend", [{"id": "ann", "exclude": ["c"] * 5000}] * 20, 19),  # of a long one each
+        ("/v1/score", [{"id": "ann", "exclude": ["c"] * 900}] * 20, 6),
+    ],
+)
+def test_reading_queries_lets_the_loop_go_first_now_and_then(
+    client: Any, monkeypatch: pytest.MonkeyPatch, path: str, queries: list[Any], pauses: int
+) -> None:
+    """In the thread; pauses between pieces of the text are not counted here."""
+    counted: list[int] = []
+    plain = answers.read_queries
+
+    def noted(*given: Any) -> Any:
+        return plain(*given[:4], lambda: counted.append(1))
+
+    monkeypatch.setattr(answers, "read_queries", noted)
+    body = {"queries": queries} | ({"candidates": ["c"]} if path == "/v1/score" else {})
+    assert client.post(path, body).status_code == 200
+    assert len(counted) == pauses
+
+
+@pytest.mark.parametrize("k", [4, 100_001, 2**63, 2**70])
+def test_the_most_that_k_may_be_is_one_number_everywhere(clients: Callable[..., Any], k: int) -> None:
+    client = clients(Settings(limits=Limits(k=3, ruled_k=2)))
+    for path, body in (("/v1/recommend", {"queries": [{"id": "ann"}]}), ("/v1/similar", {"candidates": ["a"]})):
+        reply = client.post(path, {**body, "k": k}).json()
+        assert (reply["status"], reply["field"], reply["detail"]) == (422, "$.k", "at most 3 was expected.")
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert {schemas[name]["properties"]["k"]["maximum"] for name in ("RecommendRequest", "SimilarRequest")} == {3}
+
+
+@pytest.mark.parametrize("rules", [{}, {"seed": 5}, {"diversify": 0}, {"boost": [], "pin": []}])
+def test_rules_that_rule_nothing_have_no_limit(clients: Callable[..., Any], rules: dict[str, Any]) -> None:
+    client = clients(Settings(limits=Limits(k=3, ruled_k=2)))
+    body = {"queries": [{"id": "ann"}], "k": 3}
+    assert (
+        client.post("/v1/recommend", {**body, "rerank": rules}).json()["results"]
+        == (client.post("/v1/recommend", body).json()["results"])
+    )
+
+
+@pytest.mark.parametrize("path", ["recommend", "similar", "score", "embed", "models/one:predict"])
+def test_a_parameter_of_a_post_is_refused(client: Any, path: str) -> None:
+    """``POST /v1/recommend?k=5`` gave ten items."""
+    reply = client.post(f"/v1/{path}?k=5", {"queries": [{"id": "ann"}]}).json()
+    assert (reply["status"], reply["field"], reply["hint"]) == (422, "?", "parameters: none")

@@ -85,9 +85,9 @@ def test_a_long_request_is_cut_into_pieces_of_a_turn_by_what_the_last_one_took(
     batcher.paces = Steady(TURN / 4)
     piece = batcher._piece
 
-    def timed(group: Any, asks: Sequence[Any], take: Any, at: int) -> float:
+    def timed(group: Any, asks: Sequence[Any], take: Any, at: int) -> tuple[float, int]:
         piece(group, asks, take, at)
-        return len(asks) * TURN / 8
+        return len(asks) * TURN / 8, len(asks)
 
     batcher._piece = timed
     reply = client.post("/v1/recommend", {"queries": [{"id": name} for name in ("ann", "bob", "cat") * 10]})
@@ -109,7 +109,7 @@ def test_single_requests_wait_for_one_piece_of_a_long_one(client: Any) -> None:
 
     service.batcher._answer = noted
     piece = service.batcher._piece
-    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    service.batcher._piece = lambda group, asks, take, at: (TURN, piece(group, asks, take, at)[1])
     bodies = [{"queries": [{"id": "ann"}] * 40, "k": 1}, *({**ANN, "k": k} for k in (2, 3, 4))]
     replies = client.together([("/v1/recommend", body) for body in bodies])
     assert [reply.status_code for reply in replies] == [200] * 4
@@ -262,7 +262,7 @@ def test_a_long_reply_is_written_in_pieces(client: Any, monkeypatch: pytest.Monk
     service = client.app.service
     service.batcher.paces = Steady(TURN / 50)
     piece = service.batcher._piece
-    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    service.batcher._piece = lambda group, asks, take, at: (TURN, piece(group, asks, take, at)[1])
     said = client.post("/v1/score", {"queries": [{"id": "ann"}] * 10, "candidates": ["a", "b"] * 20})
     assert [count for count, _ in seen] == [2, 2, 2, 2, 2]
     assert said.json()["results"][9]["scores"] == [4.0, 3.0] * 20

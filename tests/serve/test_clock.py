@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shortlist.serve import clock
-from shortlist.serve.clock import Moment, Stopwatch
+from shortlist.serve.clock import Moment, Stopwatch, Work
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,34 @@ def test_while_other_threads_work_the_time_of_this_one_counts(monkeypatch: pytes
     assert watch.since(begun) == pytest.approx(0.003)
     others[0] = True
     assert watch.since(begun) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize(
+    ("wall", "own", "process", "loop", "seconds"),
+    [
+        (0.010, 0.009, 0.009, 0.0, 0.009),  # this thread alone
+        (0.020, 0.009, 0.019, 0.010, 0.009),  # the loop works too, and both wait for each other
+        (0.100, 0.003, 0.180, 0.001, 0.100),  # native threads search for it
+        (0.100, 0.003, 0.060, 0.001, 0.059),  # one does, while the process is stopped for a while
+        (0.050, 0.002, 0.002, 0.0, 0.002),  # stopped for 48 ms
+        (-0.1, 0.001, 0.001, 0.0, 0.0),  # a clock that was set back
+    ],
+)
+def test_the_work_of_a_thread_is_its_own_and_that_of_native_threads(
+    monkeypatch: pytest.MonkeyPatch, wall: float, own: float, process: float, loop: float, seconds: float
+) -> None:
+    now = [5.0, 1.0, 7.0, 2.0]
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clock.time, "thread_time", lambda: now[1])
+    monkeypatch.setattr(clock.time, "process_time", lambda: now[2])
+    monkeypatch.setattr(clock.time, "clock_gettime", lambda clock: now[3])
+    begun = Work.now(11)
+    now[:] = [5 + wall, 1 + own, 7 + process, 2 + loop]
+    assert Work.now(11).since(begun) == pytest.approx(seconds)
+
+
+def test_without_a_loop_or_its_clock_the_work_is_counted_too() -> None:
+    for loop in (None, clock.clock_of_this_thread()):
+        first = Work.now(loop)
+        sum(range(10_000))
+        assert Work.now(loop).since(first) >= 0

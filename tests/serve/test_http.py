@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shortlist.serve import Settings
-from shortlist.serve.http import NAMES
+from shortlist.serve.http import NAMES, Decompression
+from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
 
 GOOD = b'{"queries":[{"id":"ann"}]}'
@@ -61,6 +62,21 @@ def test_compressed_bodies_are_read_and_bounded(clients: Callable[..., Any]) -> 
     assert send(gzip.compress(GOOD) * 2, "gzip").status_code == 400
     assert send(GOOD, "gzip").status_code == 400
     assert send(GOOD, "br").status_code == 415
+
+
+def test_a_long_body_is_decompressed_in_steps() -> None:
+    """A megabyte: 4 KB at once, then eight steps of 128 KB, between which others have their turn."""
+    pauses: list[int] = []
+    begun = Decompression(gzip.compress(b" " * (1 << 20)), b"gzip", 4096, 1 << 20)
+    assert not begun.whole
+    assert begun.finish(lambda: pauses.append(1)) == b" " * (1 << 20)
+    assert 8 <= len(pauses) <= 9
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(GOOD)[:10], gzip.compress(GOOD * 10_000)[:-20]])
+def test_a_compressed_body_that_ends_early_is_told_so(content: bytes) -> None:
+    with pytest.raises(Problem, match="incomplete"):
+        Decompression(content, b"gzip", 8, 1 << 20).finish(lambda: None)
 
 
 def test_errors_may_name_every_field_of_a_request() -> None:

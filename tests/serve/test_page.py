@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from docs.messages import messages
 from tests.accessibility import VIEWS, needs_axe, violations
 from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
 
 import shortlist as sl
+from shortlist.serve import Settings
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright").expect
 
@@ -85,6 +87,84 @@ def long_numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from served(bundle)
 
 
+@pytest.mark.parametrize(
+    ("path", "header", "language"),
+    [
+        ("/", "", "en"),
+        ("/", "ko-KR,ko;q=0.9,en;q=0.8", "ko"),
+        ("/", "fr,en;q=0.5", "en"),
+        ("/?lang=ko", "en", "ko"),
+        ("/?lang=en", "ko", "en"),
+        ("/?lang=../ko", "ko", "ko"),
+        ("/?lang=%00&lang=ko&x=1", "", "ko"),
+    ],
+)
+def test_the_page_is_in_the_readers_language(client: Any, path: str, header: str, language: str) -> None:
+    reply = client.get(path, headers={"accept-language": header})
+    assert reply.status_code == 200
+    assert f'<html lang="{language}"' in reply.text
+    assert ("누구에게 추천할까요?" in reply.text) == (language == "ko")
+    assert ("Who is it for?" in reply.text) == (language == "en")
+    assert reply.headers["vary"] == "accept-language"
+
+
+def test_the_pages_own_words(clients: Any) -> None:
+    assert 'data-items="items" data-people="people"' in clients().get("/").text
+    assert 'data-items="아이템" data-people="사람"' in clients().get("/?lang=ko").text
+    named = clients(Settings(items='"films" <b>', people="users"))
+    for language in ("en", "ko"):
+        text = named.get("/", params={"lang": language}).text
+        assert 'data-items="&quot;films&quot; &lt;b&gt;" data-people="users"' in text
+    with pytest.raises(sl.ConfigError, match="people is ' '"):
+        Settings(people=" ")
+
+
+def test_the_scripts_have_the_words_of_each_language(client: Any) -> None:
+    words = client.get("/words.ko.json").json()
+    assert words["messages"]["Whole map"] == "전체 지도"
+    assert words["messages"]["the server is overloaded."] == "서버에 요청이 너무 많습니다."
+    assert "columns: {0}" in words["by_text"]
+    assert not set(words["by_text"]) & {"{items}", "{people}"}  # these would fit every text
+    assert client.get("/words.en.json").status_code == 404
+
+
+def test_nothing_says_candidates_to_a_shopper() -> None:
+    shown = [text for text, parts in messages().items() if "page" in parts]
+    assert len(shown) > 80
+    assert [text for text in shown if re.search(r"candidate|quer(?:y|ies)", text, flags=re.IGNORECASE)] == []
+
+
+def test_korean_in_the_browser(browser, address):  # noqa: F811
+    with watched(browser, f"{address}?lang=ko#user=3", 390, offline=False) as (page, watch):
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert page.locator(".list header h3").first.inner_text() == "정확한 검색"
+        expect(page.locator("#map-note")).to_contain_text("벡터가 가장 크게 갈리는 두 방향")
+        assert page.locator("#card dt").all_inner_texts()[:3] == ["번들", "만든 때", "사람"]
+        page.locator("#where").fill("yeer > 3")
+        expect(page.locator("#problem")).to_contain_text(
+            "조건을 읽을 수 없거나 계산할 수 없습니다. ($.where) 도움말: 열: film, genre, year. 예: country"
+        )
+        page.locator("#where").fill("")
+        expect(page.locator("#problem")).to_be_hidden()
+        page.locator(".items .title").first.click()
+        expect(page.locator("dialog[open]")).to_contain_text("모델에서 가장 가까운 것")
+        english = set(re.findall(r"[A-Za-z]{3,}", page.inner_text("body")))
+        assert english <= {"shortlist", "film", "films", "user", "genre", "year", "SQL", "curl", "Comedy", "Drama", "Western",
+                           "ScaNN", "evaluate", "img", "src", "onerror", "alert", "script"}, english  # fmt: skip
+    errors = [one for one in watch.errors if "422" not in one]
+    assert errors == []
+
+
+def test_no_column_is_empty_beside_a_long_page(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, _):
+        settled(page)
+        asked = page.locator(".ask").bounding_box()
+        assert asked["height"] <= 900
+        page.locator("#map").scroll_into_view_if_needed()
+        assert page.locator(".ask").bounding_box()["y"] >= 0  # it stays in view
+
+
 def rows(page: Any, number: int = 0) -> list[str]:
     """The titles of one list."""
     return page.locator(".list").nth(number).locator(".items .title").all_inner_texts()
@@ -103,7 +183,7 @@ def test_renders_without_errors_and_fits(browser, address, width, scheme):  # no
         assert page.locator(".list header").all_inner_texts()[1].startswith("ScaNN")
         assert "of the exact list's 10" in page.locator("#lists .note").last.inner_text()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.locator("#card dt").all_inner_texts()[:3] == ["bundle", "made", "queries"]
+        assert page.locator("#card dt").all_inner_texts()[:3] == ["bundle", "made", "people"]
         assert page.locator(".legend li").count() == 2 + 3
     assert (watch.errors, watch.requests) == ([], [])
 

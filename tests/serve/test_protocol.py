@@ -314,6 +314,29 @@ def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, statu
     assert server.raw(head + b"connection: close\r\n\r\n")[:12].endswith(b" " + status)
 
 
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"FOO /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", b"501", b"the method is not known."),
+        (b"\x16\x03\x01canary /", b"400", b"not HTTP/1.1: invalid method encountered."),
+        (POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n", b"400", b"not HTTP/1.1: duplicate content-length."),
+        (
+            POST + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            b"400",
+            b"not HTTP/1.1: transfer-encoding can't be present with content-length.",
+        ),
+        (GET + b"canary header\r\n\r\n", b"400", b"not HTTP/1.1: invalid header token."),
+        (b"GET /\xc3\xa9canary HTTP/1.1\r\n\r\n", b"400", b"not HTTP/1.1: invalid char in url path."),
+        (b"GET / HTTP/3.7\r\n\r\n", b"400", b"not HTTP/1.1: invalid http version."),
+    ],
+)
+def test_what_is_no_http_is_told_why(server: Running, content: bytes, status: bytes, said: bytes) -> None:
+    came = server.raw(content)
+    assert came[:12].endswith(b" " + status), came
+    assert said in came
+    assert b"canary" not in came
+
+
 def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
     """stderr's reader goes; the server answers on, and slow senders are still cut off."""
     command = [
@@ -496,7 +519,7 @@ def pieces_of(client: Any) -> list[int]:
     service = client.app.service
     service.batcher.paces = Steady(TURN)
     piece = service.batcher._piece
-    service.batcher._piece = lambda group, asks, take, at: (piece(group, asks, take, at), TURN)[1]
+    service.batcher._piece = lambda group, asks, take, at: (TURN, piece(group, asks, take, at)[1])
     return watched(client)  # type: ignore[return-value]
 
 

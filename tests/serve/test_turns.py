@@ -148,3 +148,11 @@ def test_a_request_that_waits_for_its_turn_is_not_in_the_way(turns: Turns, monke
             turns.leave()
 
     assert asyncio.run(one()) == 7
+
+
+def test_the_loop_never_waits_for_itself(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads a short body there may yield as the thread does."""
+    monkeypatch.setattr("shortlist.serve.turns.PATIENCE", 1e9)
+    turns.enter()
+    assert turns.yield_to_loop() == 0.0
+    turns.leave()

@@ -85,5 +85,5 @@ def test_it_hands_on_how_a_history_asks() -> None:
 
 
 def test_it_wants_a_dataset() -> None:
-    with pytest.raises(DataError, match=r"Cooccurrence\.fit\(train\) got a.*; a Dataset was expected"):
+    with pytest.raises(DataError, match=r"Cooccurrence\.fit\(train\) got a.*; a Dataset or Shards was expected"):
         sl.Cooccurrence().fit(pl.DataFrame())  # type: ignore[arg-type]

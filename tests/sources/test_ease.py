@@ -99,5 +99,5 @@ def test_it_hands_on_how_a_history_asks() -> None:
 
 
 def test_it_wants_a_dataset() -> None:
-    with pytest.raises(DataError, match="a Dataset was expected"):
+    with pytest.raises(DataError, match="a Dataset or Shards was expected"):
         sl.EASE().fit(None)  # type: ignore[arg-type]

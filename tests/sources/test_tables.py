@@ -9,8 +9,10 @@ from dataclasses import fields
 import numpy as np
 import polars as pl
 import pytest
+from tests.sources.plain import weights_of
 
 import shortlist as sl
+from shortlist.data.shards import by_query
 from shortlist.errors import ConfigError, DataError
 from shortlist.sources import tables
 from shortlist.sources.own_history import OwnHistory
@@ -107,7 +109,8 @@ def test_the_ends_of_what_can_be_are_taken(source, name) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_only_a_dataset_is_learned_from(source) -> None:
-    with pytest.raises(DataError, match=rf"{source.__name__}\.fit\(train\) got a.*; a Dataset was expected"):
+    these = "a Dataset" if source in (sl.Popular, sl.Recent, sl.Newest) else "a Dataset or Shards"
+    with pytest.raises(DataError, match=rf"{source.__name__}\.fit\(train\) got a.*; {these} was expected"):
         source().fit([1, 2])
 
 
@@ -117,3 +120,50 @@ def test_without_scipy_the_extra_is_named(source, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(sl.MissingExtraError, match=rf"{source.__name__} needs the package 'scipy'") as error:
         source().fit(sl.Dataset(LOG, "who", "what", timestamp="at"))
     assert "shortlist[train]" in str(error.value.hint)
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[sl.Dataset, sl.Shards]:
+    """The same log in memory and as shards of a few rows; no two times are equal, and some rows weigh nothing."""
+    folder = tmp_path_factory.mktemp("log")
+    generator = np.random.default_rng(0)
+    rows = pl.DataFrame({
+        "q": generator.integers(0, 30, 600), "c": generator.integers(0, 20, 600),
+        "t": generator.permutation(600), "w": generator.choice([0.0, 1.0, 2.0], 600),
+    })  # fmt: skip
+    rows.write_parquet(folder / "log.parquet")
+    columns = {"query": "q", "candidate": "c", "timestamp": "t", "weight": "w"}
+    shards = sl.Shards.encode(folder / "log.parquet", folder / "shards", **columns, piece_rows=64, block_rows=16)
+    return sl.Dataset(rows, **columns), shards
+
+
+@pytest.mark.parametrize(
+    "settings", [sl.Transitions(window=4), sl.Cooccurrence(length=5), sl.EASE(strength=3.0), sl.OwnHistory()]
+)
+@pytest.mark.parametrize("at_once", [50, 1 << 22])
+def test_a_table_of_shards_is_that_of_the_same_data_in_memory(
+    on_disk, settings, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_query, "AT_ONCE", at_once)  # so many rows of whole queries at a time
+    data, shards = on_disk
+    of_rows, of_shards = (weights_of(settings.fit(one)) for one in (data, shards))
+    assert data.candidates["c"].to_list() == shards.candidates["c"].to_list()
+    assert of_rows
+    assert of_shards == pytest.approx(of_rows, rel=1e-6)
+
+
+def test_a_mixture_reads_histories_from_shards(on_disk) -> None:
+    data, shards = on_disk
+    towers = sl.popularity(data)
+    mixtures = [sl.Mixture([towers, sl.Transitions().fit(one)], one) for one in (data, shards)]
+    first, second = (one.histories for one in mixtures)
+    assert first.offsets.tolist() == second.offsets.tolist()
+    assert first.values.tolist() == second.values.tolist()
+    assert len(first.values) > 200
+
+
+def test_shards_without_times_have_no_transitions(tmp_path) -> None:
+    pl.DataFrame({"q": [1, 1], "c": [1, 2]}).write_parquet(tmp_path / "log.parquet")
+    shards = sl.Shards.encode(tmp_path / "log.parquet", tmp_path / "shards", query="q", candidate="c")
+    with pytest.raises(sl.DataError, match="these Shards have none"):
+        sl.Transitions().fit(shards)

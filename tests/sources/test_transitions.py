@@ -73,7 +73,7 @@ def test_in_pieces_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_it_asks_of_the_data() -> None:
     with pytest.raises(DataError, match="need timestamps"):
         sl.Transitions().fit(dataset([(0, 0, 0, 1.0)], timestamp=False))
-    with pytest.raises(DataError, match="a Dataset was expected"):
+    with pytest.raises(DataError, match="a Dataset or Shards was expected"):
         sl.Transitions().fit([1, 2])  # type: ignore[arg-type]
 
 

@@ -84,6 +84,10 @@ CASES: dict[str, tuple[Any, dict[str, Any]]] = {
     "sequence": (lambda: reading("gru", layers=1), {"optimizer": sl.Adam(0.02)}),
     "from disk": (towers, {"task": sl.Retrieval(log_q="counts")}),
     "from disk, in context": (in_context, {"task": sl.Retrieval(negatives=sl.WholeCatalogue(), mask_known=True)}),
+    "from disk, mixed": (towers, {"task": sl.Retrieval(negatives=sl.Mixed(9), log_q="counts")}),
+    "from disk, heads": (lambda: towers({"heads": 2}), {"task": sl.Retrieval(negatives=sl.WholeCatalogue())}),
+    "from disk, bsl": (towers, {"task": sl.Retrieval(loss=sl.BSL(exponent=1.2))}),
+    "from disk, sequence": (lambda: reading("gru", layers=1), {"optimizer": sl.Adam(0.02)}),
     "tiny batches": (towers, {"batch_size": 3, "epochs": 1}),
 }
 
@@ -118,7 +122,7 @@ def streamed(data: sl.Dataset, folder: Path) -> sl.Shards:
     """The same choices on disk, in pieces that are smaller than a batch."""
     folder.mkdir()
     data.interactions.write_parquet(folder / "choices.parquet")
-    options = {"block_rows": 16, "piece_rows": 64, "context": ["shelf"]}
+    options = {"block_rows": 16, "piece_rows": 64, "context": ["shelf"], "timestamp": "when"}
     shards = sl.Shards.encode(
         folder / "choices.parquet", folder / "shards", query="reader", candidate="book", weight="stars", **options
     )

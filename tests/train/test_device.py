@@ -11,7 +11,7 @@ from tests.cli.typed import shortlist
 
 import shortlist as sl
 from shortlist.errors import ConfigError
-from shortlist.train.device import chosen_device
+from shortlist.train.device import check_folders, chosen_device
 
 TABLE = pl.DataFrame({"user": [1, 1, 2, 2, 3], "film": [7, 8, 7, 9, 8]})
 WRONG = ["cpuu", "gpu", "CUDA", "", "cuda:x", "meta", "xla", "cuda:99"]
@@ -71,3 +71,21 @@ def test_a_command_ends_in_words_and_writes_nothing(tmp_path: Path, command: str
     assert "Traceback" not in done.stderr
     assert "device is" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["log.parquet"]
+
+
+def test_tables_in_files_are_refused_on_a_gpu(tmp_path: Path) -> None:
+    """They would be in its memory."""
+    in_files = sl.Tower(sl.IntegerLookup("film"), dim=2, table_folder=str(tmp_path))
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=2), in_files)
+    check_folders(model, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"the candidate tower has table_folder=.*the run is on 'cuda:1'"):
+        check_folders(model, torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize(
+    ("device", "hint"), [("gpu", 'device="cuda"'), ("GPU", 'device="cuda"'), ("gpu:1", 'device="cuda:1"')]
+)
+def test_a_gpu_is_called_cuda(device: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        chosen_device(device)
+    assert hint in str(caught.value.hint)

@@ -147,3 +147,20 @@ def test_every_phase_has_its_peak(log: Path) -> None:
     assert small.peak.name == "save"
     large = Forecast(**{**vars(small), "memory": 500_000_000})  # interactions would take more than half
     assert [(phase.memory - 300_000_000, phase.disk) for phase in large.phases[:2]] == [(4_480, 500), (4_487, 0)]
+
+
+def test_histories_from_disk_have_their_files_and_lists(tmp_path: Path) -> None:
+    """8 bytes of ids and 20 of a window an interaction; of each query's last choices, 50 at most, one id of 8 bytes each."""
+    rng = np.random.default_rng(4)
+    frame = pl.DataFrame({"user_id": rng.integers(0, 10, 900), "item_id": rng.integers(0, 40, 900), "time": range(900)})
+    frame.write_parquet(tmp_path / "log.parquet")
+    columns = {**COLUMNS, "timestamp": "time"}
+    found = {
+        name: forecast(find(str(tmp_path)), sl.recipes.load(name, {"model.dim": 4}), columns)
+        for name in ("history", "factorization")
+    }
+    assert (found["history"].ordered, found["factorization"].ordered) == (900 * 28, 0)
+    assert found["history"].ids - found["factorization"].ids == 10 * 50 * 8
+    assert found["history"].phases[0].disk == 0  # in memory here
+    on_disk = Forecast(**{**vars(found["history"]), "memory": 1})
+    assert on_disk.phases[0].disk == on_disk.shards + 900 * 28

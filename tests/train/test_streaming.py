@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import shortlist as sl
+from shortlist.train.processes import Alone, Processes
 from shortlist.train.streaming import StreamedInteractions, interactions_of
 
 
@@ -33,9 +34,11 @@ def model(dim: int = 4) -> sl.TwoTower:
     return sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=dim), sl.Tower(sl.IntegerLookup("item"), dim=dim))
 
 
-def order(shards: sl.Shards, seed: int, epoch: int, size: int) -> list[list[tuple[int, int]]]:
-    """The pairs of each batch."""
-    stream = interactions_of(model().prepare(shards), torch.device("cpu"))
+def order(
+    shards: sl.Shards, seed: int, epoch: int, size: int, processes: Processes | None = None
+) -> list[list[tuple[int, int]]]:
+    """The pairs of each batch that a process has."""
+    stream = interactions_of(model().prepare(shards), torch.device("cpu"), processes)
     assert isinstance(stream, StreamedInteractions)
     batches = []
     for chosen in stream.batches(seed, epoch, size):
@@ -76,6 +79,41 @@ def test_only_blocks_of_the_buffer_are_read_ahead(tmp_path: Path, monkeypatch: p
         sum(sizes) == len(shards.blocks) == 32
     )  # twice 250 rows: three pieces of four blocks, and four of the last 58 rows
     assert max(sizes) <= 5  # 64 rows in blocks of 16, where one was shorter
+
+
+class OneOf(Alone):
+    """One of several processes, which hears nothing of the others."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("buffer", [64, 10_000])
+@pytest.mark.parametrize("size", [2, 3])
+def test_each_of_several_processes_reads_its_own_blocks_alone(
+    buffer: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they read every row once an epoch, and have every batch that one process has."""
+    shards = shards_of(log(), tmp_path).with_buffer(buffer)
+    whole = order(shards, 3, 1, 32)
+    read, counted = sl.Shards.read, []
+
+    def counting(self: sl.Shards, blocks: np.ndarray, **more: bool) -> object:
+        rows = read(self, blocks, **more)
+        counted.append(len(rows.query))
+        return rows
+
+    monkeypatch.setattr(sl.Shards, "read", counting)
+    parts, each = [], []
+    for rank in range(size):
+        counted.clear()
+        parts.append(order(shards, 3, 1, 32, OneOf(rank, size)))
+        each.append(sum(counted))
+    assert sum(each) == 500
+    assert max(each) < 500 / size + 16 * 8  # a block more or less in each of eight buffers
+    assert [Counter(pair for part in parts for pair in part[number]) for number in range(len(whole))] == [
+        Counter(batch) for batch in whole
+    ]
 
 
 def test_batches_hold_blocks_from_everywhere(tmp_path: Path) -> None:

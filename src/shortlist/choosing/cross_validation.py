@@ -13,8 +13,9 @@ import polars as pl
 from shortlist.data import Dataset, Split
 from shortlist.data.argument_checks import check_dataset, check_seed
 from shortlist.display import Tabular
-from shortlist.errors import ConfigError, check_flags
-from shortlist.evaluation import evaluate
+from shortlist.errors import ConfigError, check_flags, checked_list
+from shortlist.evaluation import METRICS, evaluate
+from shortlist.evaluation.metrics import metric_names
 from shortlist.train import recipes as named
 from shortlist.train.recipe import Recipe
 
@@ -95,8 +96,11 @@ def compare_all(
         print(sl.compare_all(["als", "factorization"], splits))
     """
     check_flags("compare_all()", exclude_seen=exclude_seen)
-    made = _made(recipes, changes)
-    parts = [(split.train, split.seen, split.test) for split in map(_checked, splits)]
+    made = _made(recipes, changes, "compare_all(recipes)")
+    parts = [
+        (split.train, split.seen, split.test)
+        for split in map(_checked, checked_list(splits, "compare_all(splits)", "splits"))
+    ]
     if not parts:
         raise ConfigError("compare_all() got no split.", hint="such as [sl.split_random(data)]")
     return _compared(made, parts, metrics, k, exclude_seen)
@@ -141,7 +145,7 @@ def cross_validate(
             f"folds is {folds!r}; a whole number from 2 to {len(data):,} (the interactions) was expected."
         )
     check_flags("cross_validate()", exclude_seen=exclude_seen)
-    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes)
+    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes, "cross_validate(recipes)")
     return _compared(made, _folds(data, folds, seed), metrics, k, exclude_seen)
 
 
@@ -150,13 +154,14 @@ def _compared(
 ) -> CrossValidation:
     """Each recipe trained and measured on each part."""
     seen = "seen_out" if exclude_seen else "seen_in"
+    metrics = metric_names(metrics, METRICS)
     rows = []
     for number, (train, known, test) in enumerate(parts, start=1):
         for name, recipe in recipes.items():
             started = time.perf_counter()
             model, _ = recipe.train(train)
             seconds = time.perf_counter() - started
-            found = evaluate(model, test, seen=known, ks=(k,), metrics=tuple(metrics), baselines=())
+            found = evaluate(model, test, seen=known, ks=(k,), metrics=metrics, baselines=())
             rows.append({"recipe": name, "split": number, **found["model"][seen], "seconds": seconds})
     return CrossValidation(tuple(rows), seen)
 
@@ -172,16 +177,20 @@ def _folds(data: Dataset, folds: int, seed: int) -> Iterator[Part]:
         yield train, train, test
 
 
-def _made(recipes: Sequence[Named] | Mapping[str, Named], changes: Any) -> dict[str, Recipe]:
-    """Each recipe by the name that is shown."""
+def _made(recipes: Named | Sequence[Named] | Mapping[str, Named], changes: Any, where: str) -> dict[str, Recipe]:
+    """Each recipe by the name that is shown. ``where`` is how the caller wrote them."""
     if isinstance(recipes, (str, Recipe)):
-        raise ConfigError("compare_all(recipes) is one recipe; a list or a mapping was expected.", hint="[recipe]")
-    pairs = (
-        recipes.items() if isinstance(recipes, Mapping) else ((_shown(n, one), one) for n, one in enumerate(recipes, 1))
-    )
+        raise ConfigError(f"{where} is one recipe; a list or a mapping was expected.", hint="[recipe]")
+    if isinstance(recipes, Mapping):
+        pairs = list(recipes.items())
+    else:
+        listed = checked_list(recipes, where, "recipes")
+        pairs = [(_shown(number, one), one) for number, one in enumerate(listed, 1)]
     made = {name: one if isinstance(one, Recipe) else named.load(one, changes) for name, one in pairs}
     if not made:
-        raise ConfigError("compare_all() got no recipe.", hint=f"by name: {', '.join(named.names())}")
+        raise ConfigError(
+            f"{where} has no recipe; one or more were expected.", hint=f"by name: {', '.join(named.names())}"
+        )
     return made
 
 

@@ -20,8 +20,8 @@ __all__ = ["cleaned", "command"]
 @click.option(
     "--collections",
     "uri",
-    metavar="URI",
-    help="Also drop old collections that `shortlist index` filled in this Milvus.",
+    metavar="ADDRESS",
+    help="Also drop old collections in this vector database (as for `shortlist index --to`).",
 )
 @click.option("--name", help="With --collections: the alias that they belong to.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -50,12 +50,12 @@ def cleaned(
         say(f"{verb} {one.kind} {one.path} ({one.bytes / 1e6:,.1f} MB)")
     result = done.to_dict()
     if uri is not None and name is not None:
-        import shortlist as sl
-        from shortlist.index.publish import drop_versions
+        from shortlist.index.databases import drop_versions, place_named
 
         olds = {one.path for one in done.removed}
         wanted = remaining(link) if not dry_run else remaining(link, without=olds)
-        dropped = drop_versions(sl.Milvus(uri, collection=name), {one[:16] for one in wanted}, dry_run)
+        database = place_named(uri, collection=name).database()
+        dropped = drop_versions(database, name, wanted, dry_run)
         for collection in dropped:
             say(f"{verb} collection {collection}")
         result["removed"] += [{"kind": "collection", "path": collection} for collection in dropped]

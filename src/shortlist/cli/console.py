@@ -15,6 +15,7 @@ import rich_click as click
 
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from shortlist.train import Epoch
 
 __all__ = [
+    "ESCAPED",
     "INTERRUPTED",
     "accuracy_table",
     "as_columns",
@@ -49,7 +51,7 @@ SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
     if not _quiet:
-        click.echo(wrapped(message.translate(ESCAPED)), err=True)
+        click.echo(wrapped(shown(message).translate(ESCAPED)), err=True)
 
 
 def say_account(account: Account, how: str = "read") -> None:

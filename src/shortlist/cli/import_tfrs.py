@@ -24,7 +24,11 @@ __all__ = ["command"]
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The bundle to write.")
 @click.option("--seen", help="Table of the interactions that the model was trained on.")
 @click.option(
-    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+    "--index",
+    "index_name",
+    default="auto",
+    show_default=True,
+    help="auto, exact, quantized, scann, faiss, or a vector database (as for `shortlist index --to`).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

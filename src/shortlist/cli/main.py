@@ -17,10 +17,12 @@ import rich_click as click
 
 from shortlist._public import __version__
 from shortlist.cli.console import INTERRUPTED
+from shortlist.cli.spoken import HEADINGS, asked_language, in_language, in_words, speaking_commands, texts_of
 from shortlist.cli.wording import for_command_line, wrapped
-from shortlist.errors import MissingExtraError, ShortlistError, ShortlistWarning
+from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning
+from shortlist.language import shown, translated
 
-__all__ = ["cli", "main"]
+__all__ = ["COMMANDS", "FRONT", "HEADINGS", "PURPOSE", "cli", "main", "texts_of"]
 
 SPINS = "1000"
 """How often a thread of torch looks for work before it sleeps. GNU OpenMP looks for milliseconds, which takes the processor from
@@ -42,7 +44,7 @@ COMMANDS = {
     "daily": "Train, compare, promote and clean up, once a day, from a configuration file.",
     "clean": "Remove the bundles, shards and checkpoints that a link no longer needs.",
     "recommend-all": "Write the top k for every query, as Parquet.",
-    "index": "Copy a bundle's candidates into Milvus and switch an alias to them.",
+    "index": "Copy a bundle's candidates into a vector database and switch an alias to them.",
     "export": "Add ONNX towers to a bundle, to serve without torch.",
     "import-tfrs": "Turn the tables of a trained TensorFlow Recommenders model into a bundle.",
     "doctor": "Print versions, devices, and which indexes and extras can be used here.",
@@ -77,16 +79,24 @@ class _Lazy(click.RichGroup):
         """Run a command; an interrupt at any time ends it with one line and the code of one."""
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            raise in_words(error) from None
         except KeyboardInterrupt:
             click.echo("\ninterrupted", err=True)
             sys.exit(INTERRUPTED)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            raise in_words(error) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A placeholder with the command's name and line of help, or None for an unknown command."""
-        return click.Command(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+        return click.Command(cmd_name, help=translated(COMMANDS[cmd_name])) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -95,18 +105,24 @@ class _Lazy(click.RichGroup):
         if name is None or found is None:
             return name, found, rest
         command: click.Command = importlib.import_module(f"shortlist.cli.{name.replace('-', '_')}").command
-        return name, command, rest
+        return name, in_language(command), rest
 
 
 @click.group(
     cls=_Lazy, invoke_without_command=True, help=PURPOSE, context_settings={"help_option_names": ["-h", "--help"]}
 )
-@click.version_option(__version__, prog_name="shortlist")
+@click.version_option(__version__, prog_name="shortlist", help="Print the version.")
+@click.option(
+    "--lang",
+    metavar="CODE",
+    expose_value=False,
+    help="Language of help and messages: en or ko (default: the locale's).",
+)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Without a command, print the commands and an example."""
     if ctx.invoked_subcommand is None:
-        click.echo(FRONT)
+        click.echo(translated(FRONT))
 
 
 def main() -> None:
@@ -114,7 +130,17 @@ def main() -> None:
     warnings.showwarning = _show_warning
     os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
-        cli(standalone_mode=True)
+        code, arguments = asked_language(sys.argv[1:])
+        with speaking_commands(code):
+            _run(arguments)
+    except ConfigError as error:  # of the language itself
+        _complain("error", error.message, error.hint)
+        sys.exit(1)
+
+
+def _run(arguments: list[str]) -> None:
+    try:
+        in_language(cli)(arguments, standalone_mode=True)
     except ShortlistError as error:
         _complain("error", error.message, error.hint)
         sys.exit(1)
@@ -134,9 +160,10 @@ def _complain(label: str, message: str, hint: str | None) -> None:
         {"error": "red", "warning": "yellow"}[label] if sys.stderr.isatty() and "NO_COLOR" not in os.environ else None
     )
     for name, text, style in ((label, message, {"fg": colour, "bold": True}), ("hint", hint, {"fg": "cyan"})):
-        if text and (shown := for_command_line(text)):
-            _, _, rest = wrapped(f"{name}: {shown}").partition(":")
-            click.echo(f"{click.style(name, **style) if colour else name}:{rest}", err=True)
+        if text and (said := for_command_line(shown(text))):
+            label_shown = translated(name)
+            _, _, rest = wrapped(f"{label_shown}: {said}").partition(":")
+            click.echo(f"{click.style(label_shown, **style) if colour else label_shown}:{rest}", err=True)
 
 
 def _show_warning(

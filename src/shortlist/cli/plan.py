@@ -43,7 +43,11 @@ LIKELY = {
 @click.option("--sample", default=2_000_000, show_default=True, help="Number of rows to sample.")
 @click.option("--count", is_flag=True, help="Count distinct ids over all rows; reads both columns once.")
 @click.option(
-    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+    "--index",
+    "index_name",
+    default="auto",
+    show_default=True,
+    help="auto, exact, quantized, scann, faiss, or a vector database (as for `shortlist index --to`).",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import ESCAPED, print_json, say
 from shortlist.cli.rules import rules_of, typed_ids, with_rules
 from shortlist.errors import REMOVED_IN
 
@@ -84,7 +84,7 @@ def command(
     if as_json:
         print_json(found.to_dicts())
         return
-    click.echo(str(found))
+    click.echo(str(found).translate(ESCAPED))
     unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]
     if unknown:
         how = "from what they chose" if own else _how_answered(found)

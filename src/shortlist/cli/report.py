@@ -11,6 +11,7 @@ import rich_click as click
 from shortlist.cli.console import print_json, say
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
+from shortlist.language import shown, translated
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -57,6 +58,7 @@ def command(
     import shortlist as sl
     from shortlist.recommender.manifest import MANIFEST, decoded
     from shortlist.report.facts import gathered
+    from shortlist.report.summary import finding_name
     from shortlist.report.verdict import judged
     from shortlist.report.write import check_report_place, saved
 
@@ -85,14 +87,19 @@ def command(
         method=method,
         baselines=None if baselines is None else [one.strip() for one in baselines.split(",") if one.strip()],
         weighted=data is not None and data.weight is not None,
-        about={"Made": f"{manifest.created} by shortlist {manifest.library}"},
+        about={
+            translated("Made"): translated(
+                "{time} by shortlist {version}", time=manifest.created, version=manifest.library
+            )
+        },
     )
     size = saved(facts, out)
     verdict = judged(facts.measured, facts.findings, facts.choice)
-    say(f"wrote {out} ({size / 1e6:.2f} MB) in {time.perf_counter() - started:.1f} s; open it in a browser")
+    seconds = time.perf_counter() - started
+    say(f"wrote {out} ({size / 1e6:.2f} MB) in {seconds:.1f} s; open it in a browser")
     if as_json:
         print_json({"report": str(out), "bytes": size, **verdict._asdict(), "findings": list(facts.findings)})
     else:
         click.echo(f"{verdict.headline}. {verdict.reason}")
         for finding in facts.findings:
-            click.echo(f"warning: {finding['name'].replace('_', ' ')}: {finding['message']}.")
+            click.echo(f"{translated('warning')}: {finding_name(finding)}: {shown(finding['message'])}.")

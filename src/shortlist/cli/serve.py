@@ -81,6 +81,8 @@ class _Finite(click.FloatRange):
     "answers only localhost and its address.",
 )
 @click.option("--no-page", is_flag=True, help="Serve only the API: no page, no look-ups of people and histories.")
+@click.option("--items", metavar="WORD", help="The page's word for candidates: films, articles (default: items).")
+@click.option("--people", metavar="WORD", help="The page's word for queries: users, shoppers (default: people).")
 @click.option("--log/--no-log", "log_requests", default=True, show_default=True, help="Log a JSON line per request.")
 @click.option("--max-k", default=1000, show_default=True, type=click.IntRange(1), help="Maximum length of a list.")
 @click.option(
@@ -186,6 +188,8 @@ def command(
     allow_host: tuple[str, ...],
     port: int,
     no_page: bool,
+    items: str | None,
+    people: str | None,
     log_requests: bool,
     max_k: int,
     max_body: int,
@@ -251,6 +255,8 @@ def command(
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         impression_bytes=max_impressions << 20,
         page=not no_page,
+        items=items,
+        people=people,
         trusted=not (untrusted or guard),
         cold_start=cold_start,
         signature=None if require_signature is None else read_key(require_signature),

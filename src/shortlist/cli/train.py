@@ -326,7 +326,11 @@ def work(options: dict[str, Any]) -> None:
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )
 @click.option(
-    "--index", "index_name", default="auto", show_default=True, help="auto, exact, quantized, scann or faiss."
+    "--index",
+    "index_name",
+    default="auto",
+    show_default=True,
+    help="auto, exact, quantized, scann, faiss, or a vector database (as for `shortlist index --to`).",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
 @click.option("--tensorboard", type=click.Path(path_type=Path), metavar="FOLDER", help="Write live curves to FOLDER.")

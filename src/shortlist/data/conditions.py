@@ -328,7 +328,7 @@ def _balanced(expression: pl.Expr) -> pl.Expr:
 
 
 def _overhead(expression: pl.Expr) -> int:
-    """What a call costs before the first row, in comparisons of numbers."""
+    """The cost of a call before the first row, in comparisons of numbers."""
     parts, deepest, waiting = 0, 0, [(expression, 1)]
     while waiting:
         node, depth = waiting.pop()
@@ -338,7 +338,7 @@ def _overhead(expression: pl.Expr) -> int:
 
 
 def _inputs(node: pl.Expr) -> tuple[pl.Expr, ...]:
-    """What a part of an expression is computed from, in their order."""
+    """The inputs of a part of an expression, in their order."""
     return tuple(reversed(node.meta.pop()))
 
 

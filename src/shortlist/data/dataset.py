@@ -23,7 +23,7 @@ from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timest
 from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words, refuse_format, settled_form
 from shortlist.display import Framed, frame_html, table_html
-from shortlist.errors import ConfigError, DataError, ShortlistWarning
+from shortlist.errors import DataError, ShortlistWarning, checked_list
 
 __all__ = ["Dataset", "warn"]
 
@@ -130,8 +130,8 @@ class Dataset(Framed):
         reading: Reading | None,
     ) -> None:
         check_columns("Dataset", query, candidate, timestamp, weight)
-        if isinstance(keep, str):
-            raise ConfigError(f"keep is {keep!r}; a list of column names was expected.", hint=f"keep=[{keep!r}]")
+        if keep is not None:
+            keep = checked_list(keep, "Dataset(keep=)", "column names", str)
         check_kind(events, "Dataset(events=)", "Events", optional=True, hint="events=shortlist.Events(where=…)")
         check_kind(reading, "Dataset(reading=)", "Reading", optional=True, hint="reading=shortlist.Reading(…)")
         settings = Events() if events is None else events

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from shortlist.language import translated
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -42,7 +44,8 @@ def table_html(title: str, heads: Sequence[str], rows: Iterable[Sequence[Any]], 
         for row in shown
     )
     table = f'<table style="margin:0"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>' if heads else ""
-    more = [f"{len(heads) - COLUMNS:,} more columns"] if len(heads) > COLUMNS else []
+    number = f"{len(heads) - COLUMNS:,}"
+    more = [translated("{number} more columns", number=number)] if len(heads) > COLUMNS else []
     below = "".join(f'<div style="opacity:0.8">{escaped(note)}</div>' for note in (*more, *notes))
     return (
         f'<div style="overflow-x:auto;max-width:100%;margin:0.5em 0"><div style="font-weight:600">{escaped(title)}</div>'
@@ -60,7 +63,8 @@ def frame_html(title: str, frame: pl.DataFrame, notes: Iterable[str] = (), *, ro
         rows: how many rows to show, at most 20.
     """
     head = frame.head(min(rows, ROWS))
-    more = [f"the first {len(head):,} of {len(frame):,} rows"] if len(frame) > len(head) else []
+    numbers = {"number": f"{len(head):,}", "all": f"{len(frame):,}"}
+    more = [translated("the first {number} of {all} rows", **numbers)] if len(frame) > len(head) else []
     return table_html(title, frame.columns, head.rows(), (*more, *notes))
 
 
@@ -85,7 +89,7 @@ def _text(value: Any) -> str:
     if value is None or value == []:
         return "–"
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return translated("yes" if value else "no")
     if isinstance(value, float):
         return _figure(value)
     if isinstance(value, Mapping):

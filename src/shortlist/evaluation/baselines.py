@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
-from shortlist.errors import ConfigError, DataError, did_you_mean
+from shortlist.errors import ConfigError, DataError, checked_list, did_you_mean
 from shortlist.evaluation.ranks import Hidden
 from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors, without
 from shortlist.index import Lists
@@ -215,8 +215,7 @@ def left_out(seen: Dataset | None) -> dict[str, str]:
 
 def baseline_names(names: Sequence[str]) -> tuple[str, ...]:
     """The baselines asked for, each once; ConfigError for one that is not known."""
-    if isinstance(names, str):
-        raise ConfigError(f"baselines is {names!r}; a list of names was expected.", hint=f'baselines=["{names}"]')
+    names = checked_list(names, "baselines", "names", str)
     for name in names:
         if name not in BASELINES:
             raise ConfigError(f"there is no baseline {name!r}.", hint=did_you_mean(str(name), BASELINES))

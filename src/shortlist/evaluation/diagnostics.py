@@ -15,7 +15,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
-from shortlist.errors import ShortlistWarning
+from shortlist.errors import ShortlistWarning, checked_list
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.testset import TestSet
@@ -134,7 +134,7 @@ def findings(
             found += [_collapsed(lists, trained), _popularity_dominates(lists, counts, trained)]
         if towers.dim > 1:  # one number is a count, which has no length to keep within bounds
             found.append(_norms_explode(heads.reshape(-1, heads.shape[-1]), vectors[: len(counts)], counts))
-    found.append(_loss_at_chance(list(training)))
+    found.append(_loss_at_chance(checked_list(training, "diagnose(training=)", "a mapping per epoch", Mapping)))
     if test is not None:
         found += [*_unknown_ids(towers, test), _unseen_queries(towers, test)]
     return _named(*found)

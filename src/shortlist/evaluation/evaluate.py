@@ -12,7 +12,7 @@ import torch
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_methods, check_model
-from shortlist.errors import ConfigError, check_flags, did_you_mean
+from shortlist.errors import ConfigError, check_flags, checked_list, did_you_mean
 from shortlist.evaluation.baselines import Training, baseline, baseline_names
 from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
@@ -101,6 +101,7 @@ def evaluate(
     if released is not None:
         _check_released(names, index)
     check_ks(ks)
+    segments = checked_list(segments, "evaluate(segments=)", "names", str)
     contest = Contest.of(model, test, seen, baselines, cold_start, weighted=weighted, grade=grade, released=released)
     found = contest.evaluation(names, ks, index=index, segments=segments, intervals=intervals, ties=ties)
     return replace(found, seconds=time.perf_counter() - started)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.errors import ConfigError, checked_list, did_you_mean
 from shortlist.evaluation.ranked import RankedPairs
 from shortlist.intervals import PairSums
 
@@ -176,8 +176,7 @@ def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...
         >>> metric_names(["ndcg", "top", "ndcg"], [*AT_K])
         ('ndcg', 'top')
     """
-    if isinstance(metrics, str):
-        raise ConfigError(f"metrics is {metrics!r}; a list of names was expected.", hint=f'metrics=["{metrics}"]')
+    metrics = checked_list(metrics, "metrics", "names")
     for name in metrics:
         if name not in known:
             raise ConfigError(f"there is no metric {name!r}.", hint=did_you_mean(str(name), known))
@@ -188,6 +187,7 @@ def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...
 
 def check_ks(ks: Sequence[int]) -> None:
     """Raise ConfigError unless every k is a whole number of at least 1."""
+    ks = checked_list(ks, "ks", "whole numbers")
     for k in ks:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
             raise ConfigError(f"ks holds {k!r}; whole numbers of at least 1 were expected.")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import TrainingError
+from shortlist.loss.tiles import elements_on
 
 __all__ = [
     "Hidden",
@@ -121,8 +122,10 @@ def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
     check_finite("candidate", candidate)
     order = torch.argsort(pairs.query, stable=True)
     ordered, hidden = pairs.only(order), pairs.hidden
-    columns = min(len(candidate), COLUMNS if len(order) <= len(query) else 4 * COLUMNS)
-    rows = max(1, min(len(query), TILE_ELEMENTS // columns))
+    most = elements_on(query.device, TILE_ELEMENTS)
+    wide = (most // TILE_ELEMENTS) * COLUMNS  # with more room in a tile, more candidates
+    columns = min(len(candidate), wide if len(order) <= len(query) else 4 * wide)
+    rows = max(1, min(len(query), most // columns))
     buffers = _Buffers(query.new_empty(rows, columns), query.new_empty(PAIRS, columns))
     above = torch.zeros(len(order), dtype=torch.long, device=query.device)
     starts = range(0, len(query), rows)
@@ -207,10 +210,10 @@ def top_lists(query: Tensor, candidate: Tensor, k: int, hidden: Hidden | None = 
     Args:
         query: as in ``ranks``.
         candidate: as in ``ranks``.
-        hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory.
+        hidden: as in ``Pairs``; the scores of ``TILE_ELEMENTS`` pairs at a time are in memory, on a GPU more.
     """
     width = min(k, len(candidate))
-    rows = max(1, TILE_ELEMENTS // len(candidate))
+    rows = max(1, elements_on(query.device, TILE_ELEMENTS) // len(candidate))
     edges = None if hidden is None else edges_of(hidden.query, len(query), rows)
     lists = torch.full((len(query), k), -1, dtype=torch.long, device=query.device)
     exact, among = query.double(), candidate.double()  # rounded once, as an index has it: equal vectors tie

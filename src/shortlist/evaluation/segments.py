@@ -85,8 +85,9 @@ def _deciles(test: TestSet, counts: NDArray[np.int64]) -> Iterator[Group]:
     order = np.sort(test.candidate_counts)[::-1]
     edges = [order[min(len(order) - 1, len(order) * i // 10)] for i in range(1, 10)]
     decile = (counts[:, None] < np.array(edges)[None, :]).sum(1)
+    ends = {0: "decile 1 (most popular)", 9: "decile 10 (least popular)"}
     for number in range(10):
-        yield f"decile {number + 1}" + {0: " (most popular)", 9: " (least popular)"}.get(number, ""), decile == number
+        yield ends.get(number, f"decile {number + 1}"), decile == number
 
 
 def _head(counts: NDArray[np.int64]) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.features.feature import Feature
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "finite",
     "not_fitted",
     "nothing_to_learn",
+    "vocabulary_of",
     "wrong_type",
 ]
 
@@ -56,6 +57,23 @@ def check_count(feature: Feature, option: str, value: int, least: int = 1) -> No
         raise ConfigError(
             f"{feature.kind}({feature.column!r}) got {option}={value!r}; it must be a whole number of at least {least}."
         )
+
+
+def vocabulary_of(feature: Feature, values: object) -> pl.Series:
+    """A vocabulary that was given, as a column.
+
+    Raises:
+        ConfigError: for anything but a column or a list.
+        DataError: for values that no column can hold.
+    """
+    if isinstance(values, pl.Series):
+        return values
+    where = f"{feature.kind}({feature.column!r}, vocabulary=)"
+    listed = checked_list(values, where, "values")
+    try:
+        return pl.Series(feature.column, listed)
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:  # lone surrogates too
+        raise DataError(f"{where} cannot be read: {error}.", hint="give values of one type") from error
 
 
 def wrong_type(feature: Feature, values: pl.Series, takes: str, hint: str | None = None) -> DataError:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError
-from shortlist.features.checks import as_text, check_count, check_dim, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import (
+    as_text,
+    check_count,
+    check_dim,
+    not_fitted,
+    nothing_to_learn,
+    vocabulary_of,
+    wrong_type,
+)
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
@@ -43,7 +51,7 @@ class _Lookup:
             check_count(self, "evict_after", evict_after)
         self.vocabulary: IdMap | None = None
         if vocabulary is not None:
-            values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
+            values = vocabulary_of(self, vocabulary)
             self._check(values)
             self.vocabulary = IdMap.checked(self._ids(values))
         self._given = vocabulary is not None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.id_map import IdMap, is_id_type
 from shortlist.errors import ConfigError
-from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, wrong_type
+from shortlist.features.checks import as_text, check_dim, not_fitted, nothing_to_learn, vocabulary_of, wrong_type
 from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
@@ -59,7 +59,7 @@ class MultiCategory:
             raise ConfigError(f"{self!r} got an empty separator; a text such as '|' was expected.")
         self._given = vocabulary is not None
         if vocabulary is not None:
-            values = vocabulary if isinstance(vocabulary, pl.Series) else pl.Series(column, list(vocabulary))
+            values = vocabulary_of(self, vocabulary)
             self.vocabulary = IdMap.checked(as_text(values))
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError, check_flags
+from shortlist.errors import ConfigError, check_flags, checked_list
 from shortlist.features.checks import check_count, check_dim, finite, not_fitted, nothing_to_learn
 from shortlist.features.encoded import Codes, Floats
 from shortlist.features.feature import State
@@ -158,12 +158,16 @@ class Discretization:
         self._given = boundaries is not None
         self.boundaries: NDArray[np.float64] | None = None  # [bins - 1], strictly increasing
         if boundaries is not None:
-            self.boundaries = np.asarray(boundaries, dtype=np.float64)
-            rising = bool((np.diff(self.boundaries) > 0).all())
-            if not (self.boundaries.ndim == 1 and np.isfinite(self.boundaries).all() and rising):
+            listed = checked_list(boundaries, f"{self!r}, boundaries=", "numbers")
+            try:
+                found = np.asarray(listed, dtype=np.float64)
+            except (TypeError, ValueError, OverflowError):
+                found = np.full(1, np.nan)
+            if not (found.ndim == 1 and np.isfinite(found).all() and (np.diff(found) > 0).all()):
                 raise ConfigError(
-                    f"{self!r} got boundaries={list(boundaries)}; finite, strictly increasing numbers were expected."
+                    f"{self!r} got boundaries={listed!r:.80}; finite, strictly increasing numbers were expected."
                 )
+            self.boundaries = found
 
     def __repr__(self) -> str:
         return f"{self.kind}({self.column!r})"

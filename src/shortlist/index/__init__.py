@@ -11,10 +11,10 @@ from shortlist.index import tuning
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.choose import choose_index
 from shortlist.index.contract import Index
+from shortlist.index.databases import LanceDB, Milvus, Pgvector, Qdrant
 from shortlist.index.faiss import Faiss
 from shortlist.index.halves import Halves, accepts_halves, held_vectors, whole
 from shortlist.index.heads import score_heads, search_heads
-from shortlist.index.milvus import Milvus
 from shortlist.index.quantized import Quantized
 from shortlist.index.registry import exact_from, index_from_settings, load_index
 from shortlist.index.scann import ScaNN
@@ -30,8 +30,11 @@ __all__ = [
     "Halves",
     "Hits",
     "Index",
+    "LanceDB",
     "Lists",
     "Milvus",
+    "Pgvector",
+    "Qdrant",
     "Quantized",
     "ScaNN",
     "Upkeep",

@@ -11,15 +11,18 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.contract import Index
+from shortlist.index.databases.named import DATABASES
 from shortlist.index.faiss import Faiss
-from shortlist.index.milvus import Milvus
 from shortlist.index.quantized import Quantized
 from shortlist.index.scann import ScaNN
 from shortlist.index.storage import Reader, Verify
 
 __all__ = ["exact_from", "index_from_settings", "load_index"]
 
-_KINDS: dict[str, type[LiveIndex]] = {kind.kind: kind for kind in (BruteForce, Quantized, ScaNN, Faiss, Milvus)}
+_KINDS: dict[str, type[LiveIndex]] = {
+    **{kind.kind: kind for kind in (BruteForce, Quantized, ScaNN, Faiss)},
+    **DATABASES,
+}
 
 
 def index_from_settings(settings: dict[str, Any]) -> Index:

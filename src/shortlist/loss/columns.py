@@ -28,6 +28,7 @@ from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product, differentiable
+from shortlist.loss.tiles import elements_on
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
@@ -70,7 +71,7 @@ class SoftmaxOptions(NamedTuple):
         negatives_only: leave the positive out of the denominator (BSL).
         exponent: the power of Z.
         hardest: only this many of each query's highest logits (log Q subtracted) compete, apart from its pairs.
-        block_elements: how many scores are in memory at a time.
+        block_elements: how many scores are in memory at a time; None for what the device has room for.
     """
 
     temperature: float = 1.0
@@ -79,7 +80,11 @@ class SoftmaxOptions(NamedTuple):
     negatives_only: bool = False
     exponent: float = 1.0
     hardest: int | None = None
-    block_elements: int = BLOCK_ELEMENTS
+    block_elements: int | None = None
+
+    def elements_on(self, device: torch.device) -> int:
+        """How many scores are in memory at a time on a device."""
+        return elements_on(device, BLOCK_ELEMENTS) if self.block_elements is None else self.block_elements
 
 
 PLAIN = SoftmaxOptions()
@@ -125,13 +130,15 @@ def _loss_and_gradients(
     """The summed loss and both gradients, block by block of query rows."""
     scaled = query / options.temperature  # [queries, dim]
     weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
-    rows = max(min(LEAST_ROWS, len(query)), min(len(query), options.block_elements // max(1, len(candidate))))
+    rows = max(
+        min(LEAST_ROWS, len(query)), min(len(query), options.elements_on(query.device) // max(1, len(candidate)))
+    )
     hidden = columns.hidden
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
         own = Places(pair_query, pair_candidate)
         hidden = own if hidden is None else Places(*(torch.cat(both) for both in zip(hidden, own, strict=True)))
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
-    bounds = torch.arange(0, len(query) + rows, rows, device=query.device)
+    bounds = range(0, len(query) + rows, rows)
     pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)
     hidden_parts, explicit_parts = (_parts(part, bounds) for part in (hidden, explicit))
     block = _Block(scaled, candidate, columns, options, lower)
@@ -265,20 +272,25 @@ def _dots(q: Tensor, c: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _sorted(places: Places | None) -> Places | None:
     """The places in the order of their rows, which most already have: sorting takes longer than to see that."""
-    if places is None or bool((places.row[1:] >= places.row[:-1]).all()):
-        return places
+    if places is None or (places.row.device.type == "cpu" and bool((places.row[1:] >= places.row[:-1]).all())):
+        return places  # a GPU sorts sooner than the processor could know
     order = torch.argsort(places.row, stable=True)
     return Places(places.row[order], places.column[order])
 
 
-def _parts(columns: tuple[Tensor, ...] | None, bounds: Tensor) -> list[tuple[Tensor, ...]]:
-    """Columns sorted by the first, cut at its ``bounds``; within a part its numbers count from the part's bound."""
+def _parts(columns: tuple[Tensor, ...] | None, bounds: range) -> list[tuple[Tensor, ...]]:
+    """Columns sorted by the first, cut at its ``bounds``; within a part its numbers count from the part's bound.
+
+    A GPU is waited for where there are several parts.
+    """
     if columns is None:
         return []
     row, *others = columns
-    edges = torch.searchsorted(row.contiguous(), bounds).tolist()
-    starts = bounds.tolist()
+    edges = [0, len(row)]
+    if len(bounds) > 2:
+        cuts = torch.arange(bounds.start, bounds.stop, bounds.step, device=row.device)
+        edges = torch.searchsorted(row.contiguous(), cuts).tolist()
     return [
         (row[first:last] - start, *(other[first:last] for other in others))
-        for start, (first, last) in zip(starts, pairwise(edges), strict=False)
+        for start, (first, last) in zip(bounds, pairwise(edges), strict=False)
     ]

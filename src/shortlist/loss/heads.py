@@ -75,4 +75,4 @@ def best_head_softmax(
         above = log_own + torch.where(some[:, 0], functional.softplus(log_rest - positive - log_own, threshold=80.0), 0)
         return (w * (options.exponent * above + (options.exponent - 1) * positive)).sum()
 
-    return in_blocks(query, candidate, pair_query, of_rows, options.block_elements)
+    return in_blocks(query, candidate, pair_query, of_rows, options.elements_on(query.device))

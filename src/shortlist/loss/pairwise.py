@@ -24,6 +24,7 @@ from torch.nn import functional
 from shortlist.loss.columns import Columns, Places
 from shortlist.loss.places import merged
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients
+from shortlist.loss.tiles import elements_on
 
 __all__ = ["best_scores", "in_blocks", "masses", "pairwise_loss"]
 
@@ -44,7 +45,7 @@ def pairwise_loss(
     margin: float = 0.8,
     negative_weight: float = 1.0,
     hardest: int | None = None,
-    block_elements: int = BLOCK_ELEMENTS,
+    block_elements: int | None = None,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; other arguments as in ``softmax_over``.
 
@@ -74,7 +75,8 @@ def pairwise_loss(
             each = 1 - positive + negative_weight * (mass * (scores[i] - margin).clamp(min=0)).sum(1)
         return (w * each).sum()
 
-    return in_blocks(query, candidate, pair_query, of_rows, block_elements)
+    most = elements_on(query.device, BLOCK_ELEMENTS) if block_elements is None else block_elements
+    return in_blocks(query, candidate, pair_query, of_rows, most)
 
 
 def best_scores(q: Tensor, c: Tensor) -> Tensor:

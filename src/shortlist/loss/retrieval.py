@@ -31,6 +31,7 @@ from shortlist.loss.kinds import (
 )
 from shortlist.loss.old_names import takes_old_names
 from shortlist.loss.pairwise import pairwise_loss
+from shortlist.loss.places import occurrences
 from shortlist.loss.smoothing import smoothing_gap
 from shortlist.loss.softmax import in_batch_softmax
 
@@ -141,6 +142,13 @@ class Retrieval:
             and self.negative_column is None
         )
 
+    @property
+    def needs_whole_queries(self) -> bool:
+        """Whether the loss of a pair depends on the other pairs of its query in the batch, which then do not compete: processes that
+        share a batch take whole queries of it."""
+        softmax = isinstance(self.loss, Softmax) and not self._smoothing
+        return not softmax or self.mask_known or self.hardest is not None or bool(self.mined)
+
     def candidate_log_q(self, counts: NDArray[np.integer]) -> Tensor | None:
         """Log sampling probability per candidate ``[candidates]`` from training ``counts`` or as given, or None."""
         if self.log_q is None or (isinstance(self.log_q, str) and self.log_q == "streaming"):
@@ -201,7 +209,7 @@ class Retrieval:
                 counts=counts,
             )
         if columns is None:
-            drawn = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+            drawn = occurrences(pair_candidate, len(candidate)) if counts is None else counts
             columns = Columns(drawn, log_q)
         if isinstance(self.loss, (BPR, CCL)):
             return pairwise_loss(

@@ -26,12 +26,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
+from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, occurrences, placed, without_own
+from shortlist.loss.tiles import elements_on
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
 
 BLOCK_ELEMENTS = 1 << 21
-"""Elements of the block of P that is in memory at a time (8 MiB in float32)."""
+"""Elements of the block of P that is in memory at a time (8 MiB in float32); on a GPU more, see ``tiles``."""
 
 SAFE_EXPONENT = 30.0
 """While no |logit| can exceed this, exp needs no shift: nothing overflows, underflows or loses precision."""
@@ -55,7 +56,7 @@ def in_batch_softmax(
     log_q: Tensor | None = None,
     temperature: float = 1.0,
     remove_accidental_hits: bool = False,
-    block_elements: int = BLOCK_ELEMENTS,
+    block_elements: int | None = None,
     counts: Tensor | None = None,
 ) -> Tensor:
     """The loss of a batch of pairs, summed; differentiable in ``query`` and ``candidate``.
@@ -132,7 +133,7 @@ def loss_and_gradients(
     log_q: Tensor | None,
     temperature: float,
     remove_accidental_hits: bool,
-    block_elements: int,
+    block_elements: int | None,
     lower: torch.dtype | None = None,
     counts: Tensor | None = None,
 ) -> LossAndGradients:
@@ -141,14 +142,15 @@ def loss_and_gradients(
     Args:
         lower: the precision of the matrix products, where it is not that of the vectors.
     """
-    occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+    occurring = occurrences(pair_candidate, len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
     scaled = query / temperature  # [queries, dim]
     unshifted = _exponents_are_small(scaled, candidate, log_mu)
     mu = log_mu.exp() if unshifted else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
-    rows = max(1, min(len(query), block_elements // max(1, len(candidate))))
+    most = elements_on(query.device, BLOCK_ELEMENTS) if block_elements is None else block_elements
+    rows = max(1, min(len(query), most // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
     some_row_is_empty = weight is not None or mu is None  # without weight, or without mass that this precision can hold

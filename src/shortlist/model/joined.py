@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data.argument_checks import kind_of
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.layers import Shape
 from shortlist.model.storage import TableStorage
@@ -98,7 +98,11 @@ def join(models: Sequence[TwoTower], weights: Sequence[float] | None = None) -> 
         raise ConfigError(
             f"join(models) got {kind_of(given)}; a list of TwoTower was expected.", hint="shortlist.join([one, other])"
         )
-    weights = [1 / max(len(models), 1)] * len(models) if weights is None else list(weights)
+    weights = (
+        [1 / max(len(models), 1)] * len(models)
+        if weights is None
+        else checked_list(weights, "join(weights=)", "numbers")
+    )
     _check(models, weights)
     catalogue = _catalogue(models)
     spreads = [_spread(model) for model in models]

@@ -16,7 +16,7 @@ __all__ = ["Part", "TableStorage", "TableType", "mapped_tensor", "roomy_tensor",
 
 TableType = Literal["float32", "bfloat16"]
 Array = TypeVar("Array", bound=Any)
-DRAWN = 1 << 20  # numbers drawn at a time, where they are not drawn in place
+DRAWN = 1 << 17  # numbers drawn at a time, where they are not drawn in place
 
 
 class Part(NamedTuple):
@@ -72,10 +72,9 @@ class TableStorage:
         each = (
             max(1, DRAWN // dim // part.size) * part.size
         )  # so that a part's first row is at one place in each of them
-        done = 0
+        done, space = 0, torch.empty(min(each, rows), dim)  # one for all: an allocator keeps some of what is freed
         for low in range(0, rows, each):
-            drawn = torch.empty(min(each, rows - low), dim).uniform_(-scale, scale, generator=generator)
-            own = part.of(drawn)
+            own = part.of(space[: min(each, rows - low)].uniform_(-scale, scale, generator=generator))
             table[done : done + len(own)] = own
             done += len(own)
         return table

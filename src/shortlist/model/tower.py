@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from shortlist.data.argument_checks import kind_of
 from shortlist.data.ids import unpatterned
-from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
+from shortlist.errors import ConfigError, DataError, check_flags, checked_list, did_you_mean
 from shortlist.features import Codes, Encoded, Feature, History, Repeated, Sequences
 from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import Division, EmbeddingTable
@@ -80,7 +80,9 @@ class Tower(nn.Module):
         module: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.shape = Shape(dim, combine, cross, tuple(hidden), layer_norm, dropout)
+        self.shape = Shape(
+            dim, combine, cross, tuple(checked_list(hidden, "Tower(hidden=)", "whole numbers")), layer_norm, dropout
+        )
         _check_options(features, self.shape, bias, id_dropout, module)
         check_flags("Tower", layer_norm=layer_norm, normalize=normalize, bias=bias)
         self.features = {feature_name(feature): feature for feature in features}
@@ -338,8 +340,10 @@ def _check_options(
         raise ConfigError(
             f"a tower got the same feature twice: {', '.join(sorted(names))}.", hint="give each column and kind once"
         )
-    if shape.dim < 1 or any(width < 1 for width in shape.hidden):
-        raise ConfigError(f"a tower got dim={shape.dim}, hidden={shape.hidden}; every width must be at least 1.")
+    if shape.dim < 1 or not all(isinstance(one, (int, np.integer)) and one >= 1 for one in shape.hidden):
+        raise ConfigError(
+            f"a tower got dim={shape.dim}, hidden={shape.hidden}; every width must be a whole number of at least 1."
+        )
     if shape.combine not in ("concat", "sum"):
         raise ConfigError(f'a tower got combine={shape.combine!r}; "concat" or "sum" was expected.')
     if isinstance(shape.cross, bool) or not isinstance(shape.cross, int) or shape.cross < 0:

@@ -36,13 +36,14 @@ def fill_untrained(model: TwoTower, before: dict[str, Tensor]) -> None:
 def _mean(table: EmbeddingTable, unit: bool) -> Tensor:
     """The mean of the rows of known values, ``[dim]``, of the type in which rows are read."""
     known = len(table.weight) - 1
-    step = max(1.0, known / MOST)
-    codes = 1 + (torch.arange(min(known, MOST), device=table.weight.device, dtype=torch.float64) * step).long()
-    total = torch.zeros(table.dim, dtype=torch.float64, device=table.weight.device)
-    for part in codes.split(max(1, NUMBERS // table.dim)):
-        rows = table.rows(part)
+    step, count, place = max(1.0, known / MOST), min(known, MOST), table.weight.device
+    total = torch.zeros(table.dim, dtype=torch.float64, device=place)
+    at_a_time = max(1, NUMBERS // table.dim)
+    for low in range(0, count, at_a_time):
+        codes = 1 + (torch.arange(low, min(low + at_a_time, count), device=place, dtype=torch.float64) * step).long()
+        rows = table.rows(codes)
         total += (torch.nn.functional.normalize(rows, dim=1) if unit else rows).sum(0, dtype=torch.float64)
-    return (total / len(codes)).to(table.rows(codes[:1]).dtype)
+    return (total / count).to(rows.dtype)
 
 
 def _tables(model: TwoTower) -> Iterator[tuple[str, EmbeddingTable, bool]]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import Hits, exact_copy, search_heads
+from shortlist.index import Hits, exact_copy, score_heads, search_heads
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Context, Filters, Scale, Searched, search_with_scale, without
+from shortlist.sources import Context, Filters, Scale, Searched, scores_of, search_with_scale, without
 
 __all__ = [
     "EXPLORED",
@@ -24,6 +24,7 @@ __all__ = [
     "answered",
     "exact_served",
     "overlap",
+    "scored",
     "searched",
     "towers_and_context",
 ]
@@ -118,6 +119,21 @@ def _searched(
         return search_heads(served.index, vectors, k, exclude=some.exclude, allow=some.allow, deny=some.deny), None
     towers, context, filters = towers_and_context(served, vectors, context, filters)
     return search_with_scale(towers, added, context, k, filters, within, scale)
+
+
+def scored(
+    served: Served,
+    vectors: NDArray[np.float32],
+    filters: Filters,
+    context: Context | None,
+    rows: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """The model's scores of candidate rows, ``[queries, rows]``; arguments as for ``answered``."""
+    added = served.state.near
+    if added is None or context is None or not len(vectors):
+        return score_heads(vectors, served.vectors_of(rows)).astype(np.float32)
+    towers, context, filters = towers_and_context(served, vectors, context, filters)
+    return scores_of(towers, added, context, filters, rows)
 
 
 def towers_and_context(

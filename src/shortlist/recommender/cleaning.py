@@ -19,6 +19,8 @@ from typing import Any, Literal
 from shortlist.data.cache import default_cache
 from shortlist.data.shards.files import MARK
 from shortlist.errors import BundleError, ConfigError
+from shortlist.index.databases.named import collection_version
+from shortlist.recommender.bundle import INDEX
 from shortlist.recommender.manifest import MANIFEST, Manifest, decoded, is_bundle
 from shortlist.recommender.promotion import RECORD, link_locked, recorded
 from shortlist.store import in_use, locked
@@ -95,8 +97,16 @@ def clean(link: str | Path, keep: int, dry_run: bool = False) -> Cleaned:
 
 
 def remaining(link: str | Path, without: Collection[Path] = ()) -> set[str]:
-    """The fingerprints of the bundles that the link's record and folders hold, but for some."""
-    return {manifest.fingerprint for path, manifest in _bundles(Path(link)).items() if path not in without}
+    """The versions of the collections that the bundles of the link's record and folders need, but for some bundles.
+
+    A bundle needs the one that ``publish`` filled with it, and the one that its own index searches.
+    """
+    bundles = {path: one for path, one in _bundles(Path(link)).items() if path not in without}
+    needed = {manifest.fingerprint[:16] for manifest in bundles.values()}
+    for path in bundles:
+        with contextlib.suppress(BundleError):
+            needed |= {version for version in [collection_version(path / INDEX)] if version is not None}
+    return needed
 
 
 def _bundles(link: Path) -> dict[Path, Manifest]:

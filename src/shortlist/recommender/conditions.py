@@ -20,9 +20,9 @@ __all__ = ["Conditions", "Evaluation"]
 
 _KEPT = 64  # conditions remembered
 _BYTES = 1 << 25  # bytes of row numbers remembered, in addition to those of the last condition
-_PIECE = 1 << 21  # comparisons in the first piece of a table: some milliseconds
+_PIECE = 1 << 20  # comparisons in the first piece of a table: some milliseconds
 _LEAST, _MOST = 1 << 11, 1 << 19  # rows of a piece; temporary columns are as long
-_SECONDS = 0.01  # what a piece is to take
+_SECONDS = 0.005  # what a piece is to take: a request that needs one turn of the same thread waits for it
 
 
 class Evaluation:
@@ -62,7 +62,7 @@ class Evaluation:
         return self._condition.weight * max(1, longest // length)
 
     def step(self) -> bool:
-        """Computes the next piece, of about a hundredth of a second; whether that was the last.
+        """Computes the next piece, of some milliseconds; whether that was the last.
 
         Raises:
             DataError: for values that cannot be compared.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,16 @@ class Embedder:
         if self._model is None and side not in self._exported:
             self._exported[side] = tower_of(self._state.model, side)
         return self._exported.get(side)
+
+    def import_runtime(self, side: str) -> None:
+        """Import what embeds rows of ``side``, onnxruntime or torch, which takes seconds; nothing where it is missing."""
+        with contextlib.suppress(ModuleNotFoundError):
+            if side in self._state.model.onnx:
+                import onnxruntime  # noqa: F401
+            else:
+                import torch  # noqa: F401
+
+                import shortlist.model  # noqa: F401
 
     def features(self, side: str) -> Mapping[str, Feature]:
         """The features of the tower of ``side``, by name; those of the model if it is built."""

@@ -14,7 +14,7 @@ from shortlist.data.id_map import Id
 from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
-from shortlist.recommender.answers import answered, overlap
+from shortlist.recommender.answers import answered, overlap, scored
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
 from shortlist.recommender.query_vectors import embedded
@@ -26,7 +26,7 @@ from shortlist.recommender.reranking import Asked, reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Context, Filters
 
-__all__ = ["overlap_of", "query_vectors", "recommend", "similar"]
+__all__ = ["overlap_of", "query_vectors", "recommend", "score", "similar"]
 
 
 def recommend(
@@ -75,7 +75,8 @@ def recommend(
     reasons = reasons_of(asked, answers, Origins(request, rows, known, own)) if explain else None
     columns, ids = (state.query, state.candidate), state.candidate_ids
     dtype = state.query_ids.ids.dtype
-    return Recommendations(columns, request.ids, known.tolist(), answers, ids, dtype, reasons, state.candidates)
+    found = Recommendations(columns, request.ids, known.tolist(), answers, ids, dtype, reasons, state.candidates)
+    return found._with_titles(state.titles)
 
 
 def similar(
@@ -113,6 +114,29 @@ def similar(
     name = state.candidate
     dtype = state.candidate_ids.ids.dtype
     return Recommendations((name, name), ids, known, answers, state.candidate_ids, dtype, None, state.candidates)
+
+
+def score(
+    served: Served,
+    queries: Any,
+    candidates: NDArray[np.int64],
+    *,
+    exclude_seen: bool = True,
+    history: Sequence[Sequence[Id]] | None = None,
+    exclude: Sequence[Sequence[Id]] | None = None,
+) -> tuple[NDArray[np.float32], list[bool]]:
+    """The model's scores ``[queries, candidates]`` of candidate rows, and whether training had each query; see ``Recommender.score``."""
+    check_flags("score()", exclude_seen=exclude_seen)
+    state = served.state
+    request = read_request(queries, state, served.reads)
+    rows, known = state.rows_of(request.ids)
+    own = candidate_lists(history, len(rows), state.candidate_ids, "history")
+    recent = own_histories(request, state)
+    filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]))
+    others = [embedded(one, request, rows, known, own) for one in served.others]
+    context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
+    vectors = embedded(served, request, rows, known, own)
+    return scored(served, vectors, filters, context, candidates), known.tolist()
 
 
 def query_vectors(

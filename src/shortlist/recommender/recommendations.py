@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
@@ -12,7 +12,7 @@ import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
-from shortlist.data.titles import title_column
+from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
@@ -41,12 +41,14 @@ class Recommendation(Sequence[Item]):
     Attributes:
         known: whether training had any interaction of the query.
         reasons: one for each item, of ``recommend(explain=True)``; else None.
+        titles: of the items, where the candidates' table has some and they are not the ids; else None.
     """
 
     query: Id | None
     known: bool
     items: tuple[Item, ...]
     reasons: tuple[Reason, ...] | None = None
+    titles: Sequence[str] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -77,8 +79,9 @@ class Recommendation(Sequence[Item]):
         width = max((len(str(item.id)) for item in self.items), default=0)
         head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
         lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
-        if self.reasons is not None:
-            lines = [f"{line}  {reason}" for line, reason in zip(lines, self.reasons, strict=True)]
+        for more in (self.titles, self.reasons):
+            if more is not None:
+                lines = [f"{line}  {one}".rstrip() for line, one in zip(lines, more, strict=True)]
         return "\n".join(
             [
                 head,
@@ -90,6 +93,30 @@ class Recommendation(Sequence[Item]):
                 ),
             ]
         )
+
+
+class Titles(Sequence[str]):
+    """The titles of some rows of a column, looked up when they are read.
+
+    Args:
+        column: the title of each candidate; null where one has none.
+        rows: the candidates.
+    """
+
+    def __init__(self, column: pl.Series, rows: np.ndarray) -> None:
+        self._column, self._rows = column, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Titles: ...
+    def __getitem__(self, index: int | slice) -> str | Titles:
+        if isinstance(index, slice):
+            return Titles(self._column, self._rows[index])
+        return " ".join((self._column[int(self._rows[index])] or "").split())
 
 
 class Recommendations(Sequence[Recommendation], Tabular):
@@ -105,7 +132,7 @@ class Recommendations(Sequence[Recommendation], Tabular):
         candidates: the catalogue's ids.
         query_dtype: the type of the queries' ids.
         reasons: one for each item of all lists, or None.
-        catalogue: the candidates' table, for titles in notebooks; or None.
+        catalogue: the candidates' table, for titles; or None.
 
     Example:
         answer = recommender.recommend(["42"], k=3)
@@ -148,6 +175,16 @@ class Recommendations(Sequence[Recommendation], Tabular):
         return list(map(Item, ids, scores, sources))
 
     @cached_property
+    def _titles(self) -> pl.Series | None:
+        """The column of the candidates' titles; None where there is none, or where they are the ids."""
+        return None if self._catalogue is None else titles(self._catalogue, self.candidate_column)
+
+    def _with_titles(self, found: pl.Series | None) -> Recommendations:
+        """These lists, with a column of titles that need not be looked for."""
+        self.__dict__["_titles"] = found
+        return self
+
+    @cached_property
     def _offsets(self) -> list[int]:
         offsets: list[int] = self._answers.offsets.tolist()
         return offsets
@@ -165,7 +202,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
         number = range(len(self))[index]
         part = slice(self._offsets[number], self._offsets[number + 1])
         reasons = None if self._reasons is None else tuple(self._reasons[part])
-        return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons)
+        named = None if self._titles is None else Titles(self._titles, self._answers.rows[part])
+        return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons, named)
 
     def __iter__(self) -> Iterator[Recommendation]:
         return (self[number] for number in range(len(self)))
@@ -195,9 +233,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
             ("rank", (places - answers.offsets[owners] + 1).tolist()),
             (self.candidate_column, [one.id for one in items]),
         ]
-        title = None if self._catalogue is None else title_column(self._catalogue)
-        if self._catalogue is not None and title is not None and title != self.candidate_column:
-            columns.append((title, self._catalogue[title].gather(answers.rows[: len(places)]).to_list()))
+        if self._titles is not None:
+            columns.append((self._titles.name, self._titles.gather(answers.rows[: len(places)]).to_list()))
         columns += [("score", [one.score for one in items]), ("source", [one.source for one in items])]
         if self._reasons is not None:
             columns.append(("because", [reason.because for reason in self._reasons[: len(places)]]))

@@ -20,12 +20,12 @@ from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.index import Index, Verify
 from shortlist.index.checks import check_k
-from shortlist.recommender import bundle, hub, pipeline
+from shortlist.recommender import bundle, hub, mlflow_model, pipeline
 from shortlist.recommender.export_all import Everyone, recommend_all
 from shortlist.recommender.exported import SIDES
 from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
-from shortlist.recommender.requests import candidate_lists, candidate_table
+from shortlist.recommender.requests import candidate_lists, candidate_table, exact_ids
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
@@ -317,6 +317,42 @@ class Recommender:
             rerank=rerank, explain=explain,
         )  # fmt: skip
 
+    def score(
+        self,
+        queries: Queries,
+        candidates: Sequence[Id],
+        *,
+        exclude_seen: bool = True,
+        history: Sequence[Sequence[Id]] | None = None,
+        exclude: Sequence[Sequence[Id]] | None = None,
+    ) -> NDArray[np.float32]:
+        """The model's score of each candidate for each query, ``[queries, candidates]``: that of ``recommend``'s lists.
+
+        Of towers it is the dot product. A mixture's scores are shares of the best that a query may have, see ``Weights``; a
+        candidate that it may not have (one that it chose, say) counts in each source for no more than that best.
+
+        Args:
+            queries: as in ``recommend``.
+            candidates: raw candidate ids; NaN is the score of one that the catalogue does not have.
+            exclude_seen: as in ``recommend``.
+            history: as in ``recommend``.
+            exclude: as in ``recommend``.
+
+        Raises:
+            DataError: for ids of another type than training's, and columns that do not fit.
+
+        Example:
+            recommender.score(["42", "7"], ["Fargo (1996)", "Heat (1995)"])
+        """
+        ids = self.served.state.candidate_ids
+        rows = np.array(ids.rows(exact_ids(candidates, ids, "candidates")), np.int64)
+        found, _ = pipeline.score(
+            self.served, queries, rows[rows >= 0], exclude_seen=exclude_seen, history=history, exclude=exclude
+        )
+        scores = np.full((len(found), len(rows)), np.nan, np.float32)
+        scores[:, rows >= 0] = found
+        return scores
+
     def fold_in(self, chosen: Sequence[Sequence[Id]]) -> NDArray[np.float32]:
         """Vectors ``[queries, dim]`` of new queries, from the raw candidate ids that each chose; without torch or training.
 
@@ -575,6 +611,40 @@ class Recommender:
         """
         check_flags("from_hub()", trusted=trusted)
         return cls.load(hub.fetched(repo, revision, token), trusted=trusted)
+
+    def log_to_mlflow(self, name: str = "model", *, registered: str | None = None) -> str:
+        """Log the bundle as a model of MLflow, to the active run or to one of its own.
+
+        MLflow then serves it as a ``pyfunc`` too: ``predict`` takes a DataFrame of query ids and gives a row for each item, with
+        ``params={"k": 10, "exclude_seen": True, "where": "…"}``.
+
+        Args:
+            name: of the model within its run.
+            registered: also a new version of this model in the registry.
+
+        Returns:
+            The model's address, such as "models:/…".
+
+        Raises:
+            BundleError: where MLflow refuses.
+            MissingExtraError: without the extra ``mlflow``.
+        """
+        return mlflow_model.log(folded(self.served), name, registered)
+
+    @classmethod
+    def from_mlflow(cls, uri: str, *, trusted: bool = False) -> Recommender:
+        """The recommender that ``log_to_mlflow`` logged.
+
+        Args:
+            uri: such as "models:/films/3" or "runs:/…/model".
+            trusted: True reads files of native libraries; see ``load``.
+
+        Raises:
+            BundleError: where there is no such model, or one of another kind.
+            MissingExtraError: without the extra ``mlflow``.
+        """
+        check_flags("from_mlflow()", trusted=trusted)
+        return cls.load(mlflow_model.fetched(uri), trusted=trusted)
 
 
 def _history(

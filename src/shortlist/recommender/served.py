@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.errors import ConfigError, checked_list, did_you_mean
 from shortlist.index import Halves, Index, accepts_halves, choose_index, held_vectors, whole
 from shortlist.index.checks import check_stored
 from shortlist.index.heads import repeated
@@ -47,8 +47,7 @@ class Policy:
     def of(cls, cold_start: str, fallback: Sequence[str]) -> Policy:
         """The policy that a caller names. ConfigError for unknown words."""
         _check_choice("cold_start", cold_start, COLD_START)
-        if isinstance(fallback, str):
-            raise ConfigError(f"Recommender got fallback={fallback!r}; a list was expected.", hint=f"[{fallback!r}]")
+        fallback = checked_list(fallback, "Recommender(fallback=)", "names", str)
         for name in fallback:
             _check_choice("fallback", name, FALLBACKS)
         return cls(cold_start, tuple(fallback))

@@ -10,13 +10,14 @@ from typing import Any
 import polars as pl
 
 from shortlist.data.titles import title_column
+from shortlist.language import marked, translated
 
 __all__ = ["OTHER", "Labels", "described"]
 
 GROUPS = ("genres", "genre", "category", "categories", "class", "type", "department", "section")
 COLOURS = 9
-OTHER = "other"
-UNKNOWN = "none given"
+OTHER = marked("other")
+UNKNOWN = marked("none given")
 MOST_VALUES = 60
 
 
@@ -60,15 +61,16 @@ class Labels:
     def first_groups(self) -> list[str]:
         """The first group of each row."""
         if self.group_column is None:
-            return [UNKNOWN] * len(self.table)
+            return [translated(UNKNOWN)] * len(self.table)
         values = self.table[self.group_column].to_list()
         return [_first(value) for value in values]
 
     def coloured(self) -> tuple[list[str], list[str]]:
         """Each row's group, all but the nine largest being "other"; and the groups, largest first, "other" last."""
-        most = [name for name, _ in Counter(self.first_groups).most_common() if name != UNKNOWN][:COLOURS]
-        groups = [name if name in most else OTHER for name in self.first_groups]
-        return groups, [*most, OTHER] if OTHER in groups else most
+        most = [name for name, _ in Counter(self.first_groups).most_common() if name != translated(UNKNOWN)][:COLOURS]
+        other = translated(OTHER)
+        groups = [name if name in most else other for name in self.first_groups]
+        return groups, [*most, other] if other in groups else most
 
     def all_groups(self, row: int) -> str:
         """Every group of a row, as text."""
@@ -105,4 +107,4 @@ def _parts(value: Any) -> list[Any]:
 
 def _first(value: Any) -> str:
     parts = [part for part in _parts(value) if part is not None]
-    return str(parts[0]) if parts else UNKNOWN
+    return str(parts[0]) if parts else translated(UNKNOWN)

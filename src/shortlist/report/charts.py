@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shortlist.language import marked, translated
 from shortlist.report.facts import Map
-from shortlist.report.verdict import SCORERS
+from shortlist.report.verdict import scorer_name
 
 __all__ = ["at_k_chart", "baseline_chart", "bias_chart", "epoch_chart", "loss_chart", "map_chart", "segment_chart"]
 
@@ -14,12 +16,15 @@ Spec = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 SHARE = ".1%"
-SEEN = {"seen_out": "left out", "seen_in": "left in"}
-METRICS = {"top": "top-k accuracy", "recall": "recall", "ndcg": "NDCG"}
-EVERYTHING = "everything"
-SHOWN = f"shown === '{EVERYTHING}' || datum.group === shown"
+SEEN = {"seen_out": marked("left out"), "seen_in": marked("left in")}
+METRICS = {"top": marked("top-k accuracy"), "recall": marked("recall"), "ndcg": "NDCG"}
+EVERYTHING = marked("everything")
 COLOUR_ORDER = ("model", "ease", "popularity", "ials", "cooccurrence", "recent", "index")
-BIAS = {"training": "training interactions", "recommended": "recommendations", "held_out": "held-out choices"}
+BIAS = {
+    "training": marked("training interactions"),
+    "recommended": marked("recommendations"),
+    "held_out": marked("held-out choices"),
+}
 
 
 def loss_chart(training: Rows) -> Spec:
@@ -27,21 +32,27 @@ def loss_chart(training: Rows) -> Spec:
     rows = [
         {"epoch": row["epoch"], "series": series, "nats": row[key]}
         for row in training
-        for series, key in (("loss", "loss"), ("chance", "chance"))
+        for series, key in ((translated("loss"), "loss"), (translated("chance"), "chance"))
     ]
+    order = [translated("loss"), translated("chance")]
     return _spec(
-        "Training loss and chance, by epoch",
+        translated("Training loss and chance, by epoch"),
         rows,
         mark={"type": "line", "point": True},
         encoding={
             "x": _epoch(rows),
-            "y": {"field": "nats", "type": "quantitative", "title": "nats per example", "scale": {"zero": False}},
-            "color": {**_colour("series", ["loss", "chance"]), "legend": {"symbolType": "stroke"}},
-            "strokeDash": {"field": "series", "type": "nominal", "sort": ["loss", "chance"], "title": None},
+            "y": {
+                "field": "nats",
+                "type": "quantitative",
+                "title": translated("nats per example"),
+                "scale": {"zero": False},
+            },
+            "color": {**_colour("series", order), "legend": {"symbolType": "stroke"}},
+            "strokeDash": {"field": "series", "type": "nominal", "sort": order, "title": None},
             "tooltip": [
-                {"field": "epoch", "type": "ordinal"},
-                {"field": "series", "type": "nominal"},
-                {"field": "nats", "type": "quantitative", "format": ".4f"},
+                {"field": "epoch", "type": "ordinal", "title": translated("epoch")},
+                {"field": "series", "type": "nominal", "title": translated("series")},
+                {"field": "nats", "type": "quantitative", "format": ".4f", "title": translated("nats")},
             ],
         },
     )
@@ -56,17 +67,17 @@ def epoch_chart(training: Rows, metrics: Sequence[str]) -> Spec:
         if row.get(name) is not None
     ]
     return _spec(
-        "Validation metrics by epoch",
+        translated("Validation metrics by epoch"),
         rows,
         mark={"type": "line", "point": True},
         encoding={
             "x": _epoch(rows),
-            "y": _share("value", "share of held-out choices"),
+            "y": _share("value", translated("share of held-out choices")),
             "color": {**_colour("metric", [_dashed(name) for name in metrics]), "legend": {"symbolType": "stroke"}},
             "tooltip": [
-                {"field": "epoch", "type": "ordinal"},
-                {"field": "metric", "type": "nominal"},
-                {"field": "value", "type": "quantitative", "format": SHARE},
+                {"field": "epoch", "type": "ordinal", "title": translated("epoch")},
+                {"field": "metric", "type": "nominal", "title": translated("metric")},
+                {"field": "value", "type": "quantitative", "format": SHARE, "title": translated("value")},
             ],
         },
     )
@@ -75,7 +86,7 @@ def epoch_chart(training: Rows, metrics: Sequence[str]) -> Spec:
 def at_k_chart(rows: Rows) -> Spec:
     """Metrics by k with intervals; rows as ``figures_at_k`` has them. The reader picks the metric, and seen items."""
     scorers = list(dict.fromkeys(row["scorer"] for row in rows))
-    spec = _spec("Metrics by k, with 95% intervals", rows)
+    spec = _spec(translated("Metrics by k, with 95% intervals"), rows)
     spec["params"] = _choices(rows)
     spec["transform"] = _chosen()
     colour = _scorer(scorers)
@@ -94,9 +105,13 @@ def at_k_chart(rows: Rows) -> Spec:
             "mark": {"type": "line", "point": True},
             "encoding": {
                 "x": x,
-                "y": _share("value", "share"),
+                "y": _share("value", translated("share")),
                 "color": colour,
-                "tooltip": [{"field": "scorer", "type": "nominal"}, {"field": "k", "type": "ordinal"}, *_interval()],
+                "tooltip": [
+                    {"field": "scorer", "type": "nominal", "title": translated("scorer")},
+                    {"field": "k", "type": "ordinal", "title": translated("k")},
+                    *_interval(),
+                ],
             },
         },
     ]
@@ -107,7 +122,7 @@ def baseline_chart(rows: Rows, k: int) -> Spec:
     """Model and baselines at one k, with intervals; rows as ``figures_at_k`` has them."""
     rows = [row for row in rows if row["k"] == k]
     scorers = list(dict.fromkeys(row["scorer"] for row in rows))
-    spec = _spec(f"Model against baselines at k = {k}, with 95% intervals", rows)
+    spec = _spec(translated("Model against baselines at k = {k}, with 95% intervals", k=k), rows)
     spec["height"] = 34 * len(scorers)
     spec["params"] = _choices(rows)
     spec["transform"] = _chosen()
@@ -127,9 +142,9 @@ def baseline_chart(rows: Rows, k: int) -> Spec:
             "mark": {"type": "point", "filled": True, "size": 90},
             "encoding": {
                 "y": y,
-                "x": {**_share("value", "share"), "scale": {"zero": True}},
+                "x": {**_share("value", translated("share")), "scale": {"zero": True}},
                 "color": colour,
-                "tooltip": [{"field": "scorer", "type": "nominal"}, *_interval()],
+                "tooltip": [{"field": "scorer", "type": "nominal", "title": translated("scorer")}, *_interval()],
             },
         },
     ]
@@ -139,14 +154,18 @@ def baseline_chart(rows: Rows, k: int) -> Spec:
 def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
     """One segment at a time, its groups with intervals for the model and the best baseline; the reader picks which."""
     scorers = list(dict.fromkeys(row["scorer"] for row in rows))
-    spec = _spec("Accuracy by segment, with 95% intervals", rows)
+    spec = _spec(translated("Accuracy by segment, with 95% intervals"), rows)
     heights = {
         name: 16 * len({(row["group"], row["scorer"]) for row in rows if row["segment"] == name}) for name in names
     }
     spec["height"] = heights[names[0]]
     spec["usermeta"] = {"heights": heights}  # the page uses it to change the height when the reader picks a segment
     spec["params"] = [
-        {"name": "segment", "value": names[0], "bind": {"input": "select", "options": list(names), "name": "segment "}}
+        {
+            "name": "segment",
+            "value": names[0],
+            "bind": {"input": "select", "options": list(names), "name": f"{translated('segment')} "},
+        }
     ]
     spec["transform"] = [{"filter": "datum.segment === segment"}]
     y = {"field": "group", "type": "nominal", "title": None, "sort": None, "axis": {"labelLimit": 150}}
@@ -161,9 +180,9 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
                 "x": {**_share("value", title), "scale": {"zero": True}},
                 "color": colour,
                 "tooltip": [
-                    {"field": "group", "type": "nominal"},
-                    {"field": "scorer", "type": "nominal"},
-                    {"field": "pairs", "type": "quantitative", "format": ",", "title": "test pairs"},
+                    {"field": "group", "type": "nominal", "title": translated("group")},
+                    {"field": "scorer", "type": "nominal", "title": translated("scorer")},
+                    {"field": "pairs", "type": "quantitative", "format": ",", "title": translated("test pairs")},
                     *_interval(),
                 ],
             },
@@ -185,26 +204,28 @@ def segment_chart(rows: Rows, names: Sequence[str], title: str) -> Spec:
 def bias_chart(bias: Rows) -> Spec:
     """Shares of training, recommendations and held-out choices by tenth of the catalogue."""
     sources = [name for name in BIAS if name in bias[0]]
-    rows = [{"part": row["part"], "source": BIAS[name], "share": row[name]} for row in bias for name in sources]
-    order = [BIAS[name] for name in sources]
+    rows = [
+        {"part": row["part"], "source": translated(BIAS[name]), "share": row[name]} for row in bias for name in sources
+    ]
+    order = [translated(BIAS[name]) for name in sources]
     return _spec(
-        "Where training, recommendations and held-out choices fall, by popularity of the candidate",
+        translated("Where training, recommendations and held-out choices fall, by popularity of the candidate"),
         rows,
         mark="bar",
         encoding={
             "x": {
                 "field": "part",
                 "type": "ordinal",
-                "title": "tenths of the catalogue, most popular first",
+                "title": translated("tenths of the catalogue, most popular first"),
                 "axis": {"labelAngle": 0},
             },
             "xOffset": {"field": "source", "type": "nominal", "sort": order},
-            "y": _share("share", "share"),
+            "y": _share("share", translated("share")),
             "color": _colour("source", order),
             "tooltip": [
-                {"field": "part", "type": "ordinal", "title": "tenth"},
-                {"field": "source", "type": "nominal"},
-                {"field": "share", "type": "quantitative", "format": SHARE},
+                {"field": "part", "type": "ordinal", "title": translated("tenth")},
+                {"field": "source", "type": "nominal", "title": translated("source")},
+                {"field": "share", "type": "quantitative", "format": SHARE, "title": translated("share")},
             ],
         },
     )
@@ -213,8 +234,10 @@ def bias_chart(bias: Rows) -> Spec:
 def map_chart(plot: Map) -> Spec:
     """The catalogue's vectors in two dimensions; a choice below, or a click on the legend, shows one group alone."""
     place = {"type": "quantitative", "scale": {"zero": False}, "axis": None}
+    everything = translated(EVERYTHING)
+    chosen = f"shown === {json.dumps(everything)} || datum.group === shown"
     spec = _spec(
-        "The catalogue's embeddings in two dimensions",
+        translated("The catalogue's embeddings in two dimensions"),
         plot.points,
         mark={"type": "point", "filled": True},
         encoding={
@@ -227,11 +250,11 @@ def map_chart(plot: Map) -> Spec:
                 "scale": {"type": "sqrt", "range": [14, 160]},
                 "legend": None,
             },
-            "opacity": {"condition": {"test": {"and": [{"param": "group"}, SHOWN]}, "value": 0.8}, "value": 0.04},
+            "opacity": {"condition": {"test": {"and": [{"param": "group"}, chosen]}, "value": 0.8}, "value": 0.04},
             "tooltip": [
-                {"field": "title", "type": "nominal"},
-                {"field": "groups", "type": "nominal", "title": plot.group_column or "group"},
-                {"field": "count", "type": "quantitative", "format": ",", "title": "training interactions"},
+                {"field": "title", "type": "nominal", "title": translated("title")},
+                {"field": "groups", "type": "nominal", "title": plot.group_column or translated("group")},
+                {"field": "count", "type": "quantitative", "format": ",", "title": translated("training interactions")},
             ],
         },
     )
@@ -239,8 +262,8 @@ def map_chart(plot: Map) -> Spec:
     spec["params"] = [
         {
             "name": "shown",
-            "value": EVERYTHING,
-            "bind": {"input": "select", "options": [EVERYTHING, *plot.groups], "name": "show "},
+            "value": everything,
+            "bind": {"input": "select", "options": [everything, *plot.groups], "name": f"{translated('show')} "},
         },
         {"name": "group", "select": {"type": "point", "fields": ["group"]}, "bind": "legend"},
         {
@@ -273,7 +296,7 @@ def _colour(field: str, domain: Sequence[str]) -> dict[str, Any]:
 
 def _scorer(shown: Sequence[str]) -> dict[str, Any]:
     """The colour of each scorer, the same in every chart; the legend names those shown."""
-    return {**_colour("scorer", [SCORERS[name] for name in COLOUR_ORDER]), "legend": {"values": list(shown)}}
+    return {**_colour("scorer", [scorer_name(name) for name in COLOUR_ORDER]), "legend": {"values": list(shown)}}
 
 
 def _share(field: str, title: str) -> dict[str, Any]:
@@ -283,15 +306,21 @@ def _share(field: str, title: str) -> dict[str, Any]:
 def _epoch(rows: Rows) -> dict[str, Any]:
     last = max(row["epoch"] for row in rows)
     if last <= 20:
-        return {"field": "epoch", "type": "ordinal", "axis": {"labelAngle": 0}}
-    return {"field": "epoch", "type": "quantitative", "axis": {"tickMinStep": 1}, "scale": {"zero": False}}
+        return {"field": "epoch", "type": "ordinal", "title": translated("epoch"), "axis": {"labelAngle": 0}}
+    return {
+        "field": "epoch",
+        "type": "quantitative",
+        "title": translated("epoch"),
+        "axis": {"tickMinStep": 1},
+        "scale": {"zero": False},
+    }
 
 
 def _interval() -> list[dict[str, Any]]:
     return [
-        {"field": "value", "type": "quantitative", "format": SHARE},
-        {"field": "low", "type": "quantitative", "format": SHARE, "title": "95% from"},
-        {"field": "high", "type": "quantitative", "format": SHARE, "title": "to"},
+        {"field": "value", "type": "quantitative", "format": SHARE, "title": translated("value")},
+        {"field": "low", "type": "quantitative", "format": SHARE, "title": translated("95% from")},
+        {"field": "high", "type": "quantitative", "format": SHARE, "title": translated("to")},
     ]
 
 
@@ -299,7 +328,7 @@ def _choices(rows: Rows) -> list[dict[str, Any]]:
     """Inputs to pick the metric and whether seen items are left out."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     seen = list(dict.fromkeys(row["seen"] for row in rows))
-    params = [("metric_is", metrics, "metric "), ("seen_is", seen, "seen items ")]
+    params = [("metric_is", metrics, f"{translated('metric')} "), ("seen_is", seen, f"{translated('seen items')} ")]
     return [
         {"name": name, "value": values[0], "bind": {"input": "select", "options": values, "name": label}}
         for name, values, label in params

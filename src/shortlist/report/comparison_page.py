@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shortlist.report.html import escaped, share, table
+from shortlist.language import translated
+from shortlist.report.html import escaped, paragraph, share, table
 
 __all__ = ["since_body"]
 
@@ -14,18 +15,21 @@ __all__ = ["since_body"]
 def since_body(changes: Mapping[str, Any]) -> str:
     """The section on the results of ``report.comparison``."""
     before = changes["before"]
-    made = f", made {escaped(_minute(before['created']))}" if before.get("created") else ""
-    start = (
-        f"<p>Yesterday's bundle: fingerprint {escaped(before['fingerprint'][:16])}{made}. Since then "
-        f"{changes['new_candidates']:,} candidates and {changes['new_queries']:,} queries are new.</p>"
+    made = translated(", made {time}", time=_minute(before["created"])) if before.get("created") else ""
+    start = translated(
+        "Yesterday's bundle: fingerprint {fingerprint}{made}. Since then {candidates} candidates and {queries} queries are new.",
+        fingerprint=before["fingerprint"][:16],
+        made=made,
+        candidates=f"{changes['new_candidates']:,}",
+        queries=f"{changes['new_queries']:,}",
     )
-    return start + _figures(changes) + _lists(changes["churn"]) + _vectors(changes["drift"])
+    return paragraph(start) + _figures(changes) + _lists(changes["churn"]) + _vectors(changes["drift"])
 
 
 def _figures(changes: Mapping[str, Any]) -> str:
     comparison = changes["comparison"]
     if comparison is None:
-        return "<p>Nothing was held out, so figures were not compared.</p>"
+        return paragraph(translated("Nothing was held out, so figures were not compared."))
     rows = [
         (
             one["metric"].replace("_", "-"),
@@ -33,7 +37,7 @@ def _figures(changes: Mapping[str, Any]) -> str:
             share(one["second"]),
             _word(one),
             _points(one["difference"]),
-            _unbroken(f"{_points(one['interval'][0])} to {_points(one['interval'][1])}"),
+            _unbroken(translated("{low} to {high}", low=_points(one["interval"][0]), high=_points(one["interval"][1]))),
             _unbroken("< 0.001") if one["p_value"] < 0.001 else f"{one['p_value']:.3f}",
         )
         for one in comparison["differences"]
@@ -41,42 +45,67 @@ def _figures(changes: Mapping[str, Any]) -> str:
     main = next((one for one in comparison["differences"] if one["metric"] == f"top_{changes['k']}"), None)
     text = ""
     if main is not None:
-        text = (
-            f"<p>Top-{changes['k']} accuracy on the same {comparison['pairs']:,} held-out choices: {share(main['first'])} "
-            f"yesterday, {share(main['second'])} today: {_verdict(main)}.</p>"
+        text = paragraph(
+            translated(
+                "Top-{k} accuracy on the same {pairs} held-out choices: {first} yesterday, {second} today: {verdict}.",
+                k=changes["k"],
+                pairs=f"{comparison['pairs']:,}",
+                first=share(main["first"]),
+                second=share(main["second"]),
+                verdict=_verdict(main),
+            )
         )
-    heads = ["Metric", "Yesterday", "Today", "Verdict", "Difference, points", "95% interval", "p"]
-    return text + table("Yesterday and today on the same test, paired by query", heads, rows, "Every metric")
+    heads = [
+        translated("Metric"),
+        translated("Yesterday"),
+        translated("Today"),
+        translated("Verdict"),
+        translated("Difference, points"),
+        translated("95% interval"),
+        "p",
+    ]
+    caption = translated("Yesterday and today on the same test, paired by query")
+    return text + table(caption, heads, rows, translated("Every metric"))
 
 
 def _lists(churn: Mapping[str, Any]) -> str:
     if not churn["queries"]:
-        return "<p>No query is known to both, so lists were not compared.</p>"
-    text = (
-        f"<h3>How much of the lists changed</h3><p>{share(churn['changed'])} of the top {churn['k']} of {churn['queries']:,} "
-        f"queries was not in yesterday's list; {share(churn['came_new'])} are candidates that yesterday did not know. "
-        f"{share(churn['left_chosen'])} of yesterday's lists left because it was chosen since. "
-        f"{share(churn['same'])} of the lists hold the same candidates.</p>"
+        return paragraph(translated("No query is known to both, so lists were not compared."))
+    text = _heading(translated("How much of the lists changed")) + paragraph(
+        translated(
+            "{changed} of the top {k} of {queries} queries was not in yesterday's list; {new} are candidates that yesterday did "
+            "not know. {chosen} of yesterday's lists left because it was chosen since. {same} of the lists hold the same "
+            "candidates.",
+            changed=share(churn["changed"]),
+            k=churn["k"],
+            queries=f"{churn['queries']:,}",
+            new=share(churn["came_new"]),
+            chosen=share(churn["left_chosen"]),
+            same=share(churn["same"]),
+        )
     )
-    rows = [("all", f"{churn['queries']:,}", share(churn["changed"]))]
+    rows = [(translated("all"), f"{churn['queries']:,}", share(churn["changed"]))]
     rows += [
         (f"{one['segment']}: {one['group']}", f"{one['queries']:,}", share(one["changed"])) for one in churn["segments"]
     ]
-    return text + table("Change of lists by group", ["Group", "Queries", "Changed"], rows, "By group of queries")
+    heads = [translated("Group"), translated("Queries"), translated("Changed")]
+    return text + table(translated("Change of lists by group"), heads, rows, translated("By group of queries"))
 
 
 def _vectors(drift: Mapping[str, Any]) -> str:
     sides = [side for side in ("candidates", "queries") if side in drift]
+    heading = _heading(translated("How far vectors moved"))
     if not sides:
-        return "<h3>How far vectors moved</h3><p>The two models' vectors have nothing in common.</p>"
-    word = (
+        return heading + paragraph(translated("The two models' vectors have nothing in common."))
+    word = translated(
         "Vectors kept from yesterday can be used with today's."
         if drift["comparable"]
         else "Vectors kept from yesterday do not fit today's: compute them again."
     )
+    names = {"candidates": translated("candidates"), "queries": translated("queries")}
     rows = [
         (
-            side,
+            names[side],
             f"{drift[side]['ids']:,}",
             f"{drift[side]['cosine']:.3f}",
             f"{drift[side]['turned']:.3f}",
@@ -84,11 +113,23 @@ def _vectors(drift: Mapping[str, Any]) -> str:
         )
         for side in sides
     ]
-    text = "; ".join(f"{side}: mean cosine {drift[side]['cosine']:.3f}" for side in sides)
-    heads = ["Side", "Ids that both know", "Mean cosine", "After the best rotation", "Cosine below 0.9"]
-    return f"<h3>How far vectors moved</h3><p>An id's vector yesterday and today, {text}. {word}</p>" + table(
-        "Drift of vectors", heads, rows
+    means = "; ".join(
+        translated("{side}: mean cosine {cosine}", side=names[side], cosine=f"{drift[side]['cosine']:.3f}")
+        for side in sides
     )
+    text = translated("An id's vector yesterday and today, {means}. {word}", means=means, word=word)
+    heads = [
+        translated("Side"),
+        translated("Ids that both know"),
+        translated("Mean cosine"),
+        translated("After the best rotation"),
+        translated("Cosine below 0.9"),
+    ]
+    return heading + paragraph(text) + table(translated("Drift of vectors"), heads, rows)
+
+
+def _heading(text: str) -> str:
+    return f"<h3>{escaped(text)}</h3>"
 
 
 def _points(value: float) -> str:
@@ -112,11 +153,11 @@ def _minute(created: str) -> str:
 def _word(one: Mapping[str, Any]) -> str:
     """The verdict in a table."""
     if not one["real"]:
-        return _unbroken("within chance")
-    return "better" if one["difference"] > 0 else "worse"
+        return _unbroken(translated("within chance"))
+    return translated("better" if one["difference"] > 0 else "worse")
 
 
 def _verdict(one: Mapping[str, Any]) -> str:
     if not one["real"]:
-        return "no difference beyond chance"
-    return "today is better" if one["difference"] > 0 else "today is worse"
+        return translated("no difference beyond chance")
+    return translated("today is better" if one["difference"] > 0 else "today is worse")

@@ -14,6 +14,7 @@ from shortlist.data import Account, Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import diagnose
+from shortlist.language import shown, translated
 from shortlist.recommender import Recommender
 from shortlist.report.bias import by_popularity
 from shortlist.report.catalogue import Labels
@@ -94,7 +95,7 @@ def gathered(
     model, metadata, catalogue = recommender.model, recommender.metadata, recommender.towers.catalogue
     training = metadata.get("training", ())
     measured = metadata.get("measured")
-    source = "kept from training"
+    source = translated("kept from training")
     if test is not None:
         measured = measure(
             model,
@@ -105,8 +106,11 @@ def gathered(
             index=recommender.index,
             weighted=weighted,
         )
+        number = f"{len(test):,}"
         source = (
-            f"measured for this report on {len(test):,} test interactions{', by their weights' if weighted else ''}"
+            translated("measured for this report on {number} test interactions, by their weights", number=number)
+            if weighted
+            else translated("measured for this report on {number} test interactions", number=number)
         )
     findings = (
         [one.to_dict() for one in diagnose(model, training=training)] if measured is None else measured["findings"]
@@ -138,33 +142,42 @@ def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping
     catalogue = recommender.towers.catalogue
     recipe = recommender.metadata.get("recipe")
     facts = {
-        "Candidates": f"{len(catalogue.candidates):,} ({catalogue.candidate})",
-        "Queries": f"{len(catalogue.queries):,} ({catalogue.query}), {int(catalogue.known.sum()):,} in training",
-        "Training interactions": f"{int(catalogue.counts.sum()):,}",
-        "Query tower reads": ", ".join(recommender.towers.query.columns),
-        "Candidate tower reads": ", ".join(recommender.towers.candidate.columns),
-        "Dimensions": f"{recommender.towers.dim}",
-        "Index": f"{type(recommender.index).__name__}: {recommender.reason}",
-        "Fingerprint": recommender.fingerprint[:16],
+        translated("Candidates"): f"{len(catalogue.candidates):,} ({catalogue.candidate})",
+        translated("Queries"): translated(
+            "{number} ({column}), {known} in training",
+            number=f"{len(catalogue.queries):,}",
+            column=catalogue.query,
+            known=f"{int(catalogue.known.sum()):,}",
+        ),
+        translated("Training interactions"): f"{int(catalogue.counts.sum()):,}",
+        translated("Query tower reads"): ", ".join(recommender.towers.query.columns),
+        translated("Candidate tower reads"): ", ".join(recommender.towers.candidate.columns),
+        translated("Dimensions"): f"{recommender.towers.dim}",
+        translated("Index"): f"{type(recommender.index).__name__}: {shown(recommender.reason)}",
+        translated("Fingerprint"): recommender.fingerprint[:16],
     }
     run = recommender.metadata.get("run")
     if run:
-        facts["Data"] = f"{run['data']['interactions']:,} interactions, fingerprint {run['data']['fingerprint'][:16]}"
-        facts["Seed"] = f"{run['seed']}"
-        facts["Commit"] = run["commit"] or "none: trained outside a repository"
-        facts["Versions"] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+        facts[translated("Data")] = translated(
+            "{number} interactions, fingerprint {fingerprint}",
+            number=f"{run['data']['interactions']:,}",
+            fingerprint=run["data"]["fingerprint"][:16],
+        )
+        facts[translated("Seed")] = f"{run['seed']}"
+        facts[translated("Commit")] = run["commit"] or translated("none: trained outside a repository")
+        facts[translated("Versions")] = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     notes = () if measured is None else measured["evaluation"].get("notes", ())
     if notes:
-        facts["To know"] = " ".join(notes)
+        facts[translated("To know")] = " ".join(map(shown, notes))
     account = recommender.metadata.get("account")
     if account:
         read = Account.from_dict(account)
-        facts["Read"] = "; ".join([*read.lines(), *read.warnings])
+        facts[translated("Read")] = "; ".join(map(shown, [*read.lines(), *read.warnings]))
     if recipe:
         for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
             values = recipe.get(section)
             if values:
-                facts[f"Recipe: {section}"] = ", ".join(
+                facts[translated("Recipe: {section}", section=section)] = ", ".join(
                     f"{key} {value}" for key, value in values.items() if value != []
                 )
     return {**about, **facts}

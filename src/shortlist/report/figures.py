@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from shortlist.language import marked, shown, translated
 from shortlist.report.charts import METRICS, SEEN
-from shortlist.report.verdict import SCORERS
+from shortlist.report.verdict import SCORERS, scorer_name
 
 __all__ = ["figures_at_k", "scorers_of", "segment_rows"]
 
 BUILT_IN = {
-    "query_history": "interactions of the query in training",
-    "candidate_popularity": "popularity of the candidate",
-    "head_tail": "head and tail of the catalogue",
-    "warm_cold": "known and new",
+    "query_history": marked("interactions of the query in training"),
+    "candidate_popularity": marked("popularity of the candidate"),
+    "head_tail": marked("head and tail of the catalogue"),
+    "warm_cold": marked("known and new"),
 }
 
 
@@ -39,9 +40,9 @@ def figures_at_k(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
                     low, high = evaluation["intervals"].get(scorer, {}).get(seen, {}).get(name, (None, None))
                     rows.append(
                         {
-                            "scorer": SCORERS[scorer],
-                            "seen": seen_title,
-                            "metric": title,
+                            "scorer": scorer_name(scorer),
+                            "seen": translated(seen_title),
+                            "metric": translated(title),
                             "k": int(found.group(1)),
                             "value": value,
                             "low": low,
@@ -49,6 +50,14 @@ def figures_at_k(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
                         }
                     )
     return rows
+
+
+REST = marked("other or none given")
+
+
+def _rest(group: str) -> str:
+    """A group of a column's values, as it is; the group of all others has a name of ours."""
+    return translated(REST) if group == REST else group
 
 
 def segment_rows(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -62,9 +71,9 @@ def segment_rows(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
         low, high = segment["intervals"].get(name, (None, None))
         rows.append(
             {
-                "segment": BUILT_IN.get(segment["name"], segment["name"]),
-                "group": segment["group"],
-                "scorer": SCORERS[segment["scorer"]],
+                "segment": translated(BUILT_IN[segment["name"]]) if segment["name"] in BUILT_IN else segment["name"],
+                "group": shown(segment["group"]) if segment["name"] in BUILT_IN else _rest(segment["group"]),
+                "scorer": scorer_name(segment["scorer"]),
                 "pairs": segment["pairs"],
                 "queries": segment["queries"],
                 "value": value,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from shortlist.display import escaped
+from shortlist.language import translated
 
-__all__ = ["as_json", "escaped", "interval", "listed", "share", "table"]
+__all__ = ["as_json", "escaped", "hint", "interval", "listed", "paragraph", "share", "table"]
 
 
 NUMBER = ' class="number"'
@@ -23,8 +25,8 @@ def as_json(value: Any) -> str:
     return text
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str = "The figures") -> str:
-    """A table that can be opened and closed by ``summary``; the first column is each row's head, numbers are aligned right."""
+def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], summary: str | None = None) -> str:
+    """A table that can be opened and closed by ``summary`` ("The figures" by default); the first column is each row's head, numbers are aligned right."""
     listed_rows = list(rows)
     numbers = [False, *map(_numeric, listed_rows[-1][1:])] if listed_rows else [False] * len(heads)
     head = "".join(
@@ -33,11 +35,21 @@ def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]], 
     )
     body = "".join(f"<tr>{_cells(row)}</tr>" for row in listed_rows)
     return (
-        f"<details><summary>{escaped(summary)}</summary>"
+        f"<details><summary>{escaped(translated('The figures') if summary is None else summary)}</summary>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(caption)}">'
         f"<table><caption>{escaped(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         "</div></details>"
     )
+
+
+def paragraph(text: str) -> str:
+    """A paragraph of text."""
+    return f"<p>{html.escape(text, quote=False)}</p>"
+
+
+def hint(text: str) -> str:
+    """A paragraph of advice on how to read something."""
+    return f"<p class=hint>{html.escape(text, quote=False)}</p>"
 
 
 def listed(items: Iterable[str], kind: str = "ul") -> str:
@@ -53,7 +65,9 @@ def share(value: float | None) -> str:
 def interval(value: float | None, low: float | None, high: float | None) -> str:
     """A share with its 95% interval."""
     known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-    return f"{share(value)} ({low:.1%} to {high:.1%})" if known else share(value)
+    if not known:
+        return share(value)
+    return translated("{value} ({low} to {high})", value=share(value), low=f"{low:.1%}", high=f"{high:.1%}")
 
 
 def _cells(row: Sequence[object]) -> str:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError
+from shortlist.language import translated
 from shortlist.report import charts
 from shortlist.report.html import as_json, escaped
 from shortlist.report.template import chart_place, whole_page
-from shortlist.report.verdict import SCORERS
+from shortlist.report.verdict import scorer_name
 from shortlist.store import write_file
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def history_plot(history: TrainingHistory) -> Any:
     specs = {"loss": charts.loss_chart(rows)}
     if metrics:
         specs["metrics"] = charts.epoch_chart(rows, metrics)
-    return _drawn(Chart("Training", specs))
+    return _drawn(Chart(translated("Training"), specs))
 
 
 def evaluation_plot(evaluation: Evaluation) -> Any:
@@ -108,9 +109,9 @@ def evaluation_plot(evaluation: Evaluation) -> Any:
         if one["segment"] is None and found is not None and math.isfinite(one["value"]):
             rows.append(
                 {
-                    "scorer": SCORERS.get(one["scorer"], one["scorer"]),
-                    "seen": charts.SEEN[one["seen"]],
-                    "metric": charts.METRICS.get(found[1], found[1].replace("_", " ")),
+                    "scorer": scorer_name(one["scorer"]),
+                    "seen": translated(charts.SEEN[one["seen"]]),
+                    "metric": translated(charts.METRICS.get(found[1], found[1].replace("_", " "))),
                     "k": int(found[2]),
                     **{name: one[name] for name in ("value", "low", "high")},
                 }
@@ -119,10 +120,12 @@ def evaluation_plot(evaluation: Evaluation) -> Any:
         raise ConfigError(
             "the evaluation has no metric at k to plot.", hint="evaluate(…, metrics=('top',), ks=(1, 5, 10))"
         )
-    rows.sort(key=lambda row: list(charts.SEEN.values()).index(row["seen"]))  # the first is shown first
+    rows.sort(
+        key=lambda row: [translated(one) for one in charts.SEEN.values()].index(row["seen"])
+    )  # the first is shown first
     ks = {row["k"] for row in rows}
     spec = charts.at_k_chart(rows) if len(ks) > 1 else charts.baseline_chart(rows, *ks)
-    return _drawn(Chart("Evaluation", {"at_k": spec}))
+    return _drawn(Chart(translated("Evaluation"), {"at_k": spec}))
 
 
 def _drawn(chart: Chart) -> Any:

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from shortlist._public import __version__
+from shortlist.language import language, translated
 from shortlist.report.html import as_json, escaped
 
 __all__ = ["chart_place", "whole_page"]
@@ -35,7 +36,17 @@ def whole_page(title: str, header: str, contents: str, sections: str, specs: Map
         "specs": as_json(specs),
         "libraries": "\n".join(f"<script>{_vendored(name)}</script>" for name in LIBRARIES),
         "script": _static("page.js"),
-        "version": escaped(__version__),
+        "language": language(),
+        "skip": escaped(translated("To the figures")),
+        "contents_name": escaped(translated("Contents")),
+        "footer": escaped(
+            translated(
+                "Made by shortlist {version}. This page needs no network: everything is inside it.", version=__version__
+            )
+        ),
+        "undrawn": escaped(
+            translated("This chart could not be drawn ({error}); its figures are in the table below.", error="ERROR")
+        ),
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found.group(1)], _static("page.html"))
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["SCORERS", "Verdict", "in_words", "judged", "seen_of"]
+from shortlist.language import marked, shown, translated
+
+__all__ = ["SCORERS", "Verdict", "in_words", "judged", "scorer_name", "seen_of"]
 
 SCORERS = {
-    "model": "this model",
-    "index": "this model through its index",
-    "popularity": "popularity",
-    "recent": "recent popularity",
-    "transitions": "transitions",
-    "cooccurrence": "item co-occurrence",
+    "model": marked("this model"),
+    "index": marked("this model through its index"),
+    "popularity": marked("popularity"),
+    "recent": marked("recent popularity"),
+    "transitions": marked("transitions"),
+    "cooccurrence": marked("item co-occurrence"),
     "ease": "EASE",
     "ials": "iALS",
 }
 MOSTLY = 0.5  # share of test pairs that training had
 FATAL = {
-    "collapsed": "The model has collapsed",
-    "loss_at_chance": "The model has learned nothing",
+    "collapsed": marked("The model has collapsed"),
+    "loss_at_chance": marked("The model has learned nothing"),
 }
 
 
@@ -52,20 +54,25 @@ def judged(
     """
     wrong = [finding for finding in findings if finding["name"] in FATAL]
     if wrong and not _ahead_of_popularity(measured):
-        return Verdict("bad", FATAL[wrong[0]["name"]], _sentence(wrong[0]["message"]))
+        return Verdict("bad", translated(FATAL[wrong[0]["name"]]), _sentence(wrong[0]["message"]))
     if measured is None and choice is not None and choice.get("figure") is not None:
-        reason = (
-            f"The report's figures are missing, because measuring was stopped or no rows were kept for it. When {choice['chosen']} was "
-            f"chosen, it reached {choice['by']} {choice['figure']:.4f} on {choice['held_out']:,} held-out interactions. "
-            "shortlist report BUNDLE TEST measures it again."
+        reason = translated(
+            "The report's figures are missing, because measuring was stopped or no rows were kept for it. When {chosen} was "
+            "chosen, it reached {metric} {figure} on {held_out} held-out interactions. "
+            "shortlist report BUNDLE TEST measures it again.",
+            chosen=choice["chosen"],
+            metric=choice["by"],
+            figure=f"{choice['figure']:.4f}",
+            held_out=f"{choice['held_out']:,}",
         )
-        return Verdict("unknown", "Not measured in full", reason)
+        return Verdict("unknown", translated("Not measured in full"), reason)
     if measured is None:
-        reason = "No interactions were held out when this model was trained, so its quality is unknown."
-        return Verdict("unknown", "Not measured", reason)
+        reason = translated("No interactions were held out when this model was trained, so its quality is unknown.")
+        return Verdict("unknown", translated("Not measured"), reason)
     known = _mostly_known(measured)
     if known is not None:
-        return Verdict("unknown", "Measured on choices that it was trained on", f"{known} {_figures(measured)}")
+        headline = translated("Measured on choices that it was trained on")
+        return Verdict("unknown", headline, f"{known} {_figures(measured)}")
     behind: list[str] = []
     ahead: list[str] = []
     level: list[str] = []
@@ -76,21 +83,26 @@ def judged(
         group.append(one["scorer"])
     reason = " ".join([_figures(measured), *(_sentence(finding["message"]) for finding in wrong)])
     if "popularity" in behind:
-        return Verdict("bad", "Behind plain popularity", reason)
+        return Verdict("bad", translated("Behind plain popularity"), reason)
     if behind:
-        lead = f"Ahead of {in_words(ahead)}, behind {in_words(behind)}" if ahead else f"Behind {in_words(behind)}"
+        lead = (
+            translated("Ahead of {ahead}, behind {behind}", ahead=in_words(ahead), behind=in_words(behind))
+            if ahead
+            else translated("Behind {behind}", behind=in_words(behind))
+        )
         return Verdict("mixed", lead, reason)
     if level:
         lead = (
-            f"Ahead of {in_words(ahead)}, level with {in_words(level)}"
+            translated("Ahead of {ahead}, level with {level}", ahead=in_words(ahead), level=in_words(level))
             if ahead
-            else f"No better than {in_words(level)}"
+            else translated("No better than {level}", level=in_words(level))
         )
         return Verdict("mixed", lead, reason)
     if ahead:
-        lead = "Ahead of popularity" if ahead == ["popularity"] else "Ahead of every cheaper model measured"
+        only = ahead == ["popularity"]
+        lead = translated("Ahead of popularity" if only else "Ahead of every cheaper model measured")
         return Verdict("mixed" if wrong else "good", lead, reason)
-    return Verdict("unknown", "No comparison", reason)
+    return Verdict("unknown", translated("No comparison"), reason)
 
 
 def _ahead_of_popularity(measured: Mapping[str, Any] | None) -> bool:
@@ -105,14 +117,17 @@ def _mostly_known(measured: Mapping[str, Any]) -> str | None:
     repeated, pairs = evaluation.get("repeated", 0), evaluation.get("pairs", 0)
     if seen_of(measured) != "seen_out" or repeated <= MOSTLY * pairs:
         return None
-    return (
-        f"{repeated:,} of the {pairs:,} test pairs are choices that their queries made in training, and lists leave these out: "
+    return translated(
+        "{repeated} of the {pairs} test pairs are choices that their queries made in training, and lists leave these out: "
         "the figures say nothing about new choices. Give rows that training did not have; where people choose again, measure "
-        "with seen items left in."
+        "with seen items left in.",
+        repeated=f"{repeated:,}",
+        pairs=f"{pairs:,}",
     )
 
 
 def _sentence(message: str) -> str:
+    message = shown(message)
     return f"{message[:1].upper()}{message[1:]}."
 
 
@@ -124,8 +139,13 @@ def seen_of(measured: Mapping[str, Any]) -> str:
 
 def in_words(scorers: Sequence[str]) -> str:
     """Names of scorers as a list in a sentence."""
-    names = [SCORERS.get(name, name) for name in scorers]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    names = [scorer_name(name) for name in scorers]
+    return names[0] if len(names) == 1 else translated("{some} and {last}", some=", ".join(names[:-1]), last=names[-1])
+
+
+def scorer_name(scorer: str) -> str:
+    """The name of a scorer in the report."""
+    return translated(SCORERS.get(scorer, scorer))
 
 
 def _figures(measured: Mapping[str, Any]) -> str:
@@ -134,19 +154,28 @@ def _figures(measured: Mapping[str, Any]) -> str:
     figure = measured["evaluation"]["model"][seen][name]
     low, high = measured["evaluation"]["intervals"]["model"][seen][name]
     others = [
-        f"{SCORERS.get(scorer, scorer)} {by_seen[seen][name]:.1%}"
+        f"{scorer_name(scorer)} {by_seen[seen][name]:.1%}"
         for scorer, by_seen in _scorers(measured).items()
         if scorer != "model"
     ]
-    left_out = ", earlier choices of the query excluded" if seen == "seen_out" else ""
-    best = f" For comparison: {', '.join(others)}." if others else ""
+    left_out = translated(", earlier choices of the query excluded") if seen == "seen_out" else ""
+    best = " " + translated("For comparison: {others}.", others=", ".join(others)) if others else ""
     known = low is not None and low == low
-    interval = f"95% interval {low:.1%} to {high:.1%}" if known else "no interval: one query was asked"
-    places = f"among the first {k}" if k > 1 else "in the first place"
-    return (
-        f"Of the held-out choices, {figure:.1%} are {places} of {measured['evaluation']['candidates']:,} "
-        f"candidates{left_out} ({interval}).{best}"
+    interval = (
+        translated("95% interval {low} to {high}", low=f"{low:.1%}", high=f"{high:.1%}")
+        if known
+        else translated("no interval: one query was asked")
     )
+    places = translated("among the first {k}", k=k) if k > 1 else translated("in the first place")
+    found = translated(
+        "Of the held-out choices, {figure} are {places} of {candidates} candidates{left_out} ({interval}).",
+        figure=f"{figure:.1%}",
+        places=places,
+        candidates=f"{measured['evaluation']['candidates']:,}",
+        left_out=left_out,
+        interval=interval,
+    )
+    return found + best
 
 
 def _scorers(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError
+from shortlist.language import language as in_force
+from shortlist.language import speaking
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
@@ -25,6 +27,7 @@ def render(
     baselines: Sequence[str] | None = None,
     about: Mapping[str, str] | None = None,
     weighted: bool = False,
+    language: str | None = None,
 ) -> str:
     """A page of HTML on the quality of ``recommender``: verdict first, a table under every chart, without anything to fetch.
 
@@ -37,14 +40,16 @@ def render(
         baselines: names from ``BASELINES``; by default those that take seconds.
         about: more lines for the table about the model.
         weighted: count each test pair by its weight.
+        language: of the page, such as "ko"; by default English, or what the command line speaks.
 
     Raises:
-        ConfigError: for an unknown method.
+        ConfigError: for an unknown method or language.
         MissingExtraError: where the method's package is missing.
     """
-    return page(
-        gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)
-    )
+    with speaking(in_force() if language is None else language):
+        return page(
+            gathered(recommender, test, name=name, method=method, baselines=baselines, about=about, weighted=weighted)
+        )
 
 
 def write(
@@ -56,12 +61,14 @@ def write(
     method: str = "pca",
     baselines: Sequence[str] | None = None,
     weighted: bool = False,
+    language: str | None = None,
 ) -> int:
     """``render`` to a file, in one step; returns its size in bytes. ConfigError where the disk refuses."""
     place = checked_path(path, "report.write(path)")
     check_report_place(place)
-    facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
-    return saved(facts, place)
+    with speaking(in_force() if language is None else language):
+        facts = gathered(recommender, test, name=name, method=method, baselines=baselines, weighted=weighted)
+        return saved(facts, place)
 
 
 def saved(facts: Facts, path: Path) -> int:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shortlist.index import score_heads
 from shortlist.recommender import Reason, Recommendation
@@ -63,7 +64,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(RecommendRequest, body, service.turns.yield_to_loop)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
@@ -90,7 +91,7 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
     request, limits = (
-        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits,
     )
     if not 1 <= len(request.candidates) <= limits.queries:
@@ -115,34 +116,43 @@ def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRe
 async def score(service: Service, incoming: Incoming) -> Reply:
     """The score of every given candidate for every query."""
     loaded, size = service.loaded, len(incoming.body)
-    candidates, asks = await service.read(size, _score_request, service, loaded, incoming.body)
-    places = vectors = None
+    request, rows, asks = await service.read(size, _score_request, service, loaded, incoming.body)
+    places, count = np.flatnonzero(rows >= 0).tolist(), len(rows)
     parts = ReplyParts(len(asks), service.reply_memory)
+    make, vectors = _vectors(loaded), None
+    if loaded.state.near is not None:
+        make = lambda features, chosen: Group(  # noqa: E731
+            loaded, "scores", count, request.exclude_seen, features=features, chosen=chosen, rows=rows[rows >= 0]
+        )
 
     def take(number: int, answer: tuple[Any, bool]) -> None:
-        nonlocal places, vectors
-        vector, known = answer
-        if vectors is None:  # where the scores are made, perhaps in the thread
-            rows = np.array(loaded.state.candidate_ids.rows(candidates), np.int64)
-            places = np.flatnonzero(rows >= 0)
-            vectors = loaded.served.vectors_of(rows[places])  # [there, dim]
-        scores: list[float | None] = [None] * len(candidates)
-        found = score_heads(vector[None], vectors).astype(np.float32)[0].tolist()
-        for place, one in zip(places.tolist(), found, strict=True):
+        nonlocal vectors
+        found, known = answer
+        if loaded.state.near is None:
+            if vectors is None:  # where the scores are made, perhaps in the thread
+                vectors = loaded.served.vectors_of(rows[rows >= 0])  # [there, dim]
+            found = score_heads(found[None], vectors).astype(np.float32)[0]
+        scores: list[float | None] = [None] * count
+        for place, one in zip(places, found.tolist(), strict=True):
             scores[place] = one
         parts.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
 
-    await service.ask(_vectors(loaded), asks, service.light(size), take, len(candidates))
+    await service.ask(make, asks, service.light(size), take, count)
     return await _reply(service, parts, lambda results: ScoreReply(results, loaded.bundle))
 
 
-def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any], list[Ask]]:
+def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[ScoreRequest, NDArray[np.int64], list[Ask]]:
+    """The request, the rows of its candidates (-1 for one that the catalogue lacks), and its queries.
+
+    Raises:
+        Problem: when it does not fit.
+    """
     request, limits = (
-        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits,
     )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
-    asks = _asks(service, loaded, request.queries)
+    asks = _asks(service, loaded, request.queries, request.exclude_seen)
     if len(asks) * len(request.candidates) > SCORES:
         raise Problem(
             422,
@@ -150,7 +160,7 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Seque
             "$.candidates",
             hint="ask for fewer queries or fewer candidates at a time",
         )
-    return request.candidates, asks
+    return request, np.array(loaded.state.candidate_ids.rows(request.candidates), np.int64), asks
 
 
 async def embed(service: Service, incoming: Incoming) -> Reply:
@@ -169,7 +179,9 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
 
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
-    request: EmbedRequest = service.ids.read(decoded(EmbedRequest, body, service.turns.yield_to_loop), loaded)
+    request: EmbedRequest = service.ids.read(
+        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded
+    )
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
     if request.queries is not None:
@@ -232,11 +244,11 @@ def _vectors(loaded: Loaded) -> Callable[[tuple[str, ...], bool], Group]:
     return lambda features, chosen: Group(loaded, "vectors", features=features, chosen=chosen)
 
 
-def _asks(service: Service, loaded: Loaded, queries: Sequence[Query]) -> list[Ask]:
+def _asks(service: Service, loaded: Loaded, queries: Sequence[Query], exclude_seen: bool = False) -> list[Ask]:
     most = service.settings.limits.queries
     if not 1 <= len(queries) <= most:
         raise Problem(422, f"{len(queries)} queries were given; 1 to {most} were expected.", "$.queries")
-    return read_queries(loaded, service.events, queries, False, service.turns.yield_to_loop)
+    return read_queries(loaded, service.events, queries, exclude_seen, service.turns.yield_to_loop)
 
 
 async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:

@@ -15,7 +15,19 @@ from functools import partial
 from typing import Any
 
 from shortlist.serve.admission import Admission
-from shortlist.serve.http import CLOSE, Decompression, Headers, Incoming, Receive, Reply, Write, plain_body, read_body
+from shortlist.serve.http import (
+    CLOSE,
+    Decompression,
+    Headers,
+    Incoming,
+    Receive,
+    Reply,
+    Write,
+    parameters,
+    plain_body,
+    read_body,
+)
+from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
@@ -85,6 +97,8 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.service.writer.start()
+                if self.service.settings.writable:
+                    asyncio.get_running_loop().call_later(AFTER, self.service.writer.preparation.start)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.service.close()
@@ -144,6 +158,8 @@ class App:
             self._check_key(route, headers)
             body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
             incoming = Incoming(path, scope["query_string"], headers, body)
+            if incoming.query and method == "POST":
+                parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
             reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming))
             self._check_size(reply)
         except Problem as problem:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch
+from shortlist.serve.clock import Moment, Stopwatch, Work
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -177,37 +177,41 @@ class Batcher:
             size = min(self._fitting(pace), max(1, 2 * WRITTEN // values))
             while at < len(asks):
                 piece = asks[at : at + size]
-                seconds = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
+                seconds, done = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
                 if at == 0:
                     self._metrics.wait.observe(max(0.0, time.perf_counter() - since - seconds))
-                size = min(self._fitting(seconds / len(piece)), 2 * size)
-                at += len(piece)
+                size = min(self._fitting(seconds / done), 2 * size)
+                at += done
         finally:
             self._long -= 1
 
-    def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> float:
+    def _piece(self, group: Group, asks: Sequence[Ask], take: Take, at: int) -> tuple[float, int]:
         """Answer a piece of a request, in the thread.
 
-        While the event loop answers others now and then, it is taken in slices, between which the loop goes first.
+        While others are answered now and then, it is taken in slices: between two of them the event loop goes first, and
+        the piece ends where a request of one turn waits.
 
         Returns:
-            The seconds taken, by the writing too.
+            The seconds taken, by the writing too; and how many queries were answered.
         """
-        begun, waited = Moment.now(), 0.0
+        begun, waited, done = Moment.now(), 0.0, 0
         size = (
-            max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.loop_is_busy else len(asks)
+            max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.others_lately else len(asks)
         )
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = time.thread_time()
+                used = Work.now(self._turns.loop_clock)
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), time.thread_time() - used)
+                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
                 waited += self._turns.yield_to_loop()
                 take(at + first, found)
+                done += len(found)
+                if self._turns.waiting(Lane.SMALL):
+                    break
         except ShortlistError as error:
             raise misfit(error) from None
-        return max(0.0, Moment.now().since(begun) - waited)
+        return max(0.0, Moment.now().since(begun) - waited), done
 
     # In batches.
 
@@ -273,9 +277,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = time.thread_time()  # not by the clock: the event loop and this thread wait for each other
+        used = Work.now(self._turns.loop_clock)
         outcomes = self._outcomes(batch)
-        return outcomes, time.thread_time() - used
+        return outcomes, Work.now(self._turns.loop_clock).since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

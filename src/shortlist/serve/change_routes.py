@@ -16,6 +16,8 @@ from shortlist.serve.service import Service
 
 __all__ = ["change", "events", "impressions"]
 
+ROWS = 1000  # that are checked between two pauses, in half a millisecond; lists that were shown count for ten
+
 
 async def change(service: Service, incoming: Incoming) -> Reply:
     """Upsert, delete and expire candidates; answered when the change is on the disk and in the lists."""
@@ -32,7 +34,7 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = len(request.upsert) + len(request.delete) + len(request.expire)
@@ -40,13 +42,21 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
     column, strings = loaded.about.columns[0], loaded.candidate_strings
     for number, row in enumerate(request.upsert):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
         check_id(row[column], strings, f"$.upsert[{number}].{column}")
+        if row[column] == "" and "" not in loaded.state.candidate_ids.row_of:
+            raise Problem(422, "an id without characters was given.", f"$.upsert[{number}].{column}")
+    service.turns.yield_to_loop()
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
-    check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
+    for number, one in enumerate(request.expire):
+        check_id(one.id, strings, f"$.expire[{number}].id")
+    if len({one.id for one in request.expire}) < len(request.expire):
+        raise Problem(422, "duplicate id; expected each id once.", "$.expire")
     expire = [{"id": one.id, "at": one.at} for one in request.expire]
     return {"op": "change", "at": time.time(), "upsert": request.upsert, "delete": request.delete, "expire": expire}
 
@@ -68,7 +78,7 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     if not 1 <= len(request.events) <= most:
@@ -76,6 +86,8 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     now = time.time()
     chosen = []
     for number, one in enumerate(request.events):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
         check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
@@ -98,7 +110,7 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
         Problem: when they do not fit.
     """
     request, most = (
-        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop), loaded),
+        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
         service.settings.limits.ids,
     )
     count = sum(len(one.items) for one in request.impressions)
@@ -107,11 +119,15 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
     now = time.time()
     records = []
     for number, one in enumerate(request.impressions):
+        if number % (ROWS // 10) == 0:
+            service.turns.yield_to_loop()
         field = f"$.impressions[{number}]"
         check_id(one.query, loaded.query_strings, f"{field}.query")
         places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
         if len(set(places)) < len(places):
             raise Problem(422, "two items have one place; expected a place each.", f"{field}.items")
+        if len({item.candidate for item in one.items}) < len(one.items):
+            raise Problem(422, "two items have one candidate; expected each candidate once.", f"{field}.items")
         items = []
         for at, (item, place) in enumerate(zip(one.items, places, strict=True)):
             check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -165,9 +165,14 @@ def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def table_of(
-    rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType]
+    rows: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType], pause: Callable[[], object] = lambda: None
 ) -> tuple[pl.DataFrame, dict[str, list[bool]]]:
     """Rows from JSON as one table in the schema's types.
+
+    Args:
+        rows: of the candidates.
+        schema: of the catalogue.
+        pause: called between columns.
 
     Returns:
         The table, and for each column that not all rows have, which of them have it.
@@ -176,8 +181,12 @@ def table_of(
         DataError: for values that do not fit; it names their column.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [column_of(name, [row.get(name) for row in rows], schema) for name in names]
-    given = {name: [name in row for row in rows] for name in names}
+    columns, given = [], {}
+    for name in names:
+        pause()
+        columns.append(column_of(name, [row.get(name) for row in rows], schema))
+        given[name] = [name in row for row in rows]
+    pause()
     return frame_of(columns), {name: mask for name, mask in given.items() if not all(mask)}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Moment", "Stopwatch"]
+__all__ = ["Moment", "Stopwatch", "Work", "clock_of_this_thread"]
 
 REFRESH = 0.02  # seconds after which the processor time is read again
 LONG = 0.004  # seconds of work that is meant to be short: less cannot hold a pause that counts
@@ -63,3 +64,39 @@ class Stopwatch:
         if self._others():
             return max(0.0, min(passed, time.thread_time() - begun[1]))
         return passed if passed < LONG else max(0.0, min(passed, time.process_time() - self._seen.processor))
+
+
+class Work(NamedTuple):
+    """A point in the work of a thread next to the event loop.
+
+    The time between two is that of this thread and of native threads that work for it, as those of a search do, without
+    the event loop's: the two wait for each other. It is no longer than the time that passed.
+    """
+
+    wall: float
+    own: float
+    others: float  # processor time of all threads but the event loop
+
+    @classmethod
+    def now(cls, loop: int | None) -> Work:
+        """This moment.
+
+        Args:
+            loop: the clock of the event loop's thread; None where there is none.
+        """
+        own = time.thread_time()
+        others = own if loop is None else time.process_time() - time.clock_gettime(loop)
+        return cls(time.perf_counter(), own, others)
+
+    def since(self, earlier: Work) -> float:
+        """Seconds of work from an earlier moment to this one."""
+        work = max(self.own - earlier.own, self.others - earlier.others)
+        return max(0.0, min(self.wall - earlier.wall, work))
+
+
+def clock_of_this_thread() -> int | None:
+    """The clock of the calling thread's processor time, for other threads; None where the system has none."""
+    try:
+        return time.pthread_getcpuclockid(threading.get_ident())
+    except (AttributeError, OSError):  # Windows
+        return None

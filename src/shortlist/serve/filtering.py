@@ -77,7 +77,7 @@ class Filtering:
             self._under_way -= 1
 
     async def _computed(self, loaded: Loaded, where: str, field: str) -> Any:
-        """The rows that meet a condition, in turns: cheap ones before dear ones that have just come."""
+        """The rows that meet a condition, in turns: cheap ones before new expensive ones."""
         begun, reading = time.perf_counter(), CONDITION + CHARACTER * len(where)
         try:
             evaluation = await self._take(lambda: loaded.state.conditions.begin(where), begun + PATIENCE * reading)

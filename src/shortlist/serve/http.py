@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -75,13 +75,14 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def decoded(kind: type[T], body: bytes, pause: Callable[[], object]) -> T:
+def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Collection[str] = ()) -> T:
     """The body as a route's type; nothing is converted, and no key occurs twice.
 
     Args:
         kind: the type.
         body: JSON.
         pause: called between the pieces of a long body.
+        names: columns that errors may name.
 
     Raises:
         Problem: for anything else.
@@ -91,7 +92,7 @@ def decoded(kind: type[T], body: bytes, pause: Callable[[], object]) -> T:
     except DuplicateKeyError as error:
         raise Problem(422, "duplicate key in a JSON object.", error.path, hint="give each key once") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
-        raise from_decoding(error, ", ".join(getattr(kind, "__struct_fields__", ()))) from None
+        raise from_decoding(error, kind, body, names) from None
 
 
 @cache
@@ -114,7 +115,7 @@ def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
         ) from None
     found = dict(pairs)
     if len(found) < len(pairs) or not set(found) <= set(known):
-        raise Problem(422, "unknown or repeated parameter.", "?", hint=f"parameters: {', '.join(known)}")
+        raise Problem(422, "unknown or repeated parameter.", "?", hint=f"parameters: {', '.join(known) or 'none'}")
     return found
 
 

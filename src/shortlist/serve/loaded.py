@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
+from shortlist.data.titles import title_column
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import exact_served
 from shortlist.recommender.card import figure_tables
@@ -55,11 +56,14 @@ class About:
         return (state.candidate, *(name for name in state.candidates.columns if name != state.candidate))
 
     @cached_property
+    def names(self) -> frozenset[str]:
+        """Columns of candidates and features of queries: what errors may name."""
+        return self.readable.union(self.columns)
+
+    @cached_property
     def title_column(self) -> str | None:
         """The column that names a candidate for people."""
-        named = [name for name in self.columns if name.rpartition("_")[2].lower() in ("title", "name")]
-        schema = self._state.candidates.schema
-        return next((name for name in named if schema[name] == pl.String), None)
+        return title_column(self._state.candidates)
 
     @cached_property
     def query_texts(self) -> pl.Series:

@@ -129,10 +129,16 @@ def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
     state = loaded.state
     ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
     title = loaded.about.title_column
-    note = f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that \
-distances between far groups mean little."
+    note = (
+        f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
+        "distances between far groups mean little."
+    )
     if len(rows) < state.size - len(state.dead):
-        note += f" {len(rows):,} candidates of {loaded.served.index.size:,}, at most {MAPPED:,}."
+        note = (
+            f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
+            f"distances between far groups mean little. {len(rows):,} candidates of {loaded.served.index.size:,}, at most "
+            f"{MAPPED:,}."
+        )
     labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
     parts = ReplyParts(1, service.reply_memory)
     if column is not None:
@@ -154,6 +160,6 @@ def _typed(text: str, strings: bool) -> Any:
         check_id(text, strings, "?query")
         return text
     number = integer_id(text)
-    if number is None:
-        raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone")
+    if number is None or not -(2**63) <= number < 2**63:
+        raise Problem(422, "ids of this model are integers.", "?query", hint="digits alone, from -2^63 to 2^63 - 1")
     return number

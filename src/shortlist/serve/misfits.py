@@ -34,6 +34,7 @@ def misfit(
             501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
         )
     schema = served.state.candidates.schema
+    pause()
     strange = [f"$.upsert[{number}]" for number, row in enumerate(rows) if not row.keys() <= schema.keys()][:NAMED]
     if strange:
         known = f"columns: {', '.join(schema)}"
@@ -65,6 +66,7 @@ def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], pause: Callable[[]
     schema, features = served.state.candidates.schema, served.embedder.columns("candidate")
     wrong: list[tuple[int, str]] = []
     for name, kind in schema.items():
+        pause()
         numbers = [number for number, row in enumerate(rows) if name in row]
         values = [rows[number][name] for number in numbers]
 

@@ -73,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     Raises:
         Problem: when it does not fit, with places as the client names them.
     """
-    request = decoded(PredictRequest, body, service.turns.yield_to_loop)
+    request = decoded(PredictRequest, body, service.turns.yield_to_loop, loaded.about.names)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):

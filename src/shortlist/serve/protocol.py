@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -30,6 +33,13 @@ MOST_LINES = 128  # header lines, trailers included
 
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
+
+_PARSER_ERRORS = (
+    httptools.HttpParserError,
+    httptools.HttpParserInvalidMethodError,
+    httptools.HttpParserInvalidURLError,
+)
+_REQUEST_LINE = re.compile(rb"\r?\n?[A-Z]{1,32} /")
 
 PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
@@ -68,6 +78,7 @@ class Connection(HttpToolsProtocol):
         self._reading = False
         self._parsed: Any = None  # the cycle of a request whose head was read
         self._too_long: Problem | None = None
+        self._piece = b""  # that is being parsed
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
@@ -142,7 +153,7 @@ class Connection(HttpToolsProtocol):
             if started:
                 self.transport.close()
                 return
-        problem = self._too_long or Problem(400, "the request is not HTTP/1.1.", hint="RFC 9112 has its form")
+        problem = self._too_long or _malformed(self._piece)
         self._application.service.metrics.replied("none", problem.status)
         body = problem.body(None)
         headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
@@ -188,6 +199,7 @@ class Connection(HttpToolsProtocol):
             piece = data[at : at + PIECE] if len(data) > PIECE else data
             at += len(piece)
             self._unframed += len(piece)
+            self._piece = piece
             self._size += len(piece)
             self._received.put(self, self._size)
             if self.transport.is_closing():
@@ -402,6 +414,15 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
+
+
+def _malformed(piece: bytes) -> Problem:
+    """The problem of bytes that the parser has just refused, in its words, which repeat nothing of them."""
+    error = sys.exc_info()[1]
+    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(piece):
+        return Problem(501, "the method is not known.", hint="GET, HEAD, POST or OPTIONS")
+    cause = f": {str(error).lower()}" if type(error) in _PARSER_ERRORS else ""
+    return Problem(400, f"the request is not HTTP/1.1{cause}.", hint="RFC 9112 has its form")
 
 
 def _long_head() -> Problem:

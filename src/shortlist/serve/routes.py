@@ -88,6 +88,6 @@ def routes_of(service: Service) -> dict[str, dict[str, Route]]:
         add("GET", "/v1/candidates", lookups.candidates)
         add("GET", "/v1/history", lookups.history)
         add("GET", "/v1/map", lookups.mapped)
-        for path, reply in page.files().items():
-            routes[path] = {"GET": Route(page.handler(reply), "page", "open")}
+        for path, answer in page.files(service.settings.items, service.settings.people).items():
+            routes[path] = {"GET": Route(answer, "page", "open")}
     return routes

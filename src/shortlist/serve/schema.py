@@ -30,6 +30,7 @@ __all__ = [
     "ScoreReply",
     "ScoreRequest",
     "ScoreResult",
+    "Share",
     "SimilarRequest",
     "Time",
     "Value",
@@ -53,9 +54,10 @@ Cell = Plain | list[Plain]
 """The value of a column, as it is stored."""
 
 Ids = list[Id]
-Time = Annotated[float, Meta(ge=0, le=1e11)]
+Time = Annotated[float, Meta(ge=0, le=1e11, extra={"unit": "Unix seconds"})]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
+K = Annotated[int, Meta(ge=1)]  # the most is a setting
 Share = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -153,7 +155,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     queries: list[Query]
-    k: Length = 10
+    k: K = 10
     exclude_seen: bool = True
     allow: Ids | None = None
     deny: Ids | None = None
@@ -174,7 +176,7 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     candidates: Ids
-    k: Length = 10
+    k: K = 10
     where: Condition | None = None
     columns: Columns = []
 
@@ -261,10 +263,15 @@ class RecommendReply(msgspec.Struct):
 
 
 class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The candidates to score for each query, as a ranker's first feature."""
+    """The candidates to score for each query, as a ranker's first feature.
+
+    Attributes:
+        exclude_seen: as for lists. A mixture's scores are shares of the best candidate that a query may have.
+    """
 
     queries: list[Query]
     candidates: Ids
+    exclude_seen: bool = True
 
 
 class ScoreResult(msgspec.Struct):
@@ -272,7 +279,8 @@ class ScoreResult(msgspec.Struct):
 
     Attributes:
         known: whether training had any interaction of the query.
-        scores: dot products in the order asked; null for a candidate that the catalogue lacks.
+        scores: in the order asked, those that the candidates have in lists: of towers the dot product, of a mixture the sum
+            by all sources. Null for a candidate that the catalogue lacks.
     """
 
     id: int | str | None

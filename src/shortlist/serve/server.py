@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
             return
         self._app.finish()
         super().handle_exit(sig, frame)
-        self._captured_signals.clear()  # uvicorn would raise them again at the end: a clean stop is no failure
+        self._captured_signals.clear()  # uvicorn would raise them again at the end: a clean stop is not a failure
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop."""

@@ -192,7 +192,7 @@ class Service:
             await self.batcher.ask(one, [asks[number] for number in numbers], keep, values=values, light=light)
 
     def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Any]:
-        """One batch: a list for each query, or its vector and whether training had it; may run in another thread."""
+        """One batch: a list for each query, or its vector or its scores and whether training had it; may run in another thread."""
         served = group.loaded.exact if group.exact else group.loaded.served
         queries: Any = [ask.id for ask in asks]
         if group.wants == "similar":
@@ -205,6 +205,11 @@ class Service:
             vectors, known = pipeline.query_vectors(served, queries, chosen)
             return list(zip(vectors, known, strict=True))
         exclude = [ask.exclude for ask in asks] if any(ask.exclude for ask in asks) else None
+        if group.rows is not None:
+            scores, known = pipeline.score(
+                served, queries, group.rows, exclude_seen=group.exclude_seen, history=chosen, exclude=exclude
+            )
+            return list(zip(scores, known, strict=True))
         return list(
             pipeline.recommend(
                 served,

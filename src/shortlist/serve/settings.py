@@ -72,6 +72,8 @@ class Settings:
         state: the folder of the log of changes; needed to write.
         seen_seconds: how long an event keeps its candidate out of its query's lists; None for always.
         page: whether the page and the look-ups that it needs are served.
+        items: the page's word for candidates, such as "films"; by default "items".
+        people: the page's word for queries, such as "users"; by default "people".
         sample: the share of requests that are also answered exactly, in the background, where the index is approximate.
         trusted: False for bundles that someone else made: their indexes are built from the vectors, and no native file
             is read.
@@ -95,6 +97,8 @@ class Settings:
     state: Path | None = None
     seen_seconds: float | None = None
     page: bool = True
+    items: str | None = None
+    people: str | None = None
     sample: float = 0.01
     trusted: bool = True
     cold_start: str | None = None
@@ -114,6 +118,10 @@ class Settings:
                     "an API key is shorter than 16 characters, or not ASCII.",
                     hint="python -c 'import secrets; print(secrets.token_urlsafe())' makes one",
                 )
+        for name in ("items", "people"):
+            word = getattr(self, name)
+            if word is not None and not word.strip():
+                raise ConfigError(f"{name} is {word!r}; a word was expected.", hint=f"leave --{name} out for {name!r}")
         if set(self.keys) & set(self.write_keys):
             raise ConfigError("a key is both a read key and a write key.", hint="use different keys for writing")
         if self.seen_seconds is not None and not 0 <= self.seen_seconds < math.inf:

@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
+from shortlist.serve.clock import clock_of_this_thread
+
 __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
-PATIENCE = 0.005  # seconds for which the thread lets the event loop go first, each time
-LATELY = 0.1  # seconds since the event loop last answered something, in which it is expected to again
+PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
+LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
 
@@ -43,6 +45,9 @@ class Turns:
     others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
     needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
     due has its turn before those that are due later.
+
+    Attributes:
+        loop_clock: the clock of the event loop's processor time; None before it has answered anything.
     """
 
     def __init__(self) -> None:
@@ -55,14 +60,17 @@ class Turns:
         self._free = threading.Event()  # whether the event loop has nothing to answer itself
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
+        self._small_answered = -1.0  # when a small request last had its turn
         self._quick = 0  # requests that it answers itself
-        self._loop = 0  # its thread
+        self._loop = 0  # the ident of its thread
+        self.loop_clock: int | None = None
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
         self._quick += 1
         if self._quick == 1:
-            self._loop = threading.get_ident()
+            if self._loop != threading.get_ident():
+                self._loop, self.loop_clock = threading.get_ident(), clock_of_this_thread()
             self._free.clear()
 
     def leave(self) -> None:
@@ -85,9 +93,9 @@ class Turns:
         self._loop_answered = time.perf_counter()
 
     @property
-    def loop_is_busy(self) -> bool:
-        """Whether the event loop answers something itself now and then."""
-        return time.perf_counter() - self._loop_answered < LATELY
+    def others_lately(self) -> bool:
+        """Whether the event loop answers something itself now and then, or ``Lane.SMALL`` has turns."""
+        return time.perf_counter() - max(self._loop_answered, self._small_answered) < LATELY
 
     def yield_to_loop(self) -> float:
         """Let the event loop go first, in another thread: both would wait for each other many times.
@@ -141,6 +149,8 @@ class Turns:
             if task.future.done():  # nobody waits for it any more
                 continue
             self._last = lane
+            if lane == Lane.SMALL:
+                self._small_answered = time.perf_counter()
             try:
                 work = task.begin()
                 if work is None:

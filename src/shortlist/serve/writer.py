@@ -23,6 +23,7 @@ from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.misfits import misfit
+from shortlist.serve.preparing import Preparation
 from shortlist.serve.problems import Problem
 from shortlist.serve.turns import Turns
 
@@ -76,6 +77,7 @@ class ChangeWriter:
     Attributes:
         done: called in the event loop with changes that are on the disk and applied, in their order, before any of them
             is acknowledged.
+        preparation: imports what upserts need.
         tail: the last changes that were in the log at the start, of those that another process sent.
     """
 
@@ -88,6 +90,7 @@ class ChangeWriter:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
+        self.preparation = Preparation(service.loaded.served)
         self._expired: list[Any] = []  # candidates that have expired, which is not in the log yet
         self._due: list[Any] = []  # those that are still served
         self.done: Callable[[Sequence[dict[str, Any]]], None] = _no_followers
@@ -313,16 +316,17 @@ class ChangeWriter:
         """
         if record["op"] == "events":
             return served, len(record["events"])
-        before, known = served, served.index.size
+        before, known, pause = served, served.index.size, self._service.turns.yield_to_loop
         try:
             if record["upsert"]:
-                table, given = table_of(record["upsert"], served.state.candidates.schema)
+                self.preparation.wait()
+                table, given = table_of(record["upsert"], served.state.candidates.schema, pause)
                 served = changed(served, table, given=given)
             upserted = served.index.size
             if record["delete"]:
                 served = changed(served, None, record["delete"])
         except ShortlistError as error:
-            raise misfit(before, record["upsert"], error, self._service.turns.yield_to_loop) from None
+            raise misfit(before, record["upsert"], error, pause) from None
         size = served.index.size
         return served, (len(record["upsert"]), upserted - size, size, upserted - known)
 

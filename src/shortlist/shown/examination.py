@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import TableLike
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.shown.impressions import Impressions, Places, read_impressions
 
 __all__ = ["Examination", "estimated"]
@@ -50,8 +50,8 @@ class Examination:
 
     def __post_init__(self) -> None:
         try:
-            chances = tuple(float(one) for one in self.chances)
-        except (TypeError, ValueError):
+            chances = tuple(float(one) for one in checked_list(self.chances, "Examination", "numbers"))
+        except (TypeError, ValueError):  # ConfigError is one
             chances = ()
         if not chances or not all(0 < one < math.inf for one in chances):
             raise ConfigError(

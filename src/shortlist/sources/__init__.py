@@ -10,7 +10,7 @@ from shortlist.sources.own_history import OwnHistory
 from shortlist.sources.quotas import checked_quotas, places_of_all
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.rankings import Newest, Popular, Recent
-from shortlist.sources.search import Filters, Scale, Searched, nearby, search, search_with_scale
+from shortlist.sources.search import Filters, Scale, Searched, nearby, scores_of, search, search_with_scale
 from shortlist.sources.shares import MOST_CAUSES, Causes, Shares, heaviest_causes, shares_of
 from shortlist.sources.tables import histories_of
 from shortlist.sources.transitions import Transitions
@@ -44,6 +44,7 @@ __all__ = [
     "histories_of",
     "nearby",
     "places_of_all",
+    "scores_of",
     "search",
     "search_with_scale",
     "shares_of",

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import (
     check_fit,
     check_settings,
-    choices_of,
     chosen_matrix,
+    distinct_choices,
     heaviest,
     in_blocks,
     joined,
@@ -62,17 +62,18 @@ class Cooccurrence:
     def __post_init__(self) -> None:
         check_settings(self, age=(1e-6, 1), query_power=(0, 2), source_power=(0, 2), target_power=(0, 2))
 
-    def fit(self, train: Dataset) -> Neighbours:
-        """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once.
+    def fit(self, train: Dataset | Shards) -> Neighbours:
+        """The table of ``train``; products of sparse rows in blocks, never candidates × candidates at once. Of Shards each
+        query's ``length`` latest choices are held in memory.
 
         Raises:
-            DataError: for anything but a Dataset.
+            DataError: for anything but a Dataset or Shards.
             MissingExtraError: without scipy.
         """
         check_fit(self, train)
         from scipy.sparse import diags
 
-        chosen = choices_of(train).distinct(self.length)
+        chosen = distinct_choices(train, self.length)
         matrix = chosen_matrix(chosen, train)  # [queries, candidates]
         by_query = np.maximum(np.diff(matrix.indptr), 1).astype(np.float64)
         by_candidate = np.maximum(np.bincount(chosen.candidate, minlength=matrix.shape[1]), 1).astype(np.float64)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
 from shortlist.sources.neighbours import Neighbours
-from shortlist.sources.tables import check_fit, check_settings, choices_of, chosen_matrix
+from shortlist.sources.tables import check_fit, check_settings, chosen_matrix, distinct_choices
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -58,11 +58,11 @@ class EASE:
     def __post_init__(self) -> None:
         check_settings(self, strength=(1e-6, 1e12), age=(1e-6, 1))
 
-    def fit(self, train: Dataset) -> Neighbours:
+    def fit(self, train: Dataset | Shards) -> Neighbours:
         """The table of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset.
+            DataError: for anything but a Dataset or Shards.
             MissingExtraError: without scipy or torch.
             ConfigError: where both queries and candidates are more than 30,000.
         """
@@ -84,7 +84,7 @@ class EASE:
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         return Neighbours(offsets, np.concatenate(found), np.concatenate(values), self.age, self.length, "ease")
 
-    def _taking_part(self, train: Dataset) -> NDArray[np.int64]:
+    def _taking_part(self, train: Dataset | Shards) -> NDArray[np.int64]:
         """Rows of the candidates that are chosen most often, rising."""
         often = train.candidate_counts
         return np.sort(np.argsort(-often, kind="stable")[: min(self.candidates, max(int((often > 0).sum()), 1))])
@@ -108,13 +108,13 @@ def ease_products(queries: int, candidates: int, pairs: int) -> float:
     return side**3 if candidates <= queries else side**3 + float(pairs) * (queries + candidates)
 
 
-def ease_columns(train: Dataset, strength: float | None = None, taken: NDArray[np.int64] | None = None):  # type: ignore[no-untyped-def]
+def ease_columns(train: Dataset | Shards, strength: float | None = None, taken: NDArray[np.int64] | None = None):  # type: ignore[no-untyped-def]
     """A function that gives rows ``low`` to ``high`` of EASE's B among the candidates ``taken`` (None: all), as float32
     ``[rows, taken]``."""
     import torch
     from torch.nn.functional import embedding_bag
 
-    matrix = chosen_matrix(choices_of(train).distinct(len(train)), train)
+    matrix = chosen_matrix(distinct_choices(train, len(train)), train)
     matrix = matrix if taken is None else matrix[:, taken].tocsr()
     queries, candidates = matrix.shape
     side_of(queries, candidates)

@@ -11,10 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset, check_kind, check_model, kind_of
 from shortlist.data.id_map import IdMap
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.index import Lists
 from shortlist.sources.added import Added
 from shortlist.sources.blend import Blend, Weights
@@ -43,7 +43,7 @@ class Mixture:
     Args:
         sources: trained TwoTowers (at least one), fitted Neighbours, RankedLists; all with one catalogue. They are kept in this
             order; the recommender's ``index`` belongs to the first towers.
-        train: the training data, from which each query's history is read; or the histories themselves, candidate rows of each
+        train: the training data, in memory or as Shards, from which each query's history is read; or the histories themselves, candidate rows of each
             row of the towers' ``catalogue.queries``, oldest first.
         weights: a number of at least 0 for each of ``sources``, relative to each other; None for equal ones.
         temperatures: one for each of the towers, in the unit of its scores, usually the temperature of its loss; or one
@@ -75,7 +75,7 @@ class Mixture:
     def __init__(
         self,
         sources: Sequence[Source],
-        train: Dataset | Lists,
+        train: Dataset | Shards | Lists,
         *,
         weights: Sequence[float] | None = None,
         temperatures: float | Sequence[float] = 1.0,
@@ -93,9 +93,14 @@ class Mixture:
         set_(
             self,
             "weights",
-            Weights(_ordered(equal if weights is None else weights, order, "weights"), tuple(temperatures)),
+            Weights(
+                _ordered(equal if weights is None else weights, order, "weights"),
+                tuple(checked_list(temperatures, "Mixture(temperatures=)", "numbers")),
+            ),
         )
-        set_(self, "by_history", _by_history(by_history or {}, order, self.weights.temperatures))
+        set_(
+            self, "by_history", _by_history({} if by_history is None else by_history, order, self.weights.temperatures)
+        )
         set_(self, "quotas", checked_quotas(_ordered([0.0] * len(kept) if quotas is None else quotas, order, "quotas")))
         if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(
@@ -103,7 +108,7 @@ class Mixture:
             )
         catalogue = self.towers.catalogue
         if not isinstance(train, Lists):
-            check_dataset(train, "Mixture(train)")
+            check_dataset(train, "Mixture(train)", shards=True)
             _check_ids(train, catalogue)
             ids = catalogue.queries[catalogue.query], catalogue.candidates[catalogue.candidate]
             train = histories_of(train, *ids, self.length)
@@ -126,7 +131,13 @@ class Mixture:
 
     @classmethod
     def of(
-        cls, towers: TwoTower, neighbours: Neighbours, train: Dataset, *, share: float, temperature: float = 1.0
+        cls,
+        towers: TwoTower,
+        neighbours: Neighbours,
+        train: Dataset | Shards,
+        *,
+        share: float,
+        temperature: float = 1.0,
     ) -> Mixture:
         """The mixture of two sources by ``Blend(share, temperature)``; its queries have the histories of ``train``.
 
@@ -144,7 +155,7 @@ class Mixture:
         """
         check_model(towers, "Mixture.of(towers)", "TwoTower")
         check_kind(neighbours, "Mixture.of(neighbours)", "Neighbours", hint="shortlist.Cooccurrence().fit(train)")
-        check_dataset(train, "Mixture.of(train)")
+        check_dataset(train, "Mixture.of(train)", shards=True)
         weights = Blend(share, temperature).weights
         return cls([towers, neighbours], train, weights=weights.values, temperatures=weights.temperatures)
 
@@ -331,7 +342,7 @@ def _by_history(given: Any, order: Sequence[int], temperatures: tuple[float, ...
     return tuple((most, Weights(_ordered(given[most], order, what), temperatures)) for most in sorted(given))
 
 
-def _check_ids(train: Dataset, catalogue: Catalogue) -> None:
+def _check_ids(train: Dataset | Shards, catalogue: Catalogue) -> None:
     if (train.query, train.candidate) != (catalogue.query, catalogue.candidate):
         raise DataError(
             f"the histories' ids are {train.query!r} and {train.candidate!r}; the towers were trained on "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_settings
@@ -36,13 +36,13 @@ class OwnHistory:
     def __post_init__(self) -> None:
         check_settings(self, age=(1e-6, 1))
 
-    def fit(self, train: Dataset) -> Neighbours:
+    def fit(self, train: Dataset | Shards) -> Neighbours:
         """The table for the candidates of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset.
+            DataError: for anything but a Dataset or Shards.
         """
-        check_dataset(train, "OwnHistory.fit(train)")
+        check_dataset(train, "OwnHistory.fit(train)", shards=True)
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)
         return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own")

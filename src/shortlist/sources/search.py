@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from shortlist.index import Hits, Index, Lists, score_heads, search_heads
 from shortlist.sources.added import Added, Context
-from shortlist.sources.compared import Found, compared
+from shortlist.sources.compared import Found, compared, looked_up
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
-__all__ = ["Filters", "Scale", "Searched", "first_of", "nearby", "search", "search_with_scale"]
+__all__ = ["Filters", "Scale", "Searched", "first_of", "nearby", "scores_of", "search", "search_with_scale"]
 
+SCALED = 10  # candidates that each towers find, to know their best
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
 BRIEF, WIDE = 64, 6  # weights of a table that are added up by candidate at first, and how many times k at least
 FEW = 200  # candidates that are sorted whole
@@ -232,6 +233,40 @@ class _Near:
             return near
         inside = Filters(allow=self.within)
         return [_open(one, inside, self.added.size) for one in near]
+
+
+def scores_of(
+    towers: Sequence[Searched], added: Added, context: Context, filters: Filters, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The scores of given candidates by all sources, ``[queries, rows]``: those that they have in a list of ``search``.
+
+    A candidate that a query may not have counts in each source for no more than the best of those that it may have, so that
+    no part exceeds its weight.
+
+    Args:
+        filters: candidates that may be found: scores are shares of the best of these; of all where there are none.
+        rows: of the candidates.
+    """
+    hits, scale = search_with_scale(towers, added, context, SCALED, filters)
+    best, none_open = scale.best, np.diff(hits.offsets) == 0
+    if none_open.any():
+        best[none_open] = search_with_scale(towers, added, context, SCALED, Filters(deny=filters.deny))[1].best[
+            none_open
+        ]
+    near, near_all = nearby(added, context, filters), nearby(added, context, Filters())
+    lengths = np.diff(context.histories.offsets).tolist()
+    found = np.zeros((len(lengths), len(rows)), np.float32)
+    for number, length in enumerate(lengths):
+        of_towers = [one.scores(number, rows) for one in towers]
+        of_near = []
+        for open_, whole in zip(near, near_all, strict=True):
+            there, mine = looked_up(*open_.row(number), rows)
+            of_near.append(np.where(there, mine, looked_up(*whole.row(number), rows)[1]))
+        parts = [np.minimum(one, most) for one, most in zip([*of_towers, *of_near], best[number], strict=True)]
+        many, highest = len(towers), best[number].tolist()
+        weights = added.weights_of(length)
+        found[number] = weights.total(parts[:many], parts[many:], highest[:many], highest[many:])
+    return found
 
 
 def nearby(added: Added, context: Context, filters: Filters) -> list[Scored]:

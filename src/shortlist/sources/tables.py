@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset
 from shortlist.data.id_map import IdMap
+from shortlist.data.shards import ordered_by_query, parts_of
 from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.index import Lists
 from shortlist.sources.neighbours import Neighbours, latest
@@ -25,8 +26,10 @@ __all__ = [
     "Chosen",
     "check_fit",
     "check_settings",
+    "choices_by_part",
     "choices_of",
     "chosen_matrix",
+    "distinct_choices",
     "heaviest",
     "histories_of",
     "in_blocks",
@@ -57,7 +60,31 @@ def choices_of(data: Dataset) -> Chosen:
     return Chosen(data.query_rows[order].astype(np.int64), data.candidate_rows[order].astype(np.int64))
 
 
-def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
+def choices_by_part(data: Dataset | Shards) -> Iterator[Chosen]:
+    """The same of a part of the queries at a time: of all where the data are in memory, of a few million rows where they are
+    shards, whose equal times are in the order of the shards.
+
+    Raises:
+        DataError: where the disk has no room to order the rows of shards.
+    """
+    if isinstance(data, Dataset):
+        yield choices_of(data)
+        return
+    ordered = ordered_by_query(data)
+    for begin, end in parts_of(ordered.offsets):
+        part = slice(int(ordered.offsets[begin]), int(ordered.offsets[end]))
+        kept = slice(None) if ordered.weight is None else ordered.weight[part] > 0
+        query, candidate = ordered.query[part][kept], ordered.candidate[part][kept]
+        yield Chosen(query.astype(np.int64), candidate.astype(np.int64))
+
+
+def distinct_choices(data: Dataset | Shards, length: int) -> Chosen:
+    """Each candidate of a query once, at its latest place; only the ``length`` latest of a query, in memory."""
+    query, candidate = zip(*(one.distinct(length) for one in choices_by_part(data)), strict=True)
+    return Chosen(np.concatenate(query), np.concatenate(candidate))
+
+
+def histories_of(data: Dataset | Shards, query_ids: pl.Series, candidate_ids: pl.Series, length: int) -> Lists:
     """The choices of each of ``query_ids`` in ``data``, as rows of ``candidate_ids``, oldest first: the ``length`` latest.
 
     Candidates that are not among ``candidate_ids`` are ignored.
@@ -65,7 +92,7 @@ def histories_of(data: Dataset, query_ids: pl.Series, candidate_ids: pl.Series, 
     Raises:
         DataError: for ids of another type.
     """
-    chosen = choices_of(data).distinct(length)
+    chosen = distinct_choices(data, length)
     query = IdMap(query_ids).find(data.queries[data.query])[chosen.query]
     candidate = IdMap(candidate_ids).find(data.candidates[data.candidate])[chosen.candidate]
     kept = (query >= 0) & (candidate >= 0)
@@ -115,7 +142,7 @@ def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.fl
     return Neighbours(offsets, columns, np.concatenate([one for _, _, one in parts]), **options)
 
 
-def chosen_matrix(chosen: Chosen, data: Dataset) -> csr_matrix:
+def chosen_matrix(chosen: Chosen, data: Dataset | Shards) -> csr_matrix:
     """The choices as 0 and 1, float32 CSR ``[queries, candidates]``."""
     from scipy.sparse import csr_matrix
 
@@ -152,10 +179,10 @@ def check_settings(settings: DataclassInstance, names: Sequence[str] = (), **ran
 
 
 def check_fit(settings: DataclassInstance, train: object) -> None:
-    """MissingExtraError without scipy, DataError for anything but a Dataset."""
+    """MissingExtraError without scipy, DataError for anything but a Dataset or Shards."""
     owner = type(settings).__name__
     try:
         import scipy.sparse  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("scipy", "train", owner) from missing
-    check_dataset(train, f"{owner}.fit(train)")
+    check_dataset(train, f"{owner}.fit(train)", shards=True)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset
+from shortlist.data import Dataset, Shards
 from shortlist.errors import DataError
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import (
     Chosen,
     check_fit,
     check_settings,
-    choices_of,
+    choices_by_part,
     heaviest,
     in_blocks,
     joined,
@@ -68,26 +68,30 @@ class Transitions:
     def __post_init__(self) -> None:
         check_settings(self, decay=(0, 1), backward=(0, 1), age=(1e-6, 1), source_power=(0, 2), target_power=(0, 2))
 
-    def fit(self, train: Dataset) -> Neighbours:
-        """The table of ``train``, which must have a timestamp.
+    def fit(self, train: Dataset | Shards) -> Neighbours:
+        """The table of ``train``, which must have a timestamp. Shards are ordered by query on disk and read in parts.
 
         Raises:
-            DataError: for anything but a Dataset, and for one without a timestamp.
+            DataError: for anything but a Dataset or Shards, and for data without a timestamp.
             MissingExtraError: without scipy.
         """
         check_fit(self, train)
         if train.timestamp is None:
+            these = "this Dataset has" if isinstance(train, Dataset) else "these Shards have"
             raise DataError(
-                "Transitions need timestamps, and this Dataset has none.",
+                f"Transitions need timestamps, and {these} none.",
                 hint="Dataset(…, timestamp=…), or Cooccurrence()",
             )
-        from scipy.sparse import diags
+        from scipy.sparse import csr_matrix, diags
 
-        chosen = choices_of(train)
-        counts = self._counts(chosen, len(train.candidates))
+        size = len(train.candidates)
+        counts, often = csr_matrix((size, size), dtype=np.float64), np.zeros(size)
+        for chosen in choices_by_part(train):
+            counts = counts + self._counts(chosen, size)
+            often += np.bincount(chosen.candidate, minlength=size)
         if self.backward:
             counts = counts + self.backward * counts.T
-        often = np.maximum(np.bincount(chosen.candidate, minlength=len(train.candidates)), 1).astype(np.float64)
+        often = np.maximum(often, 1)
         weighted = (diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)).tocsr()
         parts = [heaviest(weighted[rows], self.neighbours) for rows in in_blocks(np.diff(weighted.indptr))]
         return joined(parts, age=self.age, length=self.length, kind="transitions")

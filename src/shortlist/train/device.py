@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from shortlist.data.argument_checks import shown
 from shortlist.errors import ConfigError, did_you_mean
+from shortlist.model import TwoTower
 from shortlist.train.distributed import local_device
 
-__all__ = ["chosen_device"]
+__all__ = ["check_folders", "chosen_device", "moved"]
 
 KNOWN = ("auto", "cpu", "cuda", "mps", "xpu")
 
@@ -34,13 +36,33 @@ def chosen_device(device: str | torch.device) -> torch.device:
     return place
 
 
+def check_folders(model: TwoTower, place: torch.device) -> None:
+    """ConfigError for tables in files on anything but the processor: they would be in the device's memory."""
+    for name in ("query", "candidate"):
+        folder = getattr(model, name).storage.folder
+        if folder is not None and place.type != "cpu":
+            raise ConfigError(
+                f"the {name} tower has table_folder={folder!r}, which keeps tables in files that the processor maps; the run is on "
+                f"{str(place)!r}.",
+                hint='device="cpu"; or without table_folder, with table_dtype="bfloat16" or more GPUs (torchrun)',
+            )
+
+
+def moved(values: Tensor, place: torch.device) -> Tensor:
+    """Numbers of a batch on a device: to a GPU through pinned memory, so that the processor does not wait for the copy."""
+    if place.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(place, non_blocking=True)
+    return values.to(place)
+
+
 def _named(device: str) -> torch.device:
     try:
         return torch.device(device)
     except RuntimeError:
-        raise ConfigError(
-            f"device is {device!r}; {_names()} was expected.", hint=did_you_mean(device.partition(":")[0], KNOWN)
-        ) from None
+        name, _, number = device.partition(":")
+        gpu = f'device="{":".join(["cuda", number] if number else ["cuda"])}" for a GPU of NVIDIA or AMD'
+        hint = gpu if name.lower() == "gpu" else did_you_mean(name, KNOWN)
+        raise ConfigError(f"device is {device!r}; {_names()} was expected.", hint=hint) from None
 
 
 def _check_cuda(place: torch.device) -> None:

@@ -1,6 +1,7 @@
 """Several processes that train as one: torch.distributed, gloo between CPUs and NCCL between GPUs.
 
-Every process draws the same batches and takes from each of them the pairs of its own queries. For a batch:
+Every process draws the same batches and takes from each of them the pairs of its own queries, or of the blocks of shards that it
+reads. For a batch:
 
 1. The candidates of all pairs are sent to every process, so that multiplicities and log Q are those of the whole batch.
 2. Each distinct candidate's vector is computed by one process and sent to all; summed gradients are returned to it.
@@ -43,7 +44,7 @@ from shortlist.train.remote_rows import Elsewhere, RemoteRows
 __all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
-NUMBERS_AT_A_TIME = 1 << 18
+NUMBERS_AT_A_TIME = 1 << 16
 REASON, TURN = "shortlist/stopped", "shortlist/turn"
 NO_BACKEND = "No backend type associated with device type"
 LOST = re.compile(
@@ -248,9 +249,10 @@ class Together:
             return None
         whole = roomy_tensor((rows, *part.shape[1:]), part.dtype, folder, large=1)
         whole[:: self.size] = part.cpu()
+        space = torch.empty((self._rows_at_a_time(part), *part.shape[1:]), dtype=part.dtype)
         for rank in range(1, self.size):
-            for piece in whole[rank :: self.size].split(self._rows_at_a_time(part)):
-                received = torch.empty_like(piece, memory_format=torch.contiguous_format)
+            for piece in whole[rank :: self.size].split(len(space)):
+                received = space[: len(piece)]
                 with self._naming_the_cause():
                     dist.recv(received, rank)
                 piece.copy_(received)

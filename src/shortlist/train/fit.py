@@ -22,7 +22,7 @@ from shortlist.store.allocation import trim
 from shortlist.train.als import als, als_options
 from shortlist.train.checkpoints import Best, Checkpoints, Keeper, facts_of, reported_interruption
 from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
-from shortlist.train.device import chosen_device
+from shortlist.train.device import check_folders, chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.memory import check_memory
@@ -156,6 +156,7 @@ def fit(
         processes,
         reported_interruption(checkpoints),
     ):
+        check_folders(model, place)
         check_memory(model, train, optimizer, processes, place)
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         processes.agree({**facts, "epochs": epochs})

@@ -33,6 +33,7 @@ INDEXED = 20_000
 SEEN_ROWS = 20_000_000
 PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
 CHECKPOINTS = 3  # the two that are kept, and the one that is being written
+WINDOW = 20  # bytes of a code and of the two ends of a window
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
@@ -67,6 +68,7 @@ class Forecast:
         interactions_in_memory: memory for training on rows in memory.
         interactions_from_disk: memory for training from disk.
         shards: on the disk.
+        ordered: the files of rows by query, on the disk while a query tower that reads histories trains from shards.
         vectors: of both sides, on the disk.
         index: of the candidates, with their vectors.
         serving: a recommender with it.
@@ -86,6 +88,7 @@ class Forecast:
     interactions_in_memory: int
     interactions_from_disk: int
     shards: int
+    ordered: int
     vectors: int
     index: int
     index_kind: str
@@ -132,7 +135,7 @@ class Forecast:
         steps = self._model + interactions
         learned = self.weights + self.optimizer + self.dense
         return (
-            PhaseForecast("build", steps - self.dense, 0 if self.from_memory else self.shards),
+            PhaseForecast("build", steps - self.dense, 0 if self.from_memory else self.shards + self.ordered),
             PhaseForecast("steps", steps, 0),
             PhaseForecast("checkpoint", steps, CHECKPOINTS * learned),
             PhaseForecast("index", steps + self.index, self.vectors),
@@ -204,6 +207,7 @@ def forecast(
     kind, per_candidate = _index_of(candidates.value, model.dim, index)
     dense = sum(parameter.numel() * 4 for parameter in model.parameters())
     ids = _id_bytes(data, {data.query: queries.value, data.candidate: candidates.value})
+    ids += _lists_bytes(model, data, drawn.rows, queries.value)
     vectors = (queries.value * model.query.heads + candidates.value) * model.dim * 4
     indexed = round(per_candidate * candidates.value)
     seen = 8 * drawn.rows if drawn.rows <= SEEN_ROWS else 0
@@ -219,6 +223,7 @@ def forecast(
         interactions_in_memory=drawn.rows * (2 * row_bytes(schema) + NUMBERS),
         interactions_from_disk=min(Shards.buffer_rows, drawn.rows) * (4 * per_row + 8),
         shards=drawn.rows * (per_row + (8 if columns.get("timestamp") else 0)),
+        ordered=drawn.rows * (8 + weight + WINDOW * len(model.query.histories)) if model.query.histories else 0,
         vectors=vectors,
         index=indexed,
         index_kind=kind,
@@ -276,6 +281,12 @@ def _id_bytes(data: Dataset, ids: Mapping[str, int]) -> int:
         own = row_bytes(pl.Schema({column: table.schema[column]}))
         total += ids[column] * (row_bytes(table.schema) + 3 * own + CODES + 9)
     return total
+
+
+def _lists_bytes(model: TwoTower, data: Dataset, rows: int, queries: int) -> int:
+    """The last choices of each query, which a model that reads histories keeps."""
+    one = row_bytes(pl.Schema({data.candidate: data.candidates.schema[data.candidate]}))
+    return sum(min(rows, queries * history.length) * one for history in model.query.histories.values())
 
 
 def _index_of(candidates: int, dim: int, index: Index | None) -> tuple[str, float]:

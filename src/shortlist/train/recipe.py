@@ -197,8 +197,8 @@ def auto_epochs(rows: int, pretrained: bool = False) -> int:
 def neighbours_in_memory() -> ConfigError:
     """The error for a table of neighbours with shards."""
     return ConfigError(
-        "neighbours are counted over whole histories in memory; shards are read in blocks.",
-        hint="train in memory (Dataset, --in-memory), or leave [neighbours] out",
+        "a recipe with [neighbours] is trained in memory.",
+        hint="train in memory (Dataset, --in-memory), leave [neighbours] out, or mix in Python: shortlist.Transitions().fit(shards)",
     )
 
 

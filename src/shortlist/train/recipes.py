@@ -13,7 +13,7 @@ from typing import Any, get_args
 import msgspec
 
 from shortlist.data.argument_checks import checked_path
-from shortlist.errors import ConfigError, deprecated, did_you_mean
+from shortlist.errors import ConfigError, checked_list, deprecated, did_you_mean
 from shortlist.loss.kinds import PARTS
 from shortlist.loss.old_names import MOVED, in_tables
 from shortlist.train.recipe import Recipe
@@ -55,7 +55,7 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
         64
     """
     tree = copy.deepcopy(dict(recipe)) if isinstance(recipe, Mapping) else _read(recipe)
-    pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, changes)
+    pairs = changes.items() if isinstance(changes, Mapping) else map(_parse_change, _listed(changes))
     for path, value in pairs:
         *parents, last = path.split(".")
         node = tree
@@ -71,6 +71,10 @@ def load(recipe: str | Path | Mapping[str, Any], changes: Sequence[str] | Mappin
         node[last] = value
     named = isinstance(recipe, Mapping)
     return _convert(_with_tables(tree, quiet=named), "of values" if named else str(recipe))
+
+
+def _listed(changes: object) -> list[str]:
+    return checked_list(changes, "recipes.load(changes=)", 'changes such as "model.dim=64"', str)
 
 
 def _with_tables(tree: dict[str, Any], quiet: bool) -> dict[str, Any]:

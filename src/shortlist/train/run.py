@@ -58,7 +58,7 @@ class Run:
         )
         self.candidate_inputs = TowerInputs.of(encoded.candidate_columns, device)
         owner = start.train.query_rows if isinstance(start.train, Dataset) else None
-        self.interactions = interactions_of(encoded, device, processes, owner)
+        self.interactions = interactions_of(encoded, device, processes, owner, task.needs_whole_queries)
         self.negatives = Negatives(task, start.train, encoded, impressions, seed, device, processes)
         if processes.size > 1:
             processes.divide(model)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +15,8 @@ from shortlist.data import Shards
 from shortlist.data.shards import ListColumn, Rows
 from shortlist.features import Sequences
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import Batch, Given, Interactions, distinct, generator_of, part_of_batch
+from shortlist.train.batches import Batch, Given, Interactions, generator_of, part_of_batch, sent_distinct
+from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.sequences import OrderedInteractions
 
@@ -30,22 +30,28 @@ class StreamedInteractions:
     2. As many blocks as fill the buffer are read, in the order on the disk.
     3. Their rows, and those left over from the last buffer, are shuffled and cut into batches.
 
-    With a buffer as large as the data this is a full shuffle. With several processes each reads all blocks, and keeps of a
-    batch the pairs of its own queries.
+    With a buffer as large as the data this is a full shuffle. Of several processes each reads its own blocks of a buffer alone, and
+    has the pairs of a batch that they hold: the order of a buffer's rows is known without reading them.
 
     Args:
+        by_query: of several processes each needs the pairs of its own queries, and reads all blocks.
         contexts: rows of a table of contexts; with more than one, the query tower reads pairs of a query and a context,
             row ``query · contexts + context``.
     """
 
-    def __init__(self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1) -> None:
+    def __init__(
+        self, shards: Shards, device: torch.device, processes: Processes, contexts: int = 1, by_query: bool = False
+    ) -> None:
         self.contexts = contexts
         self.queries = len(shards.queries) * contexts  # rows that the query tower reads
         self.candidates = len(shards.candidates)
         self.shards = shards
         self.device = device
         self._processes = processes
+        self._by_query = by_query and processes.size > 1
+        self._parted = processes.size > 1 and not by_query
         self._buffer = _Buffer.of([])
+        self._before = np.zeros(1, np.int64)  # own rows before each place of the buffer, where it has rows of others
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -53,19 +59,22 @@ class StreamedInteractions:
     def batch(self, chosen: Tensor) -> Batch:
         """The batch of these places of the buffer, int64 ``[B]``, as ``batches`` returned them last."""
         buffer = self._buffer
-        if self._processes.size > 1:
+        if self._by_query:
             return self._part(chosen[buffer.query[chosen] % self._processes.size == self._processes.rank])
-        query_rows, pair_query = distinct(self._rows(chosen), self.queries)
-        candidate_rows, pair_candidate = distinct(buffer.candidate[chosen].long().to(self.device), self.candidates)
-        weight = None if buffer.weight is None else buffer.weight[chosen].to(self.device)
+        if self._parted:
+            first, last = self._before[int(chosen[0])], self._before[int(chosen[-1]) + 1]
+            return self._part(torch.arange(int(first), int(last)))
+        query_rows, pair_query = sent_distinct(self._rows(chosen), self.queries, self.device)
+        candidate_rows, pair_candidate = sent_distinct(buffer.candidate[chosen].long(), self.candidates, self.device)
+        weight = None if buffer.weight is None else moved(buffer.weight[chosen], self.device)
         given = None if buffer.negatives is None else Given.of(buffer.negatives.at(chosen.numpy()), self.device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, given)
 
     def _part(self, here: Tensor) -> Batch:
-        """The pairs of a batch that belong to this process's queries."""
+        """The pairs of a batch that this process has."""
         buffer = self._buffer
-        rows = (self._rows(here), buffer.candidate[here].long().to(self.device))
-        weight = None if buffer.weight is None else buffer.weight[here].to(self.device)
+        rows = (moved(self._rows(here), self.device), moved(buffer.candidate[here].long(), self.device))
+        weight = None if buffer.weight is None else moved(buffer.weight[here], self.device)
         return part_of_batch(*rows, weight, self.queries, self.candidates, self._processes)
 
     def _rows(self, chosen: Tensor) -> Tensor:
@@ -73,34 +82,52 @@ class StreamedInteractions:
         rows = self._buffer.query[chosen].long()
         if self.contexts > 1 and self._buffer.context is not None:
             rows = rows * self.contexts + self._buffer.context[chosen]
-        return rows.to(self.device)
+        return rows
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each except for the last."""
-        for buffer in self._buffers(seed, epoch, size):
+        for buffer, own in self._buffers(seed, epoch, size):
             self._buffer = buffer
-            for low in range(0, len(buffer), size):
-                yield torch.arange(low, min(low + size, len(buffer)))
+            if self._parted:
+                self._before = np.concatenate([np.zeros(1, np.int64), np.cumsum(own)])
+            for low in range(0, len(own), size):
+                yield torch.arange(low, min(low + size, len(own)))
         self._buffer = _Buffer.of([])
 
-    def _buffers(self, seed: int, epoch: int, size: int) -> Iterator[_Buffer]:
-        """The buffers of an epoch, shuffled; each but the last holds whole batches."""
+    def _buffers(self, seed: int, epoch: int, size: int) -> Iterator[tuple[_Buffer, NDArray[np.bool_]]]:
+        """The buffers of an epoch, shuffled, and which of their rows are here; each but the last holds whole batches."""
         plan = self._plan(seed, epoch, size)
-        left = _Buffer.of([])
+        left, own = _Buffer.of([]), np.zeros(0, np.bool_)
         with ThreadPoolExecutor(1, "shards") as reader:
-            read = partial(self.shards.read, negatives=True)
-            coming: Future[Rows] | None = reader.submit(read, plan[0])
+            coming: Future[_Buffer] | None = reader.submit(self._read, plan[0])
             for number in range(len(plan)):
                 assert coming is not None
-                whole = _Buffer.of([left, _Buffer.of_rows(coming.result())])
-                coming = reader.submit(read, plan[number + 1]) if number + 1 < len(plan) else None
-                whole = whole.shuffled(
-                    generator_of(seed, epoch, number + 1)
-                )  # nothing else holds those not shuffled now
-                cut = len(whole) if number + 1 == len(plan) else len(whole) // size * size
-                left = whole.part(cut, len(whole))
+                blocks = plan[number]
+                whole = _Buffer.of([left, coming.result()])
+                own = np.concatenate([own, np.repeat(self._is_own(blocks), self.shards.block_counts[blocks])])
+                coming = reader.submit(self._read, plan[number + 1]) if number + 1 < len(plan) else None
+                order = generator_of(seed, epoch, number + 1).permutation(len(own))
+                places = (np.cumsum(own, dtype=np.int32) - 1)[order][own[order]] if self._parted else order
+                whole, own = whole.at(places), own[order]  # nothing else holds the rows in their earlier order now
+                del order, places
+                cut = len(own) if number + 1 == len(plan) else len(own) // size * size
+                here = int(np.count_nonzero(own[:cut]))
+                left = whole.part(here, len(whole))
                 if cut:
-                    yield whole.part(0, cut)
+                    yield whole.part(0, here), own[:cut]
+                own = own[cut:]
+
+    def _is_own(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of a buffer's blocks this process reads."""
+        if not self._parted:
+            return np.ones(len(blocks), np.bool_)
+        mine: NDArray[np.bool_] = np.arange(len(blocks)) % self._processes.size == self._processes.rank
+        return mine
+
+    def _read(self, blocks: NDArray[np.int64]) -> _Buffer:
+        """The rows of this process's blocks of a buffer."""
+        own = blocks[self._is_own(blocks)]
+        return _Buffer.of_rows(self.shards.read(own, negatives=True)) if len(own) else _Buffer.of([])
 
     def _plan(self, seed: int, epoch: int, size: int) -> list[NDArray[np.int64]]:
         """The blocks of each buffer, ascending."""
@@ -157,10 +184,9 @@ class _Buffer:
         """Neighbouring rows."""
         return self._at(slice(start, stop), None if self.negatives is None else self.negatives.part(start, stop))
 
-    def shuffled(self, generator: np.random.Generator) -> _Buffer:
-        """The same rows in another order."""
-        order = generator.permutation(len(self))
-        return self._at(torch.from_numpy(order), None if self.negatives is None else self.negatives.at(order))
+    def at(self, places: NDArray[np.integer]) -> _Buffer:
+        """The rows at these places, in this order."""
+        return self._at(torch.from_numpy(places).long(), None if self.negatives is None else self.negatives.at(places))
 
 
 def contexts_of(encoded: EncodedDataset) -> int:
@@ -173,16 +199,18 @@ def interactions_of(
     device: torch.device,
     processes: Processes | None = None,
     owner: NDArray[np.integer] | None = None,
+    by_query: bool = False,
 ) -> Interactions | StreamedInteractions | OrderedInteractions:
     """The interactions of a training run, from memory or from disk.
 
     Args:
         processes: as in ``Interactions``.
         owner: as in ``Interactions``.
+        by_query: as in ``StreamedInteractions``.
     """
     if encoded.shards is None:
         return Interactions(encoded, device, processes, owner)
     if encoded.ordered is not None:
         windows = next(column for column in encoded.query_columns.values() if isinstance(column, Sequences))
         return OrderedInteractions(encoded.shards, encoded.ordered, windows, device, processes or Alone())
-    return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded))
+    return StreamedInteractions(encoded.shards, device, processes or Alone(), contexts_of(encoded), by_query)

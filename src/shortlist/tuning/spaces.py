@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shortlist.errors import ConfigError, did_you_mean
+from shortlist.errors import ConfigError, checked_list, did_you_mean
 from shortlist.index.approximate import ApproximateIndex
 from shortlist.index.faiss import Faiss, faiss_trouble
 from shortlist.index.quantized import WIDTHS, Quantized, quantized_trouble
@@ -61,7 +61,7 @@ def chosen(backends: Sequence[str] | None) -> Chosen:
         ConfigError: for a name that is not known.
     """
     names: list[str] = []
-    for name in BACKENDS if backends is None else backends:
+    for name in BACKENDS if backends is None else checked_list(backends, "tune(backends=)", "names", str):
         if name not in _ALIASES:
             raise ConfigError(f"there is no backend {name!r} to tune.", hint=did_you_mean(name, _ALIASES))
         names += [one for one in _ALIASES[name] if one not in names]

@@ -28,7 +28,7 @@ from shortlist.data.shards.list_column import ListColumn
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
-from shortlist.errors import ConfigError, DataError, check_flags
+from shortlist.errors import ConfigError, DataError, check_flags, checked_list
 from shortlist.store import using
 
 __all__ = ["Rows", "Shards"]
@@ -153,6 +153,7 @@ class Shards:
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
+        context = [str(one) for one in checked_list(context, "Shards.encode(context=)", "column names", str)]
         refuse_after_fork("Shards.encode()")
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
         folder = checked_path(folder, "Shards.encode(folder)")
@@ -435,7 +436,7 @@ class Shards:
         if not held or not len(train):
             raise DataError(
                 f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
-                hint="choose choose choose choose another share, or by=",
+                hint="choose another share, or by=",
             )
         if most >= held:
             return train, train._dataset("held out")

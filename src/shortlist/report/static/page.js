@@ -53,7 +53,7 @@
       place.innerHTML = "";
       const said = document.createElement("p");
       said.className = "failed";
-      said.textContent = `This chart could not be drawn (${error.message}); its figures are in the table below.`;
+      said.textContent = document.documentElement.dataset.undrawn.replace("ERROR", error.message);
       place.append(said);
       console.error(error);
     }

@@ -1,13 +1,15 @@
 // The service's routes, as this page uses them.
 import { parse, stringify } from "./json.js";
+import { shown, translated } from "./words.js";
 
 export class Problem extends Error {}
 
 async function answer(response) {
   const body = await response.text().then(parse).catch(() => ({}));
   if (response.ok) return body;
-  const said = body.detail ?? body.title ?? `the service answered ${response.status}`;
-  throw new Problem([said + (body.field ? ` (${body.field})` : ""), body.hint].filter(Boolean).join(" Hint: "));
+  const said = shown(body.detail ?? body.title ?? translated("the service answered {status}", { status: response.status }));
+  const where = said + (body.field ? ` (${body.field})` : "");
+  throw new Problem(body.hint ? translated("{said} Hint: {hint}", { said: where, hint: shown(body.hint) }) : where);
 }
 
 async function reach(path, options) {
@@ -15,7 +17,7 @@ async function reach(path, options) {
     return await answer(await fetch(path, options));
   } catch (error) {
     if (error instanceof Problem || error.name === "AbortError") throw error;
-    throw new Problem("The service cannot be reached. Is `shortlist serve` still running?");
+    throw new Problem(translated("The service cannot be reached. Is `shortlist serve` still running?"));
   }
 }
 

@@ -2,11 +2,12 @@
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { combobox } from "./combobox.js";
-import { $, count, debounce, h, show } from "./dom.js";
+import { $, debounce, h, show } from "./dom.js";
 import { parse, stringify } from "./json.js";
 import { naming, past, ranking } from "./lists.js";
 import { atlas } from "./map.js";
 import { ruling } from "./rules.js";
+import { count, translated } from "./words.js";
 
 const state = { mode: "user", user: null, visitor: [], k: 10, excludeSeen: true, where: "" };
 let about; // the model card
@@ -41,9 +42,9 @@ async function recommend() {
   under?.abort();
   under = new AbortController();
   const { signal } = under;
-  if (state.mode === "user" && state.user === null) return show($("lists"), h("p", { class: "empty" }, "Pick someone to see what the model would show them."));
+  if (state.mode === "user" && state.user === null) return show($("lists"), h("p", { class: "empty" }, translated("Pick someone to see what the model would show them.")));
   if (state.mode === "visitor" && !about.histories) {
-    return show($("lists"), h("p", { class: "empty" }, "This model cannot read a visitor's history."));
+    return show($("lists"), h("p", { class: "empty" }, translated("This model cannot read a visitor's history.")));
   }
   try {
     const sides = about.exact ? [true] : [true, false];
@@ -60,41 +61,41 @@ function draw(sides, answers) {
   called([...lists.flatMap((list) => list.items), ...currentHistory()]);
   const sets = lists.map((list) => new Set(list.items.map((item) => item.id)));
   const shown = lists.map((list, i) => ranking({
-    title: sides[i] ? "Exact search" : about.index,
+    title: sides[i] ? translated("Exact search") : about.index,
     took: answers[i].took_ms, items: list.items, empty: emptiness(),
   }, { names, open: neighbours, only: lists.length > 1 ? new Set([...sets[i]].filter((id) => !sets[1 - i].has(id))) : new Set(),
     fresh: new Set([...sets[i]].filter((id) => !before.has(id))), titleOf: (id) => titles.get(id) ?? String(id) }));
   before = new Set(lists.flatMap((list) => list.items.map((item) => item.id)));
   const body = request(about.exact);
-  const curl = h("button", { type: "button", onclick: () => copy(curl, api.asCurl("v1/recommend", body)) }, "Copy as curl");
+  const curl = h("button", { type: "button", onclick: () => copy(curl, api.asCurl("v1/recommend", body)) }, translated("Copy as curl"));
   show($("lists"), coldness(lists[0]), h("div", { class: "side-by-side" }, shown), h("div", { class: "row" },
-    h("p", { class: "note" }, lists.length > 1 ? agreement(sets) : "The index is exact: there is nothing to compare it with."), curl));
+    h("p", { class: "note" }, lists.length > 1 ? agreement(sets) : translated("The index is exact: there is nothing to compare it with.")), curl));
   map.light(currentHistory().map((item) => item.id), before);
 }
 
 function agreement([exact, approximate]) {
   const both = [...exact].filter((id) => approximate.has(id)).length;
-  return `The approximate list has ${both} of the exact list's ${exact.size}.`;
+  return translated("The approximate list has {both} of the exact list's {all}.", { both, all: exact.size });
 }
 
 function coldness(list) {
   if (state.mode === "visitor") {
-    return state.visitor.length ? null : h("p", { class: "note" }, "Nothing picked yet: this is what anyone new would get. Pick something and watch it change.");
+    return state.visitor.length ? null : h("p", { class: "note" }, translated("Nothing picked yet: this is what anyone new would get. Pick something and watch it change."));
   }
-  return list.known ? null : h("p", { class: "note" }, "Training had no interaction of this one: the list is what the model gives someone new.");
+  return list.known ? null : h("p", { class: "note" }, translated("Training had no interaction of this one: the list is what the model gives someone new."));
 }
 
 function emptiness() {
-  if (state.where) return "No candidate passes the condition, or all that do were chosen before.";
-  if (state.excludeSeen) return "Nothing is left: everything was chosen before.";
-  return "The catalogue is empty.";
+  if (state.where) return translated("Nothing passes the condition, or all that does was chosen before.");
+  if (state.excludeSeen) return translated("Nothing is left: everything was chosen before.");
+  return translated("The catalogue is empty.");
 }
 
 async function copy(button, text) {
   const label = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
-    button.textContent = "Copied";
+    button.textContent = translated("Copied");
   } catch {
     show(button.parentElement, h("pre", { tabindex: "0" }, text));
     return;
@@ -110,10 +111,10 @@ async function drawHistory() {
   if (state.mode === "visitor") {
     show($("history"), state.visitor.length
       ? past(state.visitor, { names, open: neighbours, remove: drop })
-      : h("p", { class: "empty" }, "Empty. Add candidates above, or from a list or the map."));
+      : h("p", { class: "empty" }, translated("Empty. Add {items} above, or from a list or the map.")));
     return;
   }
-  if (user === null) return show($("history"), h("p", { class: "empty" }, "Nobody is picked."));
+  if (user === null) return show($("history"), h("p", { class: "empty" }, translated("Nobody is picked.")));
   try {
     history = await api.history(user);
   } catch (error) {
@@ -123,8 +124,8 @@ async function drawHistory() {
   if (user !== state.user || state.mode !== "user") return;
   const more = history.total - history.items.length;
   show($("history"), history.items.length
-    ? [h("p", { class: "help" }, `${count(history.total)} chosen`), past(history.items, { names, open: neighbours }), more > 0 ? h("p", { class: "help" }, `and ${count(more)} more`) : null]
-    : h("p", { class: "empty" }, "No history is kept for this one."));
+    ? [h("p", { class: "help" }, translated("{number} chosen", { number: count(history.total) })), past(history.items, { names, open: neighbours }), more > 0 ? h("p", { class: "help" }, translated("and {number} more", { number: count(more) })) : null]
+    : h("p", { class: "empty" }, translated("No history is kept for this one.")));
   map.light(history.items.map((item) => item.id), before);
 }
 
@@ -145,15 +146,15 @@ function add(item) {
 /** What lies next to a candidate. */
 async function neighbours(item) {
   const dialog = $("neighbours");
-  const close = h("button", { type: "button", onclick: () => dialog.close() }, "Close");
-  const pick = about.histories ? h("button", { type: "button", onclick: () => { dialog.close(); add(item); } }, "Add to a visitor's history") : null;
-  const pin = h("button", { type: "button", onclick: () => { dialog.close(); rules.pin(item); } }, "Pin to the top");
+  const close = h("button", { type: "button", onclick: () => dialog.close() }, translated("Close"));
+  const pick = about.histories ? h("button", { type: "button", onclick: () => { dialog.close(); add(item); } }, translated("Add to a visitor's history")) : null;
+  const pin = h("button", { type: "button", onclick: () => { dialog.close(); rules.pin(item); } }, translated("Pin to the top"));
   const head = [h("div", { class: "row" }, h("h2", { id: "neighbours-title" }, names.title(item)), close), h("p", { class: "help" }, names.note(item)), h("div", {}, pick, pin)];
-  show(dialog, head, h("p", { class: "empty" }, "looking …"));
+  show(dialog, head, h("p", { class: "empty" }, translated("looking …")));
   if (!dialog.open) dialog.showModal();
   try {
     const answer = await api.similar({ candidates: [item.id], k: 10, columns: columns() });
-    show(dialog, head, ranking({ title: "Nearest in the model", took: answer.took_ms, items: answer.results[0].items, empty: "There is nothing else." }, { names, open: neighbours }));
+    show(dialog, head, ranking({ title: translated("Nearest in the model"), took: answer.took_ms, items: answer.results[0].items, empty: translated("There is nothing else.") }, { names, open: neighbours }));
   } catch (error) {
     show(dialog, head, h("p", { class: "problem" }, error.message));
   }
@@ -163,17 +164,17 @@ function chooseMode() {
   document.querySelector(`input[name=mode][value=${state.mode}]`).checked = true;
   const box = state.mode === "user"
     ? combobox({
-      label: about.query_column, placeholder: "type or pick", keep: true,
-      find: async (text) => (await api.findQueries(text)).items.map(({ id, count: chosen }) => ({ value: id, label: String(id), note: `${count(chosen)} chosen` })),
+      label: about.query_column, placeholder: translated("type or pick"), keep: true,
+      find: async (text) => (await api.findQueries(text)).items.map(({ id, count: chosen }) => ({ value: id, label: String(id), note: translated("{number} chosen", { number: count(chosen) }) })),
       choose: ({ value }) => { state.user = value; refresh(); },
     })
     : combobox({
-      label: `Add a ${about.candidate_column}`, placeholder: "type to search", find: async (text) =>
+      label: translated("Add {items}"), placeholder: translated("type to search"), find: async (text) =>
         (await api.findCandidates(text)).items.map((item) => ({ value: item, label: names.title(item), note: "" })),
       choose: ({ value }) => add(value),
     });
   if (state.mode === "user" && state.user !== null) box.input.value = String(state.user);
-  const clear = h("button", { type: "button", class: "plain", onclick: () => { state.visitor = []; refresh(); } }, "Start again");
+  const clear = h("button", { type: "button", class: "plain", onclick: () => { state.visitor = []; refresh(); } }, translated("Start again"));
   show($("who"), box.element, state.mode === "visitor" ? clear : null);
 }
 
@@ -210,18 +211,18 @@ async function start() {
   try {
     about = await api.card();
   } catch (error) {
-    $("bundle").textContent = "not connected";
+    $("bundle").textContent = translated("not connected");
     return problem(error);
   }
   names = naming(about.title_column);
   rules = ruling(about, names, debounce(() => recommend(), 300));
   recall();
-  $("bundle").textContent = `${about.name} · ${count(about.candidates)} candidates · ${about.index}`;
+  $("bundle").textContent = `${about.name} · ${count(about.candidates)} ${translated("{items}")} · ${about.index}`;
   $("k").value = state.k;
   $("exclude-seen").checked = state.excludeSeen;
   $("where").value = state.where;
   $("where-help").textContent = about.columns.length > 1
-    ? `A condition over ${about.columns.join(", ")}, as in SQL.` : "The catalogue has no columns to ask about.";
+    ? translated("A condition over {columns}, as in SQL.", { columns: about.columns.join(", ") }) : translated("The catalogue has no columns to ask about.");
   $("where").disabled = about.columns.length < 2;
   map = atlas($("map"), {
     load: (column) => api.map(column),

@@ -1,5 +1,6 @@
 // A text field with suggestions, as the ARIA combobox pattern has it.
 import { h, show, debounce } from "./dom.js";
+import { translated } from "./words.js";
 
 let serial = 0;
 
@@ -46,7 +47,7 @@ export function combobox({ label, placeholder, find, choose, keep = false }) {
         role: "option", id: `${id}-${i}`, "aria-selected": "false",
         onpointerdown: (event) => event.preventDefault(), onclick: () => take(option),
       }, h("span", {}, option.label), option.note ? h("small", {}, option.note) : null));
-    show(list, items.length ? items : h("li", { class: "nothing" }, "nothing like that"));
+    show(list, items.length ? items : h("li", { class: "nothing" }, translated("nothing like that")));
     list.hidden = false;
     active = -1;
     input.setAttribute("aria-expanded", "true");

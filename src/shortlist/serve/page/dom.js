@@ -24,5 +24,3 @@ export function debounce(action, milliseconds) {
     timer = setTimeout(() => action(...args), milliseconds);
   };
 }
-
-export const count = (number) => number.toLocaleString("en");

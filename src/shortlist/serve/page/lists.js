@@ -1,5 +1,6 @@
 // Recommendation lists and histories as elements.
 import { h } from "./dom.js";
+import { shown, translated } from "./words.js";
 
 const asText = (value) => (Array.isArray(value) ? value.join(", ") : String(value).replaceAll("|", ", "));
 
@@ -18,8 +19,8 @@ const percent = (share) => `${Math.round(share * 100)}%`;
 export function because(reason, title) {
   if (!reason) return "";
   const parts = [...reason.parts].sort((one, other) => other.share - one.share).filter(({ share }) => share >= 0.005);
-  const shares = reason.parts.length > 1 ? parts.map(({ source, share }) => `${source} ${percent(share)}`) : [];
-  const choices = reason.because.length ? [`because of ${reason.because.map(title).join(", ")}`] : [];
+  const shares = reason.parts.length > 1 ? parts.map(({ source, share }) => `${shown(source)} ${percent(share)}`) : [];
+  const choices = reason.because.length ? [translated("because of {titles}", { titles: reason.because.map(title).join(", ") })] : [];
   return [...shares, ...choices].join(", ");
 }
 
@@ -39,9 +40,9 @@ export function ranking({ title, took, items, empty }, { names, open, only = new
   const rows = items.map((item, i) => h("li", { class: [only.has(item.id) && "only", fresh.has(item.id) && "fresh"].filter(Boolean).join(" ") },
     h("span", { class: "rank" }, String(i + 1)),
     h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
-    h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, item.source)),
+    h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, shown(item.source))),
     names.note(item) || only.has(item.id)
-      ? h("small", {}, [names.note(item), only.has(item.id) && "only in this list"].filter(Boolean).join(" · ")) : null,
+      ? h("small", {}, [names.note(item), only.has(item.id) && translated("only in this list")].filter(Boolean).join(" · ")) : null,
     because(item.reason, titleOf) ? h("span", { class: "because" }, because(item.reason, titleOf)) : null));
   return h("section", { class: "list" },
     h("header", {}, h("h3", {}, title), h("span", {}, took == null ? "" : milliseconds(took))),
@@ -52,5 +53,5 @@ export function ranking({ title, took, items, empty }, { names, open, only = new
 export function past(items, { names, open, remove }) {
   return h("ul", { class: "past" }, items.map((item) => h("li", {},
     h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
-    remove ? h("button", { type: "button", class: "plain", onclick: () => remove(item), "aria-label": `Remove ${names.title(item)}` }, "✕") : null)));
+    remove ? h("button", { type: "button", class: "plain", onclick: () => remove(item), "aria-label": translated("Remove {title}", { title: names.title(item) }) }, "✕") : null)));
 }

@@ -1,5 +1,6 @@
 // The catalogue in two dimensions on one canvas: coloured by a column, some points lit, pan, zoom and hover.
-import { h, show, count } from "./dom.js";
+import { h, show } from "./dom.js";
+import { count, shown, translated } from "./words.js";
 
 const MARGIN = 0.94;
 const COLOURS = 8; // --hue-0 … --hue-7 in style.css; the last is for everything else
@@ -8,7 +9,7 @@ const COLOURS = 8; // --hue-0 … --hue-7 in style.css; the last is for everythi
 function groups(values) {
   const first = values.map((value) => {
     const one = Array.isArray(value) ? value[0] : value;
-    return one == null || one === "" ? "none given" : String(one).split("|")[0];
+    return one == null || one === "" ? translated("none given") : String(one).split("|")[0];
   });
   const sizes = new Map();
   for (const name of first) sizes.set(name, (sizes.get(name) ?? 0) + 1);
@@ -18,8 +19,15 @@ function groups(values) {
   const of = first.map((name) => position.get(name) ?? COLOURS - 1);
   const legend = kept.map((name) => ({ name, size: sizes.get(name) }));
   const others = first.length - legend.reduce((sum, { size }) => sum + size, 0);
-  if (others) legend.push({ name: "other", size: others });
+  if (others) legend.push({ name: translated("other"), size: others });
   return { of, legend };
+}
+
+/** Places from -1 to 1, so that the map fills its canvas. */
+function spread(places) {
+  const least = places.reduce((one, other) => Math.min(one, other), Infinity);
+  const most = places.reduce((one, other) => Math.max(one, other), -Infinity);
+  return places.map((place) => (most > least ? 2 * (place - least) / (most - least) - 1 : 0));
 }
 
 /**
@@ -32,10 +40,11 @@ export function atlas(parent, { load, pick }) {
   const tip = h("p", { class: "tip", hidden: true });
   const legend = h("ul", { class: "legend" });
   const colourBy = h("select", { id: "colour", onchange: () => refresh(colourBy.value) });
+  const colouring = h("label", { class: "field" }, translated("Colour"), colourBy);
   const note = h("p", { class: "help", id: "map-note" });
-  const reset = h("button", { type: "button", onclick: () => { view = { x: 0, y: 0, scale: 1 }; draw(); } }, "Whole map");
+  const reset = h("button", { type: "button", onclick: () => { view = { x: 0, y: 0, scale: 1 }; draw(); } }, translated("Whole map"));
   show(parent,
-    h("div", { class: "row" }, h("label", { class: "field" }, "Colour ", colourBy), reset),
+    h("div", { class: "row" }, colouring, reset),
     h("div", { class: "canvas" }, canvas, tip), legend, note);
 
   let points = null;
@@ -126,7 +135,7 @@ export function atlas(parent, { load, pick }) {
     tip.hidden = found < 0;
     if (found < 0) return;
     const id = points.ids[found];
-    const role = lit.history.has(id) ? " · in the history" : lit.recommended.has(id) ? " · recommended" : "";
+    const role = lit.history.has(id) ? ` · ${translated("in the history")}` : lit.recommended.has(id) ? ` · ${translated("recommended")}` : "";
     const group = points.values ? ` · ${[points.values[found]].flat().join(", ").replaceAll("|", ", ")}` : "";
     tip.textContent = points.labels[found] + group + role;
     const [x, y] = place(found);
@@ -197,18 +206,19 @@ export function atlas(parent, { load, pick }) {
 
   async function refresh(column) {
     const loaded = await load(column);
-    points = { ...loaded, row: new Map(loaded.ids.map((id, i) => [id, i])) };
+    points = { ...loaded, x: spread(loaded.x), y: spread(loaded.y), row: new Map(loaded.ids.map((id, i) => [id, i])) };
     colour = loaded.values ? groups(loaded.values) : { of: loaded.ids.map(() => 0), legend: [] };
     if (!colourBy.options.length) {
-      show(colourBy, h("option", { value: "" }, "nothing"), loaded.columns.map((name) => h("option", { value: name }, name)));
+      show(colourBy, h("option", { value: "" }, translated("nothing")), loaded.columns.map((name) => h("option", { value: name }, name)));
     }
     colourBy.value = loaded.column ?? "";
     show(legend,
-      h("li", {}, h("i", { class: "square history" }), "history"),
-      h("li", {}, h("i", { class: "disc recommended" }), "recommended"),
+      h("li", {}, h("i", { class: "square history" }), translated("history")),
+      h("li", {}, h("i", { class: "disc recommended" }), translated("recommended")),
       colour.legend.map(({ name, size }, i) => h("li", {}, h("i", { class: `disc hue-${i}` }), `${name} (${count(size)})`)));
-    note.textContent = loaded.note;
-    canvas.setAttribute("aria-label", `Map of ${count(loaded.ids.length)} candidates; the lists next to it have the same content`);
+    note.textContent = shown(loaded.note);
+    colouring.hidden = !loaded.columns.length;
+    canvas.setAttribute("aria-label", translated("Map of {number} {items}; the lists next to it have the same content", { number: count(loaded.ids.length) }));
     draw();
   }
 

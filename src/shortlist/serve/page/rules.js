@@ -1,5 +1,6 @@
 // Rules for a list as a whole: the fields in "Rules", and what they say to the service.
 import { $, h, show } from "./dom.js";
+import { translated } from "./words.js";
 
 const SHARE = 0.2; // of the places, where candidates are explored
 const number = (id) => ($(id).value === "" || !$(id).checkValidity() ? null : Number($(id).value));
@@ -21,7 +22,7 @@ export function ruling(about, names, changed) {
   function drawPins() {
     show($("pins"), pins.map((item, i) => h("li", {},
       h("span", {}, `${i + 1}. ${names.title(item)}`),
-      h("button", { type: "button", class: "plain", "aria-label": `Do not pin ${names.title(item)}`, onclick: () => { pins = pins.filter((one) => one !== item); drawPins(); changed(); } }, "✕"))));
+      h("button", { type: "button", class: "plain", "aria-label": translated("Do not pin {title}", { title: names.title(item) }), onclick: () => { pins = pins.filter((one) => one !== item); drawPins(); changed(); } }, "✕"))));
   }
 
   /** What the service takes as "rerank"; null without rules. */

@@ -66,7 +66,7 @@ class AcceptQuota:
         """Accept no more.
 
         Returns:
-            Whether other workers still do. The last one of them to stop is told that there are none.
+            Whether other workers still do; False for the last one to stop.
         """
         self._board.set(self._slot, NOT_ACCEPTING)
         return self._board.least(self._slot, self._slots) is not None

@@ -330,6 +330,7 @@ def write(
 
 
 async def _write(service: Service, name: str, channel: Channel, followers: Sequence[tuple[socket.socket, int]]) -> int:
+    service.writer.preparation.start()
     hub = Hub(service)
     for way, slot in followers:
         hub.add(way, slot, counts=True)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from shortlist.errors import ConfigError, MissingExtraError, SearchError
-from shortlist.index import BruteForce, Lists, Milvus, load_index, milvus
-from shortlist.index.milvus import milvus_trouble
+from shortlist.index import BruteForce, Lists, Milvus, load_index
+from shortlist.index.databases import milvus
+from shortlist.index.databases.milvus import milvus_trouble
 
 needs_milvus = pytest.mark.skipif(milvus_trouble() is not None, reason="pymilvus or milvus-lite is not installed")
 VECTORS = np.random.default_rng(0).standard_normal((600, 6)).astype(np.float32)
@@ -54,10 +55,10 @@ def test_a_lost_or_half_filled_collection_is_filled_again_from_the_vectors(tmp_p
     index.save(tmp_path / "index")
     want = BruteForce().build(VECTORS).search(VECTORS[:20], 5).ids.tolist()
     native = index._snapshot.native
-    native.client.delete(native.name, ids=list(range(300)))
-    native.client.flush(native.name)
+    native.database.client.delete(native.name, ids=list(range(300)))
+    native.database.client.flush(native.name)
     assert load_index(tmp_path / "index").search(VECTORS[:20], 5).ids.tolist() == want
-    native.client.drop_collection(native.name)
+    native.database.client.drop_collection(native.name)
     again = load_index(tmp_path / "index")
     assert again.search(VECTORS[:20], 5).ids.tolist() == want
 
@@ -66,7 +67,7 @@ def test_a_lost_or_half_filled_collection_is_filled_again_from_the_vectors(tmp_p
 def test_the_alias_leads_to_the_newest_build(tmp_path: Path) -> None:
     settings = Milvus(str(tmp_path / "movies.db"), collection="movies")
     first, second = settings.build(VECTORS), settings.build(VECTORS[:400])
-    client = second._snapshot.native.client
+    client = second._snapshot.native.database.client
     hits = client.search("movies", data=VECTORS[500:501].tolist(), limit=400, output_fields=[])
     assert max(hit["id"] for hit in hits[0]) < 400
     assert first.search(VECTORS[500:501], 1).ids.size == 1  # and the first build still answers

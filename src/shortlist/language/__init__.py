@@ -1,0 +1,17 @@
+"""The languages of commands, report and page: English, and what the catalogues next to this module hold."""
+
+from shortlist.language.catalogue import Catalogue, catalogue, languages
+from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
+
+__all__ = [
+    "Catalogue",
+    "catalogue",
+    "from_environment",
+    "from_header",
+    "language",
+    "languages",
+    "marked",
+    "shown",
+    "speaking",
+    "translated",
+]

@@ -1,0 +1,146 @@
+"""Bundles as models of MLflow: logged, registered, and loaded again as a recommender or as a ``pyfunc``.
+
+MLflow calls ``save_model`` and ``_load_pyfunc`` by these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from shortlist._public import __version__
+from shortlist.errors import BundleError, ConfigError, MissingExtraError
+from shortlist.recommender import bundle, pipeline
+from shortlist.recommender.served import Served
+
+__all__ = ["fetched", "log", "save_model"]
+
+FLAVOUR, FOLDER = "shortlist", "bundle"
+PARAMETERS: dict[str, tuple[str, Any]] = {"k": ("long", 10), "exclude_seen": ("boolean", True), "where": ("string", "")}
+"""The parameters of ``predict``, with the type and the default of each."""
+
+
+def log(served: Served, name: str, registered: str | None) -> str:
+    """Log the bundle to the active run, or to a new one; return the model's address.
+
+    Args:
+        served: the bundle.
+        name: of the model within its run.
+        registered: also a new version of this model in the registry.
+
+    Raises:
+        BundleError: where MLflow refuses.
+        MissingExtraError: without mlflow.
+    """
+    mlflow = _mlflow()
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    import shortlist.recommender.mlflow_model as flavour
+
+    named = (
+        {"name": name, "artifact_path": None} if "name" in signature(Model.log).parameters else {"artifact_path": name}
+    )
+    try:  # MLflow 2 has no names
+        written = Model.log(flavor=flavour, registered_model_name=registered, served=served, **named)
+    except (MlflowException, mlflow.exceptions.RestException) as error:
+        raise BundleError(f"MLflow refused the model: {error}", hint="see MLFLOW_TRACKING_URI") from error
+    return str(written.model_uri)
+
+
+def fetched(uri: str) -> Path:
+    """The folder of the bundle of a model, downloaded where it is not on this machine.
+
+    Args:
+        uri: such as "models:/films/3" or "runs:/…/model".
+
+    Raises:
+        BundleError: where there is no such model, or one of another kind.
+        MissingExtraError: without mlflow.
+    """
+    mlflow = _mlflow()
+    from mlflow.exceptions import MlflowException
+
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(uri))
+    except (MlflowException, OSError) as error:
+        raise BundleError(f"the model {uri!r} cannot be loaded: {error}", hint="see MLFLOW_TRACKING_URI") from error
+    if not (folder / FOLDER).is_dir():
+        raise BundleError(
+            f"the model {uri!r} holds no bundle.",
+            hint="Recommender.log_to_mlflow writes one; this model holds something else",
+        )
+    return folder / FOLDER
+
+
+def save_model(path: str, mlflow_model: Any = None, served: Served | None = None, **_: Any) -> None:
+    """Write a model's folder, as ``Model.log`` of MLflow asks for it."""
+    from mlflow import pyfunc
+    from mlflow.models import Model
+
+    assert served is not None
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle.save(served, folder / FOLDER, False, served.metadata, False)
+    (folder / "requirements.txt").write_text(f"shortlist[pandas]=={__version__}\n", encoding="utf-8")
+    model = Model() if mlflow_model is None else mlflow_model
+    model.signature = _signature(served)
+    pyfunc.add_to_model(model, loader_module=__name__, data=FOLDER)
+    model.add_flavor(FLAVOUR, shortlist_version=__version__, data=FOLDER)
+    model.save(str(folder / "MLmodel"))
+
+
+class _Predictor:
+    """A bundle as MLflow's servers ask it: a table of queries in, a table of their lists out."""
+
+    def __init__(self, served: Served) -> None:
+        self._served = served
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """A row for each item of the list of each query, as ``Recommendations.to_pandas`` has them.
+
+        Args:
+            model_input: a DataFrame with the column of query ids, and of features where the model reads some.
+            params: k, exclude_seen and where.
+        """
+        given = {name: value for name, (_, value) in PARAMETERS.items()} | dict(params or {})
+        unknown = [name for name in given if name not in PARAMETERS]
+        if unknown:
+            raise ConfigError(f"predict() got {unknown[0]!r}.", hint=f"params: {', '.join(PARAMETERS)}")
+        found = pipeline.recommend(
+            self._served, model_input, int(given["k"]), exclude_seen=given["exclude_seen"], where=given["where"] or None
+        )
+        return found.to_pandas()
+
+
+def _load_pyfunc(path: str) -> _Predictor:
+    return _Predictor(bundle.load(Path(path)))
+
+
+def _signature(served: Served) -> Any:
+    """The columns in and out, and the parameters of ``predict``."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema
+
+    state = served.state
+    query, candidate = ("string" if ids.strings else "long" for ids in (state.query_ids, state.candidate_ids))
+    columns = [
+        (query, state.query), ("long", "rank"), (candidate, state.candidate),
+        ("double", "score"), ("string", "source"), ("boolean", "known"),
+    ]  # fmt: skip
+    return ModelSignature(
+        inputs=Schema([ColSpec(query, state.query)]),
+        outputs=Schema([ColSpec(kind, name) for kind, name in columns]),
+        params=ParamSchema([ParamSpec(name, kind, default) for name, (kind, default) in PARAMETERS.items()]),
+    )
+
+
+def _mlflow() -> Any:
+    try:
+        import mlflow
+        import mlflow.artifacts
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("mlflow", "mlflow", "MLflow") from missing
+    return mlflow

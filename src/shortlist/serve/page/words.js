@@ -1,0 +1,51 @@
+// The page's words: English as it stands in these files, or what the catalogue of the page's language has for it.
+
+const root = document.documentElement;
+export const language = root.lang;
+const named = { items: root.dataset.items, people: root.dataset.people }; // what the server was told to call them
+const { messages, patterns } = await catalogue();
+
+async function catalogue() {
+  if (language !== "en") {
+    try {
+      const { messages: found, by_text: byText } = await (await fetch(`words.${language}.json`)).json();
+      const own = (english) => english.replace(/\{\w+\}/g, "").length;
+      byText.sort((one, other) => own(other) - own(one));
+      return { messages: found, patterns: byText.map((english) => [pattern(english), found[english]]) };
+    } catch (error) {
+      console.warn(`the page stays in English: ${error.message}`);
+    }
+  }
+  return { messages: {}, patterns: [] };
+}
+
+/** A regular expression for a message whose values are filled in. */
+function pattern(english) {
+  const pieces = english.split(/\{(\w+)\}/);
+  const seen = new Set();
+  return new RegExp(`^${pieces.map((piece, i) => {
+    if (i % 2 === 0) return piece.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+    if (seen.has(piece)) return `\\k<_${piece}>`;
+    seen.add(piece);
+    return `(?<_${piece}>.+?)`;
+  }).join("")}$`, "s");
+}
+
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+
+/** A message of this page, with its {names} filled in; {items} and {people} are what the server calls them. */
+export function translated(english, values = {}) {
+  return filled(messages[english] ?? english, { ...named, ...values });
+}
+
+/** A finished text of the server in the page's language; unchanged where the catalogue has none. */
+export function shown(text) {
+  if (messages[text]) return messages[text];
+  for (const [english, translation] of patterns) {
+    const found = english.exec(text);
+    if (found) return filled(translation, Object.fromEntries(Object.entries(found.groups).map(([name, value]) => [name.slice(1), value])));
+  }
+  return text;
+}
+
+export const count = (number) => number.toLocaleString(language);

@@ -1,0 +1,119 @@
+"""Bundles as models of MLflow: the package itself, over a tracking store in a folder. ``make clients`` brings it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import shortlist as sl
+from shortlist.recommender.mlflow_model import _Predictor
+
+MLFLOW = Path(sys.prefix) / "mlflow"
+PROGRAM = """
+import json
+import sys
+import warnings
+
+warnings.simplefilter("ignore")
+
+import mlflow
+import pandas
+
+import shortlist as sl
+
+data = sl.Dataset({"user": ["u", "u", "v", "w"], "film": ["a", "b", "b", "c"]}, "user", "film")
+recommender = sl.Recommender(sl.popularity(data), seen=data)
+said = {}
+with mlflow.start_run() as run:
+    said["uri"] = recommender.log_to_mlflow("films", registered="films")
+recommender.log_to_mlflow("films", registered="films")  # without a run of the caller's
+said["versions"] = len(mlflow.MlflowClient().search_model_versions("name='films'"))
+for name, uri in (("logged", said["uri"]), ("registered", "models:/films/2")):
+    said[name] = sl.Recommender.from_mlflow(uri).recommend(["u", "v"], k=2).to_dicts()
+said["here"] = recommender.recommend(["u", "v"], k=2).to_dicts()
+model = mlflow.pyfunc.load_model("models:/films/1")
+said["inputs"] = model.metadata.get_input_schema().to_dict()
+table = pandas.DataFrame({"user": ["v"]})
+said["predicted"] = model.predict(table, params={"k": 1}).to_dict("records")
+said["where"] = model.predict(table, params={"where": "film = 'c'"})["film"].tolist()
+said["seen"] = model.predict(table, params={"exclude_seen": False, "k": 1})["film"].tolist()
+for name, call in (
+    ("unknown", lambda: sl.Recommender.from_mlflow("models:/nothing/1")),
+    ("foreign", lambda: sl.Recommender.from_mlflow(f"runs:/{run.info.run_id}/other")),
+):
+    try:
+        with mlflow.start_run(run_id=run.info.run_id):
+            mlflow.log_dict({}, "other/MLmodel")
+        call()
+    except sl.BundleError as error:
+        said[name] = [error.message, error.hint]
+json.dump(said, open(sys.argv[1], "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the program found, in a process of its own: the package changes more than a test should."""
+    if not MLFLOW.is_dir() and importlib.util.find_spec("mlflow") is None:
+        pytest.skip("no MLflow here: make clients")
+    folder = tmp_path_factory.mktemp("mlflow")
+    (folder / "program.py").write_text(PROGRAM, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([*filter(None, sys.path), str(MLFLOW)]),
+        "MLFLOW_TRACKING_URI": (folder / "runs").as_uri(),
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    command = [sys.executable, "program.py", "said.json"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((folder / "said.json").read_text())
+    return found
+
+
+def test_logged_registered_and_loaded_again(said: dict[str, Any]) -> None:
+    assert said["uri"].startswith("models:/")
+    assert said["versions"] == 2
+    assert said["logged"] == said["registered"] == said["here"]
+
+
+def test_a_pyfunc_answers_tables_with_tables(said: dict[str, Any]) -> None:
+    (column,) = said["inputs"]
+    assert (column["name"], column["type"]) == ("user", "string")
+    (row,) = said["predicted"]
+    assert row == {"user": "v", "rank": 1, "film": "a", "score": row["score"], "source": row["source"], "known": True}
+    assert said["where"] == ["c"]
+    assert said["seen"] == ["b"]
+
+
+def test_what_is_not_there_is_said(said: dict[str, Any]) -> None:
+    assert said["unknown"][0].startswith("the model 'models:/nothing/1' cannot be loaded: ")
+    assert said["unknown"][1] == "see MLFLOW_TRACKING_URI"
+    assert said["foreign"][0].endswith("/other' holds no bundle.")
+
+
+def test_a_parameter_that_predict_does_not_have() -> None:
+    data = sl.Dataset({"user": ["u"], "film": ["a"]}, "user", "film")
+    served = sl.Recommender(sl.popularity(data), seen=data).served
+    with pytest.raises(sl.ConfigError, match=r"predict\(\) got 'kk'") as refused:
+        _Predictor(served).predict(["u"], {"kk": 1})
+    assert refused.value.hint == "params: k, exclude_seen, where"
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    data = sl.Dataset({"user": ["u"], "film": ["a"]}, "user", "film")
+    recommender = sl.Recommender(sl.popularity(data), seen=data)
+    for call in (recommender.log_to_mlflow, lambda: sl.Recommender.from_mlflow("models:/a/1")):
+        with pytest.raises(sl.MissingExtraError, match="MLflow needs the package 'mlflow'") as missing:
+            call()
+        assert missing.value.hint == 'pip install "shortlist[mlflow]"'

@@ -1,0 +1,72 @@
+"""A recommender's candidates in a database: ids, vectors and columns, and what is found there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.index.databases.engines import every_engine, unbuilt
+
+import shortlist as sl
+from shortlist.errors import ConfigError, DataError, SearchError
+
+BOOKS = pl.DataFrame(
+    {
+        "book": [f"b{n}" for n in range(12)],
+        "year": [1990 + n if n % 4 else None for n in range(12)],
+        "price": [n / 2 if n % 5 else float("nan") for n in range(12)],
+        "stock": [n % 2 == 0 for n in range(12)],
+        "tags": [["x"]] * 12,
+        "id": range(12),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def recommender() -> sl.Recommender:
+    rows = {"reader": [n % 3 for n in range(12)], "book": BOOKS["book"].to_list()}
+    data = sl.Dataset(rows, "reader", "book", candidates=BOOKS)
+    model = sl.TwoTower(sl.Tower(sl.IntegerLookup("reader"), dim=4), sl.Tower(sl.StringLookup("book"), dim=4))
+    sl.fit(model, data, epochs=1, batch_size=8, seed=1)
+    return sl.Recommender(model, index=sl.BruteForce())
+
+
+@every_engine
+def test_candidates_with_their_columns(recommender: sl.Recommender, kind: str, tmp_path: Path) -> None:
+    place = unbuilt(kind, tmp_path, collection="books")
+    done = sl.publish(recommender, place)
+    assert (done.rows, done.attributes, done.left_out) == (12, ("year", "price", "stock"), ("tags", "id"))
+    vectors = recommender.embed_candidates(BOOKS)
+    scores = vectors @ vectors.T
+    for where, rows in (
+        (None, range(12)),
+        ("year >= 1999 and stock", [10]),
+        ("price is null", [0, 5, 10]),
+        ("id in ('b3', 'b4', 'none')", [3, 4]),
+    ):
+        found = sl.search_published(place, vectors, 12, where)
+        for mine, hits in zip(scores, found, strict=True):
+            best = sorted(rows, key=lambda row: -mine[row])
+            assert [key for key, _ in hits] == [f"b{row}" for row in best]
+            assert np.allclose([score for _, score in hits], mine[best], atol=1e-4)
+
+
+@every_engine
+def test_where_nothing_was_published(kind: str, tmp_path: Path) -> None:
+    place = unbuilt(kind, tmp_path, collection="books")
+    with pytest.raises(ConfigError, match="there is no alias 'books'"):
+        sl.search_published(place, np.ones((1, 4), np.float32), 3)
+
+
+def test_refusals(recommender: sl.Recommender) -> None:
+    place = sl.Milvus("films.db")
+    with pytest.raises(ConfigError, match="place is a BruteForce; Milvus, Pgvector, Qdrant or LanceDB"):
+        sl.publish(recommender, sl.BruteForce())  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="recall is 2"):
+        sl.publish(recommender, place, recall=2)
+    with pytest.raises(SearchError, match="k is 0"):
+        sl.search_published(place, np.ones((1, 4), np.float32), 0)
+    with pytest.raises(DataError):
+        sl.search_published(place, np.ones((1, 4), np.float32), 1, where="a ; b")
