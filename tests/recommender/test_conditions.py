@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -329,7 +330,10 @@ def test_on_the_command_line(stocked: sl.Recommender, tmp_path: Path) -> None:
 def test_pieces_of_a_deep_condition_do_not_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every piece takes two hundredths of a second, most of which Polars needs before the first row: 14,000 rows are no fewer then."""
     ticks = iter(range(1000))
-    monkeypatch.setattr(conditions.time, "perf_counter", lambda: 0.02 * next(ticks))
+    clock = SimpleNamespace(
+        perf_counter=lambda: 0.02 * next(ticks)
+    )  # of this module alone: other threads look at theirs
+    monkeypatch.setattr(conditions, "time", clock)
     table = pl.DataFrame({"n": range(100_000)})
     where = " + ".join(["n"] * 150) + " > 14999999 - 150"
     one = Conditions(table).begin(where)

@@ -633,3 +633,40 @@ def test_a_client_that_has_closed_its_side_is_asked_whether_it_reads(
     came = client.loop.run_until_complete(talk())
     assert came.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert came.count(b"HTTP/1.1 200 OK") == 1
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_nothing_is_written_to_a_client_that_has_hung_up(client: Any, requests: int) -> None:
+    """Its first request, a change, is finished; one that was sent behind it is not begun."""
+    answered: list[Any] = []
+
+    async def talk() -> None:
+        loop, gate, begun = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+        async def answer(scope: Any, receive: Any, write: Any) -> None:
+            begun.set()
+            await gate.wait()
+            answered.append(write(200, [], b"{}"))
+
+        client.app.answer = answer
+        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+        config.load()
+        state = ServerState()
+        made = lambda: Connection(config=config, server_state=state, app_state={})  # noqa: E731
+        listening = await loop.create_server(made, "127.0.0.1", 0)
+        before = set(Connection.all_open)
+        gone = socket.create_connection(("127.0.0.1", listening.sockets[0].getsockname()[1]))
+        gone.sendall(b"GET /v1/card HTTP/1.1\r\nhost: test\r\n\r\n" * requests)
+        await begun.wait()
+        (connection,) = Connection.all_open - before
+        connection.transport.abort()  # as the system reports it once the connection is reset
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert connection not in Connection.all_open
+        gone.close()
+        gate.set()
+        await asyncio.gather(*state.tasks)
+        listening.close()
+
+    client.loop.run_until_complete(talk())
+    assert answered == [False]

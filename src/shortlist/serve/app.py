@@ -134,7 +134,8 @@ class App:
         Args:
             scope: of ASGI.
             receive: of ASGI.
-            write: is given the reply's status, headers and body; not called if the client has hung up.
+            write: is given the reply's status, headers and body; gives False if the client has hung up. Not called if that
+                is known.
         """
         if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
             await self.refuse(scope, receive, write)
@@ -184,8 +185,9 @@ class App:
             drop_traceback(error)
         finally:
             self._under_way -= 1
-        _write(write, reply, request_id, close or self.draining, trace)
-        self._record(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
+        there = _write(write, reply, request_id, close or self.draining, trace)
+        status = reply.status if there else CLIENT_CLOSED
+        self._record(scope, span, request_id, trace, label, status, bundle, complete, started)
 
     def _record(
         self,
@@ -402,7 +404,8 @@ def _trace(headers: Mapping[bytes, bytes]) -> str | None:
     return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"
 
 
-def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str | None) -> None:
+def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str | None) -> bool:
+    """Write a reply; False where the client has hung up."""
     headers = [
         (b"content-type", reply.kind.encode()),
         (b"content-length", b"%d" % len(reply.body)),
@@ -414,4 +417,4 @@ def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str 
         headers.append((b"traceparent", trace.encode()))
     if close:
         headers.append(CLOSE)
-    write(reply.status, headers, reply.body)
+    return write(reply.status, headers, reply.body) is not False

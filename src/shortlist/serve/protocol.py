@@ -302,10 +302,10 @@ class Connection(HttpToolsProtocol):
         task.add_done_callback(done)
         return True
 
-    def _write(self, cycle: Any, status: int, headers: Headers, body: bytes | memoryview) -> None:
-        """Write a whole reply, in one call of the system unless it is long; none to a client that has hung up."""
-        if cycle.disconnected:
-            return
+    def _write(self, cycle: Any, status: int, headers: Headers, body: bytes | memoryview) -> bool:
+        """Write a whole reply, in one call of the system unless it is long; False, and none, to a client that has hung up."""
+        if cycle.disconnected or self.transport.is_closing():  # uvicorn tells only the last of several cycles
+            return False
         cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
         cycle.response_started = True
         head = reply_head(status, headers, cycle.keep_alive)
@@ -321,6 +321,7 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
+        return True
 
     def shutdown(self) -> None:
         """Finish: every request that was sent by now is answered, even if it has not been read yet."""
