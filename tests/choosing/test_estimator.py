@@ -103,6 +103,13 @@ def test_a_grid_search_changes_keys_of_the_recipe() -> None:
     assert len(cross_val_score(small(), frame(), cv=2)) == 2
 
 
+@pytest.mark.parametrize("made", [pl.DataFrame, pa.table, lambda rows: sl.Dataset(rows, "user", "item").interactions])
+def test_scikit_learn_divides_frames_and_arrow_tables_by_rows(made: object) -> None:
+    estimator = small().set_params(fit__epochs=1)
+    scores = cross_val_score(estimator, made(frame()), cv=2, error_score="raise")  # type: ignore[operator]
+    assert scores.tolist() == cross_val_score(estimator, frame(), cv=2).tolist()
+
+
 def test_parameters() -> None:
     estimator = small()
     assert estimator.get_params()["model__dim"] == 4

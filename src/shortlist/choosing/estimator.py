@@ -26,7 +26,8 @@ class Estimator:
     """A recipe that can be cloned, searched over and put into a pipeline. It does without scikit-learn itself.
 
     ``X`` is a table of interactions, a row for each: a frame of pandas or Polars, an Arrow table, a dict of columns, or a
-    ``Dataset``. There is no ``y``.
+    ``Dataset``. Grid searches and scikit-learn's cross-validation need a frame or an Arrow table, since they divide ``X`` by
+    rows. There is no ``y``.
 
     Args:
         recipe: a name, a file, or a ``Recipe``.
