@@ -52,7 +52,10 @@ def test_pins_take_their_places_and_obey_the_filters(recommender: sl.Recommender
     assert listed(recommender, pin={2: "d"}) == ["a", "d", "b", "c"]
     assert listed(recommender, pin=["d", "c"]) == ["d", "c", "a", "b"]
     assert listed(recommender, 2, pin={3: "d"}) == ["a", "b"]
-    assert listed(recommender, pin=["no such film"]) == ["a", "b", "c", "d"]
+    with pytest.warns(sl.ShortlistWarning, match="does not have 'no such film' \\(1 of 2 are missing\\)"):
+        assert listed(recommender, pin=["no such film", "d"]) == ["a", "d", "b", "c"]
+    with pytest.warns(sl.ShortlistWarning, match="1 of 1 are missing"):
+        assert listed(recommender, pin=["no such film"]) == ["a", "b", "c", "d"]
     rules = sl.Rerank(pin={1: "a", 2: "d"})
     found = recommender.recommend(["ann"], k=4, deny=["d"], exclude_seen=False, rerank=rules)[0]
     assert found.ids == ["a", "b", "c"]
@@ -148,7 +151,8 @@ def test_exploration_repeats_and_draws_only_what_is_named(recommender: sl.Recomm
 def test_deleted_candidates_are_pinned_boosted_and_explored_no_more(recommender: sl.Recommender) -> None:
     recommender.delete(["d"])
     rules = sl.Rerank(pin=["d"], boost={"what = 'd'": 9.0}, explore=0.5, explore_rarer_than=1)
-    found = recommender.recommend(["ann", "nobody"], k=4, exclude_seen=False, rerank=rules)
+    with pytest.warns(sl.ShortlistWarning, match="does not have 'd'"):
+        found = recommender.recommend(["ann", "nobody"], k=4, exclude_seen=False, rerank=rules)
     assert all("d" not in one.ids and len(one) == 3 for one in found)
 
 
@@ -197,6 +201,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.filterwarnings("ignore:pin. the catalogue does not have")
 @given(RULES, st.integers(1, ITEMS + 2), st.integers(0, 3), st.sampled_from([None, "item <> 7", "genre = 'drama'"]))
 def test_lists_are_those_of_a_double_loop(rules: dict[str, Any], k: int, query: int, where: str | None) -> None:
     recommender = _catalogue()
@@ -204,6 +209,7 @@ def test_lists_are_those_of_a_double_loop(rules: dict[str, Any], k: int, query: 
     assert found.ids == _by_loop(recommender, query, k, where, **rules)
 
 
+@pytest.mark.filterwarnings("ignore:pin. the catalogue does not have")
 @given(RULES, st.integers(1, 9), st.integers(0, 3))
 def test_small_pools_give_the_same_lists_where_nothing_is_diversified(
     rules: dict[str, Any], k: int, query: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,17 +15,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import Id
-from shortlist.errors import DataError, did_you_mean
+from shortlist.errors import DataError, ShortlistWarning, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
 from shortlist.recommender.pool_cells import PoolCells
-from shortlist.recommender.requests import candidate_rows
+from shortlist.recommender.requests import candidate_rows, exact_ids
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Context, Filters, Scale
 
-__all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked"]
+__all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked", "warn_of_unknown_pins"]
 
 POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or so many times k
 GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
@@ -146,6 +147,20 @@ def check_rules(rules: Rerank, state: State) -> None:
     candidate_rows(rules.places.values(), state.candidate_ids, "pin")
     for condition in (*rules.boost, *([] if rules.explore_where is None else [rules.explore_where])):
         state.conditions.rows(condition)
+
+
+def warn_of_unknown_pins(rules: Rerank, state: State) -> None:
+    """A ShortlistWarning for pinned ids that the catalogue lacks; ``stacklevel`` is that of a method's caller."""
+    places = rules.places
+    rows = state.candidate_ids.rows(exact_ids(places.values(), state.candidate_ids, "pin"))
+    missing = [one for one, row in zip(places.values(), rows, strict=True) if row < 0]
+    if missing:
+        warnings.warn(
+            f"pin: the catalogue does not have {missing[0]!r} ({len(missing)} of {len(places)} are missing); their places are "
+            "filled as others.\nhint: ids are compared exactly, including their type; candidate_ids lists them",
+            ShortlistWarning,
+            stacklevel=3,
+        )
 
 
 def _check_columns(rules: Rerank, table: pl.DataFrame) -> None:
