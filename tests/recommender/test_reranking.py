@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -154,6 +157,26 @@ def test_deleted_candidates_are_pinned_boosted_and_explored_no_more(recommender:
     with pytest.warns(sl.ShortlistWarning, match="does not have 'd'"):
         found = recommender.recommend(["ann", "nobody"], k=4, exclude_seen=False, rerank=rules)
     assert all("d" not in one.ids and len(one) == 3 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("what", "='what' gives String"),
+        ("what = ", "='what = ' is not a condition"),
+        ("", " is empty"),
+        ("what = 'd", " has "),
+    ],
+)
+@pytest.mark.parametrize("option", ["boost", "explore_where"])
+@pytest.mark.parametrize("everybody", [False, True])
+def test_a_condition_that_cannot_be_read_is_named_by_its_option(
+    recommender: sl.Recommender, tmp_path: Path, condition: str, says: str, option: str, everybody: bool
+) -> None:
+    rules = sl.Rerank(boost={condition: 1.0}) if option == "boost" else sl.Rerank(explore=0.5, explore_where=condition)
+    ask = partial(recommender.recommend_all, tmp_path / "all") if everybody else partial(recommender.recommend, ["ann"])
+    with pytest.raises(DataError, match=f"^{option}{re.escape(says)}"):
+        ask(rerank=rules)
 
 
 def test_anything_but_rules_is_refused(recommender: sl.Recommender) -> None:

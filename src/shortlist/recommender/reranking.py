@@ -31,7 +31,9 @@ POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or 
 GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
 DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
 
-RowsOf: TypeAlias = "Callable[[str], NDArray[np.int64]]"  # from a condition to the rows that meet it
+RowsOf: TypeAlias = (
+    "Callable[[str, str], NDArray[np.int64]]"  # from a condition and its option to the rows that meet it
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +116,7 @@ def reranked(
     """
     state = asked.served.state
     _check_columns(rules, state.candidates)
-    rows_of = state.conditions.rows if met is None else met.__getitem__
+    rows_of = state.conditions.rows if met is None else lambda condition, option: met[condition]
     size = pool_size(k)
     boosts = _Boosts.of(state, rules, rows_of)
     if boosts.groups:  # each is searched by itself: all need one scale
@@ -145,8 +147,10 @@ def check_rules(rules: Rerank, state: State) -> None:
     """DataError for rules that the candidates' table does not fit: a column, a condition, or an id of another type."""
     _check_columns(rules, state.candidates)
     candidate_rows(rules.places.values(), state.candidate_ids, "pin")
-    for condition in (*rules.boost, *([] if rules.explore_where is None else [rules.explore_where])):
-        state.conditions.rows(condition)
+    for condition in rules.boost:
+        state.conditions.rows(condition, "boost")
+    if rules.explore_where is not None:
+        state.conditions.rows(rules.explore_where, "explore_where")
 
 
 def warn_of_unknown_pins(rules: Rerank, state: State) -> None:
@@ -253,7 +257,7 @@ class _Boosts:
             return cls(None, ())
         lift = np.zeros(state.size)
         for condition, factor in rules.boost.items():
-            lift[rows_of(condition)] += factor
+            lift[rows_of(condition, "boost")] += factor
         return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
 
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
@@ -433,7 +437,7 @@ def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Poo
     if rules.explore_rarer_than is not None:
         rows = np.flatnonzero(state.counts < rules.explore_rarer_than)
     if rules.explore_where is not None:
-        rows = np.intersect1d(rows, rows_of(rules.explore_where))
+        rows = np.intersect1d(rows, rows_of(rules.explore_where, "explore_where"))
     found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
     return [_Pool.of(found, number) for number in range(len(asked.by_model))]
 
