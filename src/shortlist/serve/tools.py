@@ -142,13 +142,14 @@ def tool_server(loaded: Loaded) -> MCPServer:
         MissingExtraError: without the package mcp.
     """
     try:
-        from mcp.server import MCPServer
         from mcp.server.mcpserver.exceptions import ToolError
         from mcp.types import ToolAnnotations
+
+        from shortlist.serve.tool_calls import ToolServer
     except ModuleNotFoundError as missing:
         raise MissingExtraError("mcp", "mcp", "shortlist mcp") from missing
     card = loaded.card
-    server = MCPServer(
+    server = ToolServer(
         "shortlist",
         version=card["version"],
         instructions=(
