@@ -62,6 +62,7 @@ def malformed(piece: bytes) -> Problem:
 
 
 def long_head() -> Problem:
+    """The problem of header lines that are too many or too long."""
     return Problem(
         431,
         f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
