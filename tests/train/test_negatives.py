@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -291,3 +292,15 @@ def test_log_q_that_is_no_array_of_the_candidates_is_refused(log_q) -> None:
     model = sl.TwoTower(sl.Tower(sl.IntegerLookup("u"), dim=3), sl.Tower(sl.IntegerLookup("c"), dim=3))
     with pytest.raises(sl.ConfigError, match="log_q"):
         sl.fit(model, data, task=sl.Retrieval(log_q=log_q), epochs=1, batch_size=4)
+
+
+def test_negatives_of_another_type_are_named_by_their_column(tmp_path: Path) -> None:
+    log = pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "neg": [1, 2]})
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=2), sl.Tower(sl.StringLookup("item"), dim=2))
+    with pytest.raises(sl.DataError, match="neg") as raised:
+        sl.fit(model, sl.Dataset(log, "user", "item"), task=sl.Retrieval(negative_column="neg"), epochs=1)
+    assert "'id'" not in str(raised.value)
+    log.write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(sl.DataError, match="neg") as raised:
+        sl.Shards.encode(tmp_path / "log.parquet", tmp_path / "shards", query="user", candidate="item", negatives="neg")
+    assert "'id'" not in str(raised.value)
