@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["Interval", "PairSums", "bootstrap", "chance", "resampled"]
+__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "resampled"]
 
 RESAMPLES = 1000
 TAIL = 50 * (1 - 0.95)  # percent on either side of an interval
 DRAWS_AT_A_TIME = 1 << 22
+ENDS = {"low": pl.Float64, "high": pl.Float64}
+"""Types of the columns of a table that has both ends of an interval."""
 
 
 class Interval(NamedTuple):
@@ -21,6 +25,11 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Both ends as plain values, None where there is no interval."""
+        return (None if math.isnan(self.low) else self.low), (None if math.isnan(self.high) else self.high)
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,7 @@ def test_columns_get_other_names_and_texts_stay() -> None:
     where = "a = 'a' and \"b c\" > a or a(b) = 1"
     tokens = tokens_of(where, "where", "rows")
     assert [name for _, name in named_columns(tokens)] == ["a", "b c", "a", "b"]
-    assert renamed(where, tokens, {"a": "x", "b c": "y"}) == '"x" = \'a\' and "y" > "x" or a(b) = 1'
+    assert renamed(where, tokens, {"a": "x", "b c": "y"}) == '"x" = \'a\' and "y" > "x" or a("b") = 1'
 
 
 @pytest.mark.parametrize(

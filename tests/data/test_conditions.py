@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 
+import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
+import shortlist as sl
+from shortlist.data.condition_text import quoted
 from shortlist.data.conditions import condition
 from shortlist.errors import DataError
 
@@ -157,3 +161,98 @@ def test_what_a_call_costs_grows_with_the_depth_of_sums_and_the_length_of_chains
     sums = [condition(" + ".join(["n"] * count) + " > 3", TIMES.schema).overhead for count in (75, 150)]
     assert chains[1] < 2 * chains[0]
     assert sums[1] > 3 * sums[0]
+
+
+NAN = float("nan")
+PRICES = ("price > 10", "price >= 10", "price != 1", "not price > 10", "not (price <= 10)", "price + 1 > 10", "abs(price) > 10",
+          "price not in (1)", "price between 0 and 1e300", "price = price", "price is not null", "not price = 1")  # fmt: skip
+
+
+@pytest.mark.parametrize("where", PRICES)
+@pytest.mark.parametrize("kind", [pl.Float64, pl.Float32])
+def test_an_unknown_price_is_as_null_whatever_said_that_it_is_unknown(where: str, kind: type[pl.DataType]) -> None:
+    nan, null = (pl.DataFrame({"price": [1.0, 20.0, one]}, schema={"price": kind}) for one in (NAN, None))
+    for frame in (nan, null):
+        found = condition(where, frame.schema)
+        met = found.mask(frame).to_list()
+        assert met[2] is False
+        assert found.keep(frame.lazy()).collect().height == sum(met)
+        assert found.flag(frame.lazy(), "met").collect()["met"].to_list() == met
+    assert condition(where, nan.schema).mask(nan).to_list() == condition(where, null.schema).mask(null).to_list()
+    assert condition("price is null", nan.schema).mask(nan).to_list() == [False, False, True]
+
+
+def test_events_leave_out_rows_with_nan() -> None:
+    log = {"u": ["a", "b", "c"], "i": ["x", "x", "y"], "price": [1.0, 20.0, NAN]}
+    for frame in (log, pl.DataFrame(log), pd.DataFrame(log), pa.table(log)):
+        data = sl.Dataset(frame, "u", "i", events=sl.Events(where="price > 10"))
+        assert data.interactions["u"].to_list() == ["b"]
+
+
+AS_TEXT = [
+    ("size like 'S%'", [0]), ("size not like 'S%'", [1, 2]), ("size ilike 's%'", [0]), ("lower(size) = 's'", [0]),
+    ("upper(size) in ('S', 'L')", [0, 2]), ("starts_with(size, 'M')", [1]), ("ends_with(size, 'L')", [2]), ("length(size) = 1", [0, 1, 2]),
+    ("size = 'S'", [0]), ("size != 'S'", [1, 2]), ("size in ('S', 'X')", [0]), ("size is null", [3]), ("lower(coalesce(size, 'x')) = 'x'", [3]),
+    ("starts_with(text, size)", [0, 1, 2]), ("size = text", [0, 1, 2]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [pl.String(), pl.Categorical(), pl.Enum(["S", "M", "L"])])
+@pytest.mark.parametrize(("where", "rows"), AS_TEXT)
+def test_categories_are_text(where: str, rows: list[int], kind: pl.DataType) -> None:
+    frame = pl.DataFrame(
+        {"size": ["S", "M", "L", None], "text": ["S", "M", "L", None]}, schema_overrides={"size": kind}
+    )
+    met = condition(where, frame.schema).mask(frame).to_list()
+    assert [row for row, one in enumerate(met) if one] == rows
+
+
+def test_an_enum_is_compared_in_its_own_order() -> None:
+    frame = pl.DataFrame({"size": ["S", "M", "L"]}, schema={"size": pl.Enum(["S", "M", "L"])})
+    assert condition("size > 'S' and not starts_with('L', 'x')", frame.schema).mask(frame).to_list() == [
+        False,
+        True,
+        True,
+    ]
+
+
+WORDS = [
+    "order",
+    "from",
+    "group",
+    "where",
+    "limit",
+    "having",
+    "join",
+    "union",
+    "as",
+    "end",
+    "then",
+    "asc",
+    "by",
+    "user",
+    "date",
+    "Order",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_column_may_have_the_name_of_a_word_of_sql(word: str) -> None:
+    frame = pl.DataFrame({word: [1, 2], "n": [2, 2]})
+    for where in (f"{word} = 2", f'"{word}" = 2', f"n = {word}", f"not {word} < n and abs({word}) > 1"):
+        assert condition(where, frame.schema).mask(frame).to_list() == [False, True]
+
+
+@pytest.mark.parametrize("word", ["case", "select", "over", "cast", "null", "true", "not", "in"])
+def test_words_that_conditions_have_need_quotes(word: str) -> None:
+    frame = pl.DataFrame({word: [1, 2]})
+    assert quoted(word) == f'"{word}"'
+    assert condition(f"{quoted(word)} = 2", frame.schema).mask(frame).to_list() == [False, True]
+
+
+def test_an_error_names_the_columns_of_the_table() -> None:
+    frame = pl.DataFrame({"price": [1.0]})
+    with pytest.raises(DataError, match="name `price`"):
+        condition("lower(price) = 'a'", frame.schema)
+    with pytest.raises(DataError, match='needs double quotes: "case"'):
+        condition("case = 1", frame.schema)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shortlist.data import Dataset, Reading
+from shortlist.data import Dataset, Reading, Shards
 from shortlist.errors import DataError
 
 ODD = ["", " ", "1", "01", "é", "e\u0301", "用户", "🙂", "a\x00b", "null", "NaN", "x" * 100_000]
@@ -42,6 +42,31 @@ def test_python_integers_on_both_sides_of_the_signed_range() -> None:
     data = Dataset([{"u": "a", "c": 1}, {"u": "a", "c": 2**64 - 1}], "u", "c")
     assert data.candidates.schema["c"] == pl.UInt64
     assert data.candidates["c"].to_list() == [1, 2**64 - 1]
+
+
+WIDE = [
+    kind for name in ("Int128", "UInt128") if (kind := getattr(pl, name, None)) is not None
+]  # by the version of Polars
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("column", ["u", "c"])
+def test_integers_beyond_64_bits_are_refused(kind: Any, column: str, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"u": [1, 2], "c": [3, 4], "n": [1, 2]})
+    wide = frame.with_columns(pl.Series(column, [1, 2**70], kind))
+    side = "queries" if column == "u" else "candidates"
+    told = rf"'{column}' \((query|candidate)\) is of type {kind}, with ids from 1 to {2**70}; ids are .* of 64 bits"
+    for table in (wide, wide.lazy()):
+        with pytest.raises(DataError, match=told):
+            Dataset(table, "u", "c")
+    with pytest.raises(DataError, match=f"with ids from 1 to {2**70}"):
+        Dataset(wide.to_dicts(), "u", "c")
+    with pytest.raises(DataError, match=told):
+        Dataset(frame, "u", "c", **{side: wide})
+    wide.write_ipc(tmp_path / "log.arrow")
+    for read in (Dataset, lambda path, u, i: Shards.encode(path, tmp_path / "shards", query=u, candidate=i)):
+        with pytest.raises(DataError, match=told):
+            read(tmp_path / "log.arrow", "u", "c")
 
 
 def test_the_same_digits_in_both_columns_stay_apart() -> None:

@@ -243,3 +243,52 @@ def test_times_with_and_without_a_zone_are_refused(as_rows: bool) -> None:
     table = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     with pytest.raises(DataError, match="'t' has times with a zone and times without"):
         Dataset(table if as_rows else columns, "u", "i")
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 2.5], [2.5, 1], [np.float32(1), 2.5], [np.int64(1), 2.5], (1, 2.5), [None, 1, 2.5]]
+)
+@pytest.mark.parametrize("form", ["dict", "dicts"])
+def test_integers_among_floats_are_numbers(values: Any, form: str) -> None:
+    columns = {"u": ["a"] * len(values), "c": ["x"] * len(values), "w": values}
+    table = (
+        columns
+        if form == "dict"
+        else [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    )
+    data = Dataset(table, "u", "c")
+    assert data.interactions["w"].to_list() == [None if one is None else float(one) for one in values]
+
+
+def test_lists_keep_the_halves_of_later_rows() -> None:
+    data = Dataset({"u": ["a", "b", "c"], "c": ["x"] * 3, "v": [[1], None, [2.5]]}, "u", "c")
+    assert data.interactions["v"].to_list() == [[1.0], None, [2.5]]
+
+
+PANDAS_COLUMNS = [
+    ("two", lambda pandas: pandas.DataFrame([["a", "x", 1, 2]], columns=["u", "c", "two", "two"]), "several columns of the name 'two'"),
+    ("mix", lambda pandas: pandas.DataFrame({"u": ["a"] * 2, "c": ["x"] * 2, "mix": pandas.Series([1, "a"], dtype=object)}), "'mix'"),
+    ("odd", lambda pandas: pandas.DataFrame({"u": ["a"], "c": ["x"], "odd": [1j]}), "'odd'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "words"), [row[1:] for row in PANDAS_COLUMNS], ids=[row[0] for row in PANDAS_COLUMNS])
+def test_what_is_not_read_of_pandas_is_named(made: Callable[[Any], Any], words: str) -> None:
+    pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match=words):
+        Dataset(made(pytest.importorskip("pandas")), "u", "c")
+
+
+@pytest.mark.parametrize("values", [[1, "a"], [1, [2]], [[1], "a"]])
+def test_what_is_not_read_of_a_dict_is_named(values: list[Any]) -> None:
+    with pytest.raises(DataError, match="the column 'odd' of the interactions table"):
+        Dataset({"u": ["a", "b"], "c": ["x", "x"], "odd": values}, "u", "c")
+
+
+def test_sparse_columns_of_pandas() -> None:
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"u": ["a", "b"], "c": ["x", "x"]}).assign(w=pandas.arrays.SparseArray([0.0, 2.0]))
+    data = Dataset(frame, "u", "c", weight="w")
+    assert data.interactions["w"].to_list() == [0.0, 2.0]
+    assert frame.dtypes["w"] == pandas.SparseDtype(float)  # the caller's own stays as it is

@@ -57,6 +57,7 @@ def test_integers_of_another_width_take_the_type_of_the_interactions() -> None:
         ([None, float("inf")], "has 2 bad values"),
         ([float("nan"), 1e300], "has 2 bad values"),
         ([0, 0], "is zero in every row"),
+        ([1e-300, 0.0], "has no weight that is above 0 in float32, whose least number above 0 is 1.4e-45"),
         (["1", "2"], "is text; expected numbers"),
         (["1", "two"], "is text, such as 'two', the first in row 1 (counted from 0); expected numbers"),
         ([True, False], "is of type Boolean; expected numbers"),

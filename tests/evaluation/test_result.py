@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
+import polars as pl
 import pytest
 
+import shortlist as sl
 from shortlist.evaluation.result import Comparison, Evaluation, Segment
 from shortlist.intervals import Interval
 
@@ -61,3 +64,23 @@ def test_a_difference_is_real_below_five_in_a_hundred(p_value: float, real: bool
     assert str(one) == (
         f"top_10: 0.2500 → 0.3750 (+0.1250, 95% +0.0625 to +0.1875, {chance}, 1,200 queries): {verdict}"
     )
+
+
+def test_where_there_is_no_interval_its_ends_are_null() -> None:
+    train = sl.Dataset({"u": ["a", "b", "b"], "i": ["x", "x", "y"], "c": ["s", "s", "t"]}, "u", "i")
+    test = sl.Dataset({"u": ["a"], "i": ["y"]}, "u", "i")
+    found = sl.evaluate(sl.popularity(train), test, ks=(1,), intervals=True, segments=["warm_cold"])
+    plain = found.to_dict()
+    ends = [
+        one for by_seen in plain["intervals"].values() for by_metric in by_seen.values() for one in by_metric.values()
+    ]
+    ends += [one for segment in plain["segments"] for one in segment["intervals"].values()]
+    assert ends
+    assert all(one == [None, None] for one in ends)
+    frame = found.to_frame()
+    assert frame["low"].null_count() == frame["high"].null_count() == frame.height
+    assert math.isnan(found.intervals["model"]["seen_in"]["top_1"].low)
+    nan = float("nan")
+    one = Comparison("top_1", 0.5, 0.5, 0.0, Interval(nan, nan), 1.0, 1).to_frame()
+    assert one["low"].null_count() == one["high"].null_count() == 1
+    assert one["low"].dtype == pl.Float64

@@ -10,7 +10,7 @@ import pytest
 import shortlist as sl
 from shortlist import report
 from shortlist.choosing.trial import Trial
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation.testset import TestSet
 
 TRAIN = sl.Dataset({"u": ["a", "b", "c"], "i": ["x", "x", "y"]}, "u", "i")  # x is the most popular, then y
@@ -60,3 +60,19 @@ def test_weights_are_needed() -> None:
     ):
         with pytest.raises(ConfigError, match="weighted=True needs a weight column"):
             call()
+
+
+def test_weights_that_are_all_0_measure_nothing() -> None:
+    model = sl.popularity(TRAIN)
+    nothing = TEST.with_interactions(TEST.interactions.with_columns(w=0.0))
+    rows = {"u": list("ab") * 20, "i": list("xyyx") * 10, "t": list(range(40)), "w": [1.0] * 30 + [0.0] * 10}
+    for call in (
+        lambda: sl.evaluate(model, nothing, weighted=True, intervals=True),
+        lambda: report.measure(model, nothing, weighted=True),
+        lambda: sl.fit(model, TRAIN, validation=nothing, weighted=True),
+        lambda: sl.als(model, TRAIN, validation=nothing, weighted=True),
+        lambda: sl.choose(sl.Dataset(rows, "u", "i", timestamp="t", weight="w"), weighted=True),
+    ):
+        with pytest.raises(DataError, match="the held-out rows all have weight 0 in column 'w'"):
+            call()
+    sl.evaluate(model, nothing)  # each pair counts once

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,12 @@ def test_weights_too_far_apart_are_an_error_in_words(heavy: float) -> None:
     sweeps = Sweeps(Chosen.of(rows, columns, weights, (200, 100)), ALS(), 16, torch.Generator().manual_seed(0))
     with pytest.raises(TrainingError, match=r"weights from 1 to [13]e\+3[08]: numbers are no longer finite"):
         [sweeps.sweep() for _ in range(5)]
+
+
+def test_weights_of_a_pair_that_float32_cannot_add_are_an_error_in_words() -> None:
+    rows, weights = np.array([0, 0, 1]), np.array([3e38, 3e38, 1.0], np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = Chosen.of(rows, np.array([0, 0, 1]), weights, (2, 2))
+    with pytest.raises(TrainingError, match=r"add up to more than 3\.4e38, the most that float32 holds"):
+        Sweeps(chosen, ALS(), 2, torch.Generator().manual_seed(0)).sweep()

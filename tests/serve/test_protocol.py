@@ -308,6 +308,10 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
         (b"GET /v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"421"),
         (b"GET /healthz HTTP/1.0\r\n", b"200"),
         (GET + b"accept: a\r\naccept: b\r\n", b"200"),
+        (b"GET http://localhost/v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"200"),
+        (b"GET http://evil.example/v1/queries HTTP/1.1\r\nhost: localhost\r\n", b"421"),
+        (b"GET http://localhost@evil.example/v1/queries HTTP/1.1\r\nhost: localhost\r\n", b"421"),
+        (b"GET http://localhost/v1/queries HTTP/1.1\r\n", b"400"),
     ],
 )
 def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, status: bytes) -> None:
@@ -328,6 +332,11 @@ def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, statu
         (GET + b"canary header\r\n\r\n", b"400", b"not HTTP/1.1: invalid header token."),
         (b"GET /\xc3\xa9canary HTTP/1.1\r\n\r\n", b"400", b"not HTTP/1.1: invalid char in url path."),
         (b"GET / HTTP/3.7\r\n\r\n", b"400", b"not HTTP/1.1: invalid http version."),
+        (b"GET / HTTP/2.0\r\nhost: localhost\r\n\r\n", b"505", b"HTTP/1.1 was expected."),
+        (b"GET / HTTP/0.9\r\nhost: localhost\r\n\r\n", b"505", b"HTTP/1.1 was expected."),
+        (b"GET /healthz#canary HTTP/1.1\r\nhost: localhost\r\n\r\n", b"400", b"the address has a fragment."),
+        (POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"501", b"chunked alone was expected"),
+        (POST.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", b"400", b"need HTTP/1.1."),
     ],
 )
 def test_what_is_no_http_is_told_why(server: Running, content: bytes, status: bytes, said: bytes) -> None:

@@ -61,6 +61,28 @@ def test_what_is_refused(column, values, words):
         read_impressions({**SHOWN, column: values}, COLUMNS)
 
 
+INTEGERS = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.Int128, pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+def test_places_of_every_integer_type(kind):
+    rows = {"query": [1, 1, 1, 1, 2, 2], "candidate": list("xyyxxy"), "place": [1, 2, 1, 2, 1, 2]}
+    rows["clicked"] = [1, 0, 1, 1, 0, 1]
+    new = {name: rows[name][2:] for name in ("query", "candidate", "place")}
+    rows = {name: values * 20 for name, values in rows.items()}
+    typed = pl.DataFrame(rows, schema_overrides={"place": kind, "clicked": kind})
+    chances = sl.Examination.estimate(rows).chances
+    assert sl.Examination.estimate(typed).chances == chances
+    for k in (1, 300):  # no Int8 is so large
+        options = {"k": k, "examination": chances, "least_effective": 10, "resamples": 10}
+        found = sl.off_policy_evaluate(typed, pl.DataFrame(new, schema_overrides={"place": kind}), **options)
+        assert found.to_dict() == sl.off_policy_evaluate(rows, new, **options).to_dict()
+    for wrong in (0, pl.select(kind.max()).item()):
+        if not 1 <= wrong < 1 << 31:
+            with pytest.raises(sl.DataError, match=rf"holds '{wrong}', of type {kind}"):
+                read_impressions(typed.with_columns(pl.Series("place", [1, wrong] * 60, kind)), COLUMNS)
+
+
 def test_an_empty_table_and_missing_columns():
     with pytest.raises(sl.DataError, match="empty"):
         read_impressions(pl.DataFrame(SHOWN).clear(), COLUMNS)

@@ -57,7 +57,8 @@ def test_tiles_are_the_rows_of_the_whole() -> None:
 @given(logs)
 def test_the_heaviest_of_those_that_take_part(rows) -> None:
     data = dataset(rows)
-    often = np.bincount(data.candidate_rows, minlength=CANDIDATES)
+    assert data.weights is not None
+    often = np.bincount(data.candidate_rows[data.weights > 0], minlength=CANDIDATES)
     taken = sorted(sorted(range(CANDIDATES), key=lambda one: (-often[one], one))[: min(3, int((often > 0).sum()))])
     tile = ease_columns(data, 2.0, np.array(taken))(0, len(taken)).numpy()
     dense = {(taken[i], taken[j]): float(tile[i, j]) for i in range(len(taken)) for j in range(len(taken))}

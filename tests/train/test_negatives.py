@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -182,7 +183,8 @@ def test_mined_negatives_are_the_best_that_the_query_did_not_choose() -> None:
     negatives, of = made(sl.Retrieval(mined=1))
     assert of([0]).columns.explicit is None  # nothing mined before the first epoch
     candidate = torch.tensor([[5.0], [4.0], [3.0], [2.0], [1.0]])
-    negatives.mine(torch.tensor([[1.0], [1.0], [-1.0]]), candidate)
+    query = torch.tensor([[1.0], [1.0], [-1.0]])
+    negatives.mine(lambda rows: query if rows is None else query[rows], candidate)
     # query 0 knows 0 and 1: 2, 3, 4 are left, best first; query 1 knows 0 and 2; query 2, reversed, 3 and 0
     assert [row.tolist() for row in negatives.mined.values.split(3)] == [[2, 3, 4], [1, 3, 4], [4, 2, 1]]
     found = places(of([0, 3, 4]), "explicit")
@@ -290,3 +292,15 @@ def test_log_q_that_is_no_array_of_the_candidates_is_refused(log_q) -> None:
     model = sl.TwoTower(sl.Tower(sl.IntegerLookup("u"), dim=3), sl.Tower(sl.IntegerLookup("c"), dim=3))
     with pytest.raises(sl.ConfigError, match="log_q"):
         sl.fit(model, data, task=sl.Retrieval(log_q=log_q), epochs=1, batch_size=4)
+
+
+def test_negatives_of_another_type_are_named_by_their_column(tmp_path: Path) -> None:
+    log = pl.DataFrame({"user": ["a", "b"], "item": ["x", "y"], "neg": [1, 2]})
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=2), sl.Tower(sl.StringLookup("item"), dim=2))
+    with pytest.raises(sl.DataError, match="neg") as raised:
+        sl.fit(model, sl.Dataset(log, "user", "item"), task=sl.Retrieval(negative_column="neg"), epochs=1)
+    assert "'id'" not in str(raised.value)
+    log.write_parquet(tmp_path / "log.parquet")
+    with pytest.raises(sl.DataError, match="neg") as raised:
+        sl.Shards.encode(tmp_path / "log.parquet", tmp_path / "shards", query="user", candidate="item", negatives="neg")
+    assert "'id'" not in str(raised.value)

@@ -65,7 +65,8 @@ def choose(
 
     Raises:
         ConfigError: for options that cannot work.
-        DataError: for anything but a Dataset, and for one with fewer than 20 interactions.
+        DataError: for anything but a Dataset, for one with fewer than 20 interactions, and where all held-out rows have weight 0
+            and ``weighted``.
 
     Example:
         choice = sl.choose(data)

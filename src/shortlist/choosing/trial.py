@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data import Dataset, Shards
+from shortlist.data import Dataset
 from shortlist.data.argument_checks import shown
+from shortlist.data.choices import choice_counts
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
@@ -207,11 +208,7 @@ def times_number_rows(data: Dataset) -> bool:
 
 def _unmet(train: Any, held_out: Dataset) -> float:
     """The share of held-out pairs of candidates that nobody chose in the training data."""
-    counts = (
-        train.candidate_counts
-        if isinstance(train, Shards)
-        else np.bincount(train.candidate_rows, minlength=len(train.candidates))
-    )
+    counts = choice_counts(train, "candidate")
     met = IdMap(train.candidates[train.candidate].gather(np.flatnonzero(counts)))
     known = met.find(held_out.candidates[held_out.candidate]) >= 0
     return float((~known[held_out.candidate_rows]).mean())

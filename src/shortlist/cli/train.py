@@ -87,6 +87,7 @@ def trained(
     from shortlist.choosing.trial import parsed_metric
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
+    from shortlist.evaluation.testset import checked_weights
     from shortlist.recommender.folder import check_place
     from shortlist.train.device import chosen_device
     from shortlist.train.distributed import joined
@@ -118,6 +119,8 @@ def trained(
         read = training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed)
         held.enter_context(read.kept())
         given = daily.data(read)
+        if given.held_out is not None:
+            checked_weights(given.held_out, weighted_metrics)
         lineage = daily.lineage(given)
         rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
         if plan is None and rows < LEAST:

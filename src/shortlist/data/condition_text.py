@@ -15,6 +15,7 @@ __all__ = [
     "Token",
     "check_text",
     "check_words",
+    "columns_as_text",
     "columns_named",
     "cost",
     "literal",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 FUNCTIONS = frozenset({"abs", "array_contains", "coalesce", "ends_with", "length", "lower", "starts_with", "upper"})
+_OF_TEXT = frozenset({"ends_with", "length", "lower", "starts_with", "upper"})
 LITERALS = frozenset({"date", "timestamp"})  # before a text: date '2020-01-31'
 _WORDS = frozenset({"and", "or", "not", "in", "between", "like", "ilike", "is", "null", "true", "false"})
 _REFUSED = {
@@ -119,7 +121,7 @@ def check_words(tokens: list[Token], option: str) -> None:
         if word in _REFUSED:
             raise DataError(
                 f"{option} has {token.text!r}, which conditions do not support.",
-                hint=_REFUSED[word],
+                hint=f'{_REFUSED[word]}; a column of that name needs double quotes: "{token.text}"',
                 plain=f"the condition has {word}, which conditions do not support.",
             )
         if word == "is" and after.word not in ("null", "not"):
@@ -167,13 +169,29 @@ def named_columns(tokens: list[Token]) -> Iterator[tuple[Token, str]]:
 
 
 def renamed(where: str, tokens: list[Token], moved: dict[str, str]) -> str:
-    """The text with other names for some columns."""
+    """The text with other names for some columns, and all names in quotes, so that SQL reads no word of its own in them."""
     parts, at = [], 0
     for token, name in named_columns(tokens):
-        if name in moved:
-            parts += [where[at : token.at], f'"{moved[name]}"']
-            at = token.at + len(token.text)
+        parts += [where[at : token.at], _in_quotes(moved.get(name, name))]
+        at = token.at + len(token.text)
     return "".join([*parts, where[at:]])
+
+
+def columns_as_text(tokens: list[Token]) -> frozenset[str]:
+    """The columns that a condition reads as text: before like, and within a function of texts."""
+    found, within, before = set(), [False], Token("end", "", 0)
+    places = {token.at: name for token, name in named_columns(tokens)}
+    for number, token in enumerate(tokens):
+        if token.text == "(":
+            within.append(within[-1] or before.word in _OF_TEXT)
+        elif token.text == ")" and len(within) > 1:
+            within.pop()
+        elif token.at in places:
+            after = [one.word for one in tokens[number + 1 : number + 3]]
+            if within[-1] or (after[1:] if after[:1] == ["not"] else after)[:1] in (["like"], ["ilike"]):
+                found.add(places[token.at])
+        before = token
+    return frozenset(found)
 
 
 def cost(tokens: list[Token]) -> int:
@@ -191,7 +209,12 @@ def cost(tokens: list[Token]) -> int:
 
 def quoted(name: str) -> str:
     """A column as a condition names it."""
-    return name if re.fullmatch(r"[^\W\d]\w*", name) else '"{}"'.format(name.replace('"', '""'))
+    plain = re.fullmatch(r"[^\W\d]\w*", name) and name.lower() not in _WORDS and name.lower() not in _REFUSED
+    return name if plain else _in_quotes(name)
+
+
+def _in_quotes(name: str) -> str:
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 def literal(text: str) -> str:

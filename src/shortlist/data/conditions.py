@@ -8,7 +8,7 @@ numbers are refused: Polars would compare days or microseconds since 1970.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from shortlist.data.condition_text import (
     Token,
     check_text,
     check_words,
+    columns_as_text,
     cost,
     named_columns,
     renamed,
@@ -47,8 +48,9 @@ class Condition:
     """A condition that was checked against the columns of a table.
 
     A condition that is neither true nor false of a row, because the row has null there, is not met: ``country != 'KR'``
-    leaves out rows without a country; ``country != 'KR' or country is null`` keeps them. NaN is above every number. A time
-    with a zone is compared as the clock of its zone shows it.
+    leaves out rows without a country; ``country != 'KR' or country is null`` keeps them. NaN in a column is null. A time with a
+    zone is compared as the clock of its zone shows it. Categories are text; an Enum is compared in its own order. A column with
+    the name of a word that conditions have, such as null or true, is read as that word unless it is in double quotes.
 
     Attributes:
         where: the text.
@@ -64,6 +66,7 @@ class Condition:
     overhead: int
     _expression: pl.Expr
     _helpers: tuple[pl.Expr, ...]  # columns under names and types that the expression can read
+    _moved: dict[str, str]  # the names of these columns, by the table's
     _option: str
     _hint: str | None
 
@@ -84,7 +87,7 @@ class Condition:
         return scan.with_columns(*self._helpers).with_columns(met).drop(names)
 
     def _selected(self, table: pl.DataFrame) -> pl.Series:
-        with _computing(f"{self._option}={shown(self.where)}", self._hint):
+        with _computing(f"{self._option}={shown(self.where)}", self._hint, self._moved):
             return table.with_columns(*self._helpers).with_columns(self._expression.alias("met"))["met"]
 
 
@@ -110,14 +113,17 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
     check_words(tokens, option)
     columns = _checked_columns(tokens, schema, of)
     hint = _types(columns, schema)
+    texts = columns_as_text(tokens)
     moved = {
-        name: free_name(f"column_{number}", schema) for number, name in enumerate(columns) if _unreadable(schema, name)
+        name: free_name(f"column_{number}", schema)
+        for number, name in enumerate(columns)
+        if _is_pattern(name) or _converted(schema[name], name in texts) is not None
     }
     try:
         expression = pl.sql_expr(renamed(where, tokens, moved))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(
-            f"{option}={shown(where)} is not a condition: {_first_line(error)}", hint=EXAMPLE, plain=UNREADABLE
+            f"{option}={shown(where)} is not a condition: {_first_line(error, moved)}", hint=EXAMPLE, plain=UNREADABLE
         ) from None
     for name in expression.meta.root_names():
         if name not in schema and name not in moved.values():  # a word of SQL where a column is expected
@@ -126,12 +132,12 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
                 hint=EXAMPLE,
                 plain=UNREADABLE,
             )
-    helpers = tuple(_readable(schema, name).alias(other) for name, other in moved.items())
+    helpers = tuple(_readable(schema[name], name, name in texts).alias(other) for name, other in moved.items())
     expression = _balanced(expression)
-    found = Condition(where, columns, cost(tokens), _overhead(expression), expression, helpers, option, hint)
+    found = Condition(where, columns, cost(tokens), _overhead(expression), expression, helpers, moved, option, hint)
     empty = pl.DataFrame(schema=schema)
     label = f"{option}={shown(where)}"
-    with _computing(label, hint):
+    with _computing(label, hint, moved):
         zones = {other: schema[name] for name, other in moved.items()}
         _check_types(expression, empty.lazy().with_columns(*helpers), zones, label, hint)
     kind = found._selected(empty).dtype
@@ -141,13 +147,13 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
 
 
 @contextmanager
-def _computing(label: str, hint: str | None) -> Iterator[None]:
+def _computing(label: str, hint: str | None, moved: Mapping[str, str]) -> Iterator[None]:
     """Errors of Polars are raised as DataError."""
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DataError(
-            f"{label} cannot be computed: {_first_line(error)}",
+            f"{label} cannot be computed: {_first_line(error, moved)}",
             hint=hint,
             plain="the condition computes with, or compares, values of types that do not fit.",
         ) from None
@@ -186,14 +192,29 @@ def _types(columns: tuple[str, ...], schema: pl.Schema) -> str | None:
     return "; ".join(says) or None
 
 
-def _unreadable(schema: pl.Schema, name: str) -> bool:
-    """Whether SQL cannot read a column as it is: its name is a pattern to Polars, or its times have a zone."""
-    return name == "*" or (name.startswith("^") and name.endswith("$")) or _zone(schema[name]) is not None
+def _is_pattern(name: str) -> bool:
+    """Whether Polars reads a column's name as a pattern."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
 
 
-def _readable(schema: pl.Schema, name: str) -> pl.Expr:
-    column = cs.by_name(name).as_expr()
-    return column.dt.replace_time_zone(None) if _zone(schema[name]) is not None else column
+def _converted(kind: pl.DataType, as_text: bool) -> Callable[[pl.Expr], pl.Expr] | None:
+    """How a column is converted before a condition reads it; None if it is read as it is.
+
+    Times get the clock of their zone, NaN becomes null, categories become text; an Enum keeps its own order unless it is read
+    as text.
+    """
+    if _zone(kind) is not None:
+        return lambda column: column.dt.replace_time_zone(None)
+    if kind.is_float():
+        return lambda column: column.fill_nan(None)
+    if isinstance(kind, pl.Categorical) or (as_text and isinstance(kind, pl.Enum)):
+        return lambda column: column.cast(pl.String)
+    return None
+
+
+def _readable(kind: pl.DataType, name: str, as_text: bool) -> pl.Expr:
+    column, converted = cs.by_name(name).as_expr(), _converted(kind, as_text)
+    return column if converted is None else converted(column)
 
 
 def _zone(kind: pl.DataType | None) -> str | None:
@@ -363,5 +384,9 @@ def _class(kind: pl.DataType) -> str:
     return "time of day" if kind == pl.Time else "duration" if isinstance(kind, pl.Duration) else ""
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0]
+def _first_line(error: BaseException, moved: Mapping[str, str]) -> str:
+    """The first line of an error of Polars, with the table's names of columns."""
+    text = str(error).strip().split("\n")[0]
+    for name, other in moved.items():
+        text = re.sub(rf"\b{other}\b", lambda _, name=name: name, text)  # type: ignore[misc]
+    return text

@@ -54,7 +54,8 @@ class Dataset(Framed):
         query: the column of query ids, in ``interactions`` and ``queries``.
         candidate: the column of candidate ids, in ``interactions`` and ``candidates``.
         timestamp: a column of numbers, dates or datetimes, none of them null.
-        weight: a column of finite numbers, none of them negative.
+        weight: a column of finite numbers, none of them negative. ``fit``, ``als`` and metrics with ``weighted=True`` count a row
+            by its weight; what counts choices (popularity, lists, tables of neighbours) counts each row above 0 once.
         queries: a table of the queries' features, or None.
         candidates: a table of the candidates' features, or None.
         events: which rows are interactions, what they weigh and which count as seen (``Events``); by default all do.

@@ -22,6 +22,7 @@ __all__ = [
     "unpatterned",
 ]
 
+WIDE = ("Int128", "UInt128")  # types of integers that other libraries and files lack
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 
@@ -105,14 +106,24 @@ def _checked(table: Table, column: str, role: str) -> pl.Series:
         )
     if isinstance(values.dtype, (pl.Categorical, pl.Enum)):
         return pl.Series(values.cast(pl.String))
-    if values.dtype == pl.Int128:  # Polars infers it for Python integers on both sides of 2**63
-        for kind, least, most in ((pl.Int64(), -(2**63), 2**63 - 1), (pl.UInt64(), 0, 2**64 - 1)):
-            if values.is_between(least, most).all():
-                return pl.Series(values.cast(kind))
-        return values
+    if str(values.dtype) in WIDE:  # Polars infers Int128 for Python integers on both sides of 2**63
+        narrow = (values.cast(kind, strict=False) for kind in (pl.Int64(), pl.UInt64()))
+        found = next((one for one in narrow if not one.null_count()), None)
+        if found is None:
+            raise _too_wide(values, table, role)
+        return pl.Series(found)
     if values.dtype == pl.String or values.dtype.is_integer():
         return values
     raise _not_an_id(values, table, role)
+
+
+def _too_wide(values: pl.Series, table: Table, role: str) -> DataError:
+    """The error for integers of which no type of 64 bits holds all."""
+    return DataError(
+        f"the {table.name} table's {values.name!r} ({role}) is of type {values.dtype}, with ids from {values.min()!r} to "
+        f"{values.max()!r}; ids are strings or integers of 64 bits.",
+        hint=_to_text(values),
+    )
 
 
 def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:

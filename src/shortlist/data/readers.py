@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -115,7 +115,7 @@ def _from_object(source: object, name: str, ids: Sequence[str]) -> pl.DataFrame:
             _refuse_mixed(source.get(column, ()), column, name)
         for column, values in source.items():
             _refuse_mixed_zones(values, str(column), name)
-        return pl.DataFrame(dict(source), strict=True)
+        return pl.DataFrame({column: _values(values, column, name) for column, values in source.items()}, strict=True)
     if isinstance(source, Sequence) and not isinstance(source, (bytes, bytearray)):
         return _from_dicts(source, name, ids)
     if type(source).__module__.partition(".")[0] == "pandas":
@@ -126,6 +126,32 @@ def _from_object(source: object, name: str, ids: Sequence[str]) -> pl.DataFrame:
         f"the {name} table is a {_type_name(source)}; expected {ACCEPTED}.",
         hint="convert it to one of these first",
     )
+
+
+def _values(values: Any, column: object, name: str) -> Any:
+    """A column of a dict as Polars takes it: a list becomes a Series, in which integers among floats are floats too."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    try:
+        if isinstance(next((one for one in values if one is not None), None), (list, tuple)):
+            kinds = {
+                _kind(one) for many in values if isinstance(many, (list, tuple)) for one in many if one is not None
+            }
+            if "int" in kinds and all(kind == "int" or kind.startswith("float") for kind in kinds):
+                # by the first alone, [[1], [2.5]] would lose the half
+                rows = [{"values": one} for one in values]
+                return pl.DataFrame(rows, infer_schema_length=None, strict=True).to_series()
+        return pl.Series(values, strict=True)
+    except UNREADABLE as error:
+        kinds = {_kind(one) for one in values if one is not None}
+        if kinds == {"int"}:
+            return pl.Series(values, dtype=pl.Int128, strict=True)
+        if all(isinstance(one, (Real, type(None))) and not isinstance(one, bool) for one in values):
+            return pl.Series([None if one is None else float(one) for one in values], dtype=pl.Float64)
+        raise DataError(
+            f"the column {str(column)!r} of the {name} table could not be read: {first_line(error)}",
+            hint="give all its values one type",
+        ) from error
 
 
 def _from_dicts(rows: Sequence[Any], name: str, ids: Sequence[str]) -> pl.DataFrame:
@@ -148,14 +174,40 @@ def _from_pandas(source: Any, name: str) -> pl.DataFrame:
             f"the {name} table is a pandas {type(source).__name__}; expected a DataFrame.",
             hint="call .to_frame()",
         )
+    if (twice := source.columns[source.columns.duplicated()]).size:
+        raise DataError(
+            f"the {name} table has several columns of the name {str(twice[0])!r}; expected one of each name.",
+            hint="frame.loc[:, ~frame.columns.duplicated()] keeps the first",
+        )
+    sparse = [at for at, kind in enumerate(source.dtypes) if type(kind).__name__ == "SparseDtype"]
+    if sparse:
+        source = source.copy(deep=False)
+        for at in sparse:
+            source.isetitem(at, source.iloc[:, at].sparse.to_dense())
     try:
         return pl.from_pandas(source)
+    except (*UNREADABLE, NotImplementedError) as error:
+        raise _unread_column(source, name, error) from error
     except ImportError as error:
         raise DataError(
             f"the {name} table is a pandas DataFrame, and reading one needs the package 'pyarrow', "
             "which is not installed.",
             hint="pip install pyarrow, or pass a dict of columns: frame.to_dict('list')",
         ) from error
+
+
+def _unread_column(source: Any, name: str, error: Exception) -> DataError:
+    """The error for a pandas DataFrame that Polars does not read, with the first column that it does not read."""
+    for at, column in enumerate(source.columns):
+        try:
+            pl.from_pandas(source.iloc[:, [at]])
+        except (*UNREADABLE, NotImplementedError) as own:
+            return DataError(
+                f"the column {str(column)!r} of the {name} table, of type {source.dtypes.iloc[at]}, could not be read: "
+                f"{first_line(own)}",
+                hint="give all its values one type, such as text: frame.astype({…: str}); or leave the column out",
+            )
+    return DataError(f"the {name} table, a pandas.DataFrame, could not be read: {first_line(error)}")
 
 
 def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:

@@ -164,9 +164,12 @@ def check_weight(values: pl.Series, *, whole: bool = True, places: Places = NOWH
             hint=f"fill those values, or leave the rows out: {_where(column, values, '0 and 3e38')}",
         )
     if whole and not bool((unpatterned(values).cast(pl.Float32) > 0).any()):
+        tiny = bool((unpatterned(values) > 0).any())
         raise DataError(
-            f"the weight column {column!r} is zero in every row; expected some weight above 0.",
-            hint="leave weight out to count every interaction once",
+            f"the weight column {column!r} is zero in every row; expected some weight above 0."
+            if not tiny
+            else f"the weight column {column!r} has no weight that is above 0 in float32, whose least number above 0 is 1.4e-45.",
+            hint="multiply all weights by one number" if tiny else "leave weight out to count every interaction once",
         )
 
 

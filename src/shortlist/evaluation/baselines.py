@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset
+from shortlist.data.choices import check_choices, choices_alone
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, checked_list, did_you_mean
 from shortlist.evaluation.ranks import Hidden
@@ -58,7 +59,13 @@ class Training:
 
     @classmethod
     def of(cls, train: Dataset, query_ids: pl.Series, candidate_ids: pl.Series) -> Training:
-        """The training data for these asked queries and this catalogue; other candidates are ignored."""
+        """The training data for these asked queries and this catalogue; other candidates, and rows of weight 0, are ignored.
+
+        Raises:
+            DataError: where every weight is 0.
+        """
+        check_choices(train, "evaluate(seen=)")
+        train = choices_alone(train)
         row = _rows(train.candidates[train.candidate], candidate_ids)[train.candidate_rows]
         asked = _rows(query_ids, train.queries[train.query])
         inside = row >= 0

@@ -85,7 +85,7 @@ def evaluate(
 
     Raises:
         ConfigError: for options that cannot work, or a model that was not trained.
-        DataError: where the test data's columns do not fit.
+        DataError: where the test data's columns do not fit, and where all weights are 0 and ``weighted``.
         TrainingError: where a vector is not finite.
         MissingExtraError: where a baseline's package is missing.
     """

@@ -28,6 +28,6 @@ class Segment(NamedTuple):
         return {**self._asdict(), "figures": dict(self.figures), "intervals": plain_intervals(self.intervals)}
 
 
-def plain_intervals(intervals: Mapping[str, Interval]) -> dict[str, list[float]]:
-    """Intervals as plain values, ready for JSON."""
-    return {name: list(interval) for name, interval in intervals.items()}
+def plain_intervals(intervals: Mapping[str, Interval]) -> dict[str, list[float | None]]:
+    """Intervals as plain values, ready for JSON; None for both ends where there is none."""
+    return {name: list(interval.ends) for name, interval in intervals.items()}

@@ -16,7 +16,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import evaluation_html, evaluation_text
-from shortlist.intervals import Interval, PairSums, chance, resampled
+from shortlist.intervals import ENDS, Interval, PairSums, chance, resampled
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
@@ -98,7 +98,8 @@ class Evaluation(Tabular):
     def to_frame(self) -> pl.DataFrame:
         """A row per figure: scorer, seen ("seen_in" or "seen_out"), segment, group, pairs, queries, metric, value, low, high.
 
-        Segment and group are null where all test pairs count; low and high, the 95% interval, where none was asked for.
+        Segment and group are null where all test pairs count; low and high, the 95% interval, where there is none: none was asked for, or
+        fewer than two queries count.
         """
         whole = [
             (None, scorer, seen, self.pairs, self.queries, values, self.intervals.get(scorer, {}).get(seen, {}))
@@ -112,7 +113,7 @@ class Evaluation(Tabular):
         for segment, scorer, seen, pairs, queries, values, intervals in (*whole, *groups):
             named = (None, None) if segment is None else (segment.name, segment.group)
             for metric, value in values.items():
-                low, high = intervals.get(metric, (None, None))
+                low, high = intervals[metric].ends if metric in intervals else (None, None)
                 rows.append((scorer, seen, *named, pairs, queries, metric, value, low, high))
         return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
@@ -176,10 +177,11 @@ class Comparison(_Compared, Framed):
     def to_frame(self) -> pl.DataFrame:
         """One row: metric, first, second, difference, low, high, p_value, queries, real."""
         plain = self._asdict()
-        low, high = plain.pop("interval")
+        low, high = plain.pop("interval").ends
         names = ("metric", "first", "second", "difference")
         return pl.DataFrame(
-            [{name: plain.pop(name) for name in names} | {"low": low, "high": high} | plain | {"real": self.real}]
+            [{name: plain.pop(name) for name in names} | {"low": low, "high": high} | plain | {"real": self.real}],
+            schema_overrides=ENDS,
         )
 
     def _repr_html_(self) -> str:

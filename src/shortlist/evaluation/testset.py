@@ -77,7 +77,7 @@ class TestSet:
 
         Raises:
             ConfigError: where there are no weights.
-            DataError: for ids of another name than the model's, and columns that do not fit.
+            DataError: where all weights are 0, for ids of another name than the model's, and columns that do not fit.
         """
         catalogue = model.catalogue
         if (test.query, test.candidate) != (catalogue.query, catalogue.candidate):
@@ -256,11 +256,21 @@ def _joined_candidates(catalogue: Catalogue, test: Dataset) -> tuple[pl.DataFram
 
 
 def checked_weights(test: Dataset, weighted: bool) -> NDArray[np.float64] | None:
-    """The weight of each test pair, or None where each counts once. ConfigError where there are no weights."""
+    """The weight of each test pair, or None where each counts once.
+
+    Raises:
+        ConfigError: where there are no weights.
+        DataError: where all of them are 0.
+    """
     if not weighted:
         return None
     if test.weights is None:
         raise ConfigError("weighted=True needs a weight column in the test data.", hint="Dataset(…, weight=…)")
+    if not np.any(test.weights):
+        raise DataError(
+            f"the held-out rows all have weight 0 in column {test.weight!r}, so no figure can be weighted by it.",
+            hint="hold out rows that weigh something, or measure without weights",
+        )
     return test.weights.astype(np.float64)
 
 

@@ -89,10 +89,12 @@ class Chosen:
     def _of_matrix(cls, matrix: Any) -> Chosen:
         """Of a ``csr_matrix``, in which a pair may be repeated; it is changed."""
         matrix.sum_duplicates()
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, which a sweep refuses
+            weights = matrix.data.astype(np.float32)
         return cls(
             torch.from_numpy(matrix.indptr.astype(np.int64)),
             torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(matrix.data.astype(np.float32)),
+            torch.from_numpy(weights),
             matrix.shape[1],
         )
 

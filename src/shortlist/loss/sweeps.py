@@ -58,9 +58,14 @@ class Sweeps:
         return loss
 
     def _not_finite(self) -> TrainingError:
-        weights = self.chosen.weights
+        least, most = float(self.chosen.weights.min()), float(self.chosen.weights.max())
+        if math.isinf(most):
+            return TrainingError(
+                "ALS cannot solve for these weights: those of one pair add up to more than 3.4e38, the most that float32 holds.",
+                hint="divide all weights by one number, or give their logarithm",
+            )
         return TrainingError(
-            f"ALS cannot solve for weights from {float(weights.min()):g} to {float(weights.max()):g}: numbers are no longer finite.",
+            f"ALS cannot solve for weights from {least:g} to {most:g}: numbers are no longer finite in float32.",
             hint="give weights that are nearer to each other, such as their logarithm",
         )
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, checked_path
+from shortlist.data.choices import choice_counts
 from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError, ShortlistWarning
 from shortlist.features import IntegerLookup, StringLookup
@@ -194,6 +195,6 @@ def _tower(column: str, side: _Side) -> Tower:
 def _counts(ids: pl.Series, seen: Dataset | None) -> NDArray[np.int64]:
     if seen is None:
         return np.zeros(len(ids), np.int64)
-    counts = np.bincount(seen.candidate_rows, minlength=len(seen.candidates))
+    counts = choice_counts(seen, "candidate")
     rows = IdMap(seen.candidates[seen.candidate]).find(ids)
     return np.where(rows >= 0, counts[rows], 0)

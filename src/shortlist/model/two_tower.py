@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import check_dataset, kind_of
+from shortlist.data.choices import choice_counts
 from shortlist.data.id_map import IdMap
 from shortlist.data.shards import OrderedRows, ordered_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning
@@ -51,8 +52,8 @@ class Catalogue:
         candidate: the column of candidate ids.
         queries: one row per distinct query id.
         candidates: one row per distinct candidate id.
-        counts: int64 ``[candidates]``, training interactions of each candidate.
-        known: bool ``[queries]``, whether the query occurs in training.
+        counts: int64 ``[candidates]``, training interactions of each candidate with a weight above 0.
+        known: bool ``[queries]``, whether the query has any of these.
     """
 
     query: str
@@ -65,8 +66,8 @@ class Catalogue:
     @classmethod
     def of(cls, train: Dataset | Shards) -> Catalogue:
         """The catalogue of training data."""
-        known = train.query_counts > 0
-        return cls(train.query, train.candidate, train.queries, train.candidates, train.candidate_counts, known)
+        known, counts = choice_counts(train, "query") > 0, choice_counts(train, "candidate")
+        return cls(train.query, train.candidate, train.queries, train.candidates, counts, known)
 
     @cached_property
     def query_ids(self) -> IdMap:
@@ -206,7 +207,7 @@ class TwoTower(nn.Module):
             query_of,
             train.candidate_rows,
             train.weights,
-            self.trained_on.counts,
+            train.candidate_counts,
             next((history.start for history in histories.values()), None),
         )
 
@@ -326,7 +327,7 @@ class EncodedDataset:
     query_rows: NDArray[np.integer]  # [interactions], rows of query_columns
     candidate_rows: NDArray[np.int32]  # [interactions], rows of candidate_columns
     weights: NDArray[np.float32] | None  # [interactions]
-    candidate_counts: NDArray[np.int64]  # [candidates]
+    candidate_counts: NDArray[np.int64]  # [candidates], of weight 0 too, since batches have these rows
     sequences: NDArray[np.int64] | None = None  # [interactions]: those that are best read in one batch share a number
     shards: Shards | None = None  # the shards with the interactions; both kinds of rows are empty then
     contexts: dict[str, Encoded] = field(default_factory=dict)  # the query tower's columns of shards.contexts

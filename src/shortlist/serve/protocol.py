@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
-import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,6 +15,15 @@ from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, COMPLETE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.request_heads import (
+    LONGEST_HEAD,
+    LONGEST_URL,
+    MOST_LINES,
+    long_head,
+    malformed,
+    name_host,
+    strange,
+)
 from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
 __all__ = ["Connection"]
@@ -25,21 +31,8 @@ __all__ = ["Connection"]
 PIECE = (
     4096  # bytes that are parsed at a time: as many requests as they hold may wait behind one that is being answered
 )
-LONGEST_URL = 16_384  # bytes: an id of 1,024 characters of four bytes each, percent-encoded, has room
-LONGEST_HEAD = (
-    65_536  # bytes of all header lines; as many of what frames a body between two pieces of it, or follows it
-)
-MOST_LINES = 128  # header lines, trailers included
-
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
-
-_PARSER_ERRORS = (
-    httptools.HttpParserError,
-    httptools.HttpParserInvalidMethodError,
-    httptools.HttpParserInvalidURLError,
-)
-_REQUEST_LINE = re.compile(rb"\r?\n?[A-Z]{1,32} /")
 
 PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
@@ -128,9 +121,16 @@ class Connection(HttpToolsProtocol):
         self._lines += 1
         self._head += len(name) + len(value) + 4
         if self._lines > MOST_LINES or self._head > LONGEST_HEAD:
-            self._refuse(_long_head())
+            self._refuse(long_head())
         if self.cycle is None or self.cycle.scope is not self.scope:  # else a trailer, which is not read
             super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        problem = strange(self.parser.get_http_version(), self.url, self.headers)
+        if problem is not None:
+            self._refuse(problem)
+        name_host(self.url, self.headers)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unframed = 0
@@ -153,7 +153,7 @@ class Connection(HttpToolsProtocol):
             if started:
                 self.transport.close()
                 return
-        problem = self._too_long or _malformed(self._piece)
+        problem = self._too_long or malformed(self._piece)
         self._application.service.metrics.replied("none", problem.status)
         body = problem.body(None)
         headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
@@ -206,7 +206,7 @@ class Connection(HttpToolsProtocol):
                 break
             super().data_received(piece)
             if not self._between_requests and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
-                self._too_long = _long_head()
+                self._too_long = long_head()
                 self.send_400_response("")
         self._reading = False
         if at < len(data) and not self.transport.is_closing():
@@ -414,20 +414,3 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
-
-
-def _malformed(piece: bytes) -> Problem:
-    """The problem of bytes that the parser has just refused, in its words, which repeat nothing of them."""
-    error = sys.exc_info()[1]
-    if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(piece):
-        return Problem(501, "the method is not known.", hint="GET, HEAD, POST or OPTIONS")
-    cause = f": {str(error).lower()}" if type(error) in _PARSER_ERRORS else ""
-    return Problem(400, f"the request is not HTTP/1.1{cause}.", hint="RFC 9112 has its form")
-
-
-def _long_head() -> Problem:
-    return Problem(
-        431,
-        f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
-        hint="send fewer and shorter ones; cookies are not read here",
-    )

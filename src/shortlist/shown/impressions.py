@@ -16,7 +16,7 @@ from shortlist.data.ids import counted, require_column, settle_ids
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError
 
-__all__ = ["Impressions", "Places", "check_apart", "flags", "read_impressions", "rows_of"]
+__all__ = ["Impressions", "Places", "check_apart", "flags", "places_from_one", "read_impressions", "rows_of"]
 
 NAME = "impressions"
 
@@ -177,11 +177,18 @@ def check_apart(**columns: str | None) -> None:
         named[column] = role
 
 
+def places_from_one(values: pl.Series) -> pl.Series | None:
+    """Places of any integer type as Int64; None if one is null, below 1 or beyond 2^31 − 1, or the type is another."""
+    if not values.dtype.is_integer():
+        return None
+    places = values.cast(pl.Int64, strict=False)  # a place beyond Int64 becomes null
+    return places if places.is_between(1, (1 << 31) - 1).fill_null(False).all() else None
+
+
 def _places(values: pl.Series) -> NDArray[np.int64]:
-    whole = values.dtype.is_integer() and not values.null_count()
-    if whole and bool((values >= 1).all()) and bool((values < 1 << 31).all()):
-        numbers: NDArray[np.int64] = values.cast(pl.Int64).to_numpy()
-        return numbers
+    places = places_from_one(values)
+    if places is not None:
+        return places.to_numpy()
     raise DataError(
         f"the {NAME} table's {values.name!r} holds {_example(values, 1)}; expected whole numbers from 1, the first place.",
         hint=f"frame.with_columns(pl.col({values.name!r}) + 1) where places begin at 0",
@@ -194,7 +201,8 @@ def _example(values: pl.Series, least: int = 0) -> str:
         return "a null"
     wrong: Any = values.head(1)
     if values.dtype.is_integer():
-        outside = values.filter((values < least) | (values > (1 if not least else (1 << 31) - 1)))
+        numbers = values.cast(pl.Int64, strict=False)
+        outside = values.filter(~numbers.is_between(least, (1 << 31) - 1 if least else 1).fill_null(False))
         wrong = outside.head(1) if len(outside) else wrong
     elif values.dtype.is_numeric():
         outside = values.filter(~values.is_in([0.0, 1.0]))

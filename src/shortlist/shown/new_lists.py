@@ -15,7 +15,7 @@ from shortlist.data.argument_checks import check_methods
 from shortlist.data.ids import counted, few, require_column, settle_ids
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.errors import ConfigError, DataError
-from shortlist.shown.impressions import Impressions, Places, rows_of
+from shortlist.shown.impressions import Impressions, Places, places_from_one, rows_of
 
 __all__ = ["NewLists", "read_new_lists"]
 
@@ -121,13 +121,13 @@ def _read(table: Any, shown: Impressions, columns: Places, k: int) -> NewLists:
         _, frame = settle_ids(
             [Table(shown.table, "impressions"), Table(frame, NAME, read.untyped, places=read.places)], column, role
         )
-    places = frame[columns.place]
-    if not places.dtype.is_integer() or places.null_count() or not bool((places >= 1).all()):
+    places = places_from_one(frame[columns.place])
+    if places is None:
         raise DataError(
             f"the {NAME} table's {columns.place!r} is not a whole number from 1 everywhere.",
             hint="number the places of each list from 1",
         )
-    frame = frame.filter(places <= k)
+    frame = frame.with_columns(places).filter(places <= k)
     query = rows_of(frame[columns.query], shown.query_ids, "queries")
     keep = query >= 0
     frame, query = frame.filter(pl.Series(keep)), query[keep]
@@ -146,7 +146,7 @@ def _read(table: Any, shown: Impressions, columns: Places, k: int) -> NewLists:
             hint="give a list for every query that was shown one, or leave these queries out of the impressions",
         )
     candidate = rows_of(frame[columns.candidate], shown.candidate_ids, "candidates")
-    place = frame[columns.place].cast(pl.Int64).to_numpy()
+    place = frame[columns.place].to_numpy()
     return NewLists(query, candidate, place, _unshown(frame[columns.candidate], candidate))
 
 

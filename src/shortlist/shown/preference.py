@@ -15,7 +15,7 @@ from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
-from shortlist.intervals import Interval, PairSums, bootstrap, chance
+from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance
 from shortlist.shown.impressions import check_apart, flags
 from shortlist.shown.text import WIDTH
 
@@ -58,13 +58,13 @@ class Preference(Tabular):
     def to_frame(self) -> pl.DataFrame:
         """One row: a, b, wins_a, wins_b, ties, share, low, high, p_value, queries, real."""
         plain = dict(vars(self))
-        low, high = plain.pop("interval")
+        low, high = plain.pop("interval").ends
         last = {name: plain.pop(name) for name in ("p_value", "queries")}
-        return pl.DataFrame([{**plain, "low": low, "high": high, **last, "real": self.real}])
+        return pl.DataFrame([{**plain, "low": low, "high": high, **last, "real": self.real}], schema_overrides=ENDS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {**vars(self), "interval": list(self.interval), "real": self.real}
+        return {**vars(self), "interval": list(self.interval.ends), "real": self.real}
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"

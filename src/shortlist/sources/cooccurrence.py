@@ -67,7 +67,7 @@ class Cooccurrence:
         query's ``length`` latest choices are held in memory.
 
         Raises:
-            DataError: for anything but a Dataset or Shards.
+            DataError: for anything but a Dataset or Shards, and where every weight is 0.
             MissingExtraError: without scipy.
         """
         check_fit(self, train)

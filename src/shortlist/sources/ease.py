@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
+from shortlist.data.choices import choice_counts
 from shortlist.errors import ConfigError
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_fit, check_settings, chosen_matrix, distinct_choices
@@ -62,7 +63,7 @@ class EASE:
         """The table of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset or Shards.
+            DataError: for anything but a Dataset or Shards, and where every weight is 0.
             MissingExtraError: without scipy or torch.
             ConfigError: where both queries and candidates are more than 30,000.
         """
@@ -86,7 +87,7 @@ class EASE:
 
     def _taking_part(self, train: Dataset | Shards) -> NDArray[np.int64]:
         """Rows of the candidates that are chosen most often, rising."""
-        often = train.candidate_counts
+        often = choice_counts(train, "candidate")
         return np.sort(np.argsort(-often, kind="stable")[: min(self.candidates, max(int((often > 0).sum()), 1))])
 
 

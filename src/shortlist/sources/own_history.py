@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset
+from shortlist.data.choices import check_choices
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_settings
 
@@ -40,9 +40,9 @@ class OwnHistory:
         """The table for the candidates of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset or Shards.
+            DataError: for anything but a Dataset or Shards, and where every weight is 0.
         """
-        check_dataset(train, "OwnHistory.fit(train)", shards=True)
+        check_choices(train, "OwnHistory.fit(train)", shards=True)
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)
         return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own")

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.argument_checks import check_dataset
+from shortlist.data.choices import check_choices, choices_alone
 from shortlist.errors import DataError, did_you_mean
 from shortlist.sources.ranked import RankedList, newest_rows
 from shortlist.sources.tables import check_settings
@@ -24,6 +24,8 @@ SPAN = 0.1  # of the time from the first interaction to the last: the half-life 
 @dataclass(frozen=True)
 class Popular:
     """Settings of the list of candidates that were chosen most often.
+
+    Rows with a weight of 0 are not counted; others count once, whatever their weight.
 
     Args:
         by: a column of the queries' table; each of its values with enough interactions gets a list of its own, queries with
@@ -49,17 +51,18 @@ class Popular:
         """The lists of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset, or a column that its queries lack.
+            DataError: for anything but a Dataset, one in which every weight is 0, or a column that its queries lack.
         """
-        check_dataset(train, "Popular.fit(train)")
-        return _counted(train, _weights(train), self, "popular")
+        check_choices(train, "Popular.fit(train)")
+        train = choices_alone(train)
+        return _counted(train, np.ones(len(train)), self, "popular")
 
 
 @dataclass(frozen=True)
 class Recent:
     """Settings of the list of candidates that were chosen most often lately.
 
-    An interaction counts half as much for each ``half_life`` that it is older than the latest.
+    An interaction counts half as much for each ``half_life`` that it is older than the latest. Weights count as in ``Popular``.
 
     Args:
         half_life: in days where the timestamps are dates or times, else in their own unit; None takes a tenth of the time
@@ -84,20 +87,21 @@ class Recent:
         """The lists of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset, one without a timestamp, or a column that its queries lack.
+            DataError: for anything but a Dataset, one without a timestamp or in which every weight is 0, or a column that its queries lack.
         """
-        check_dataset(train, "Recent.fit(train)")
+        check_choices(train, "Recent.fit(train)")
         if train.timestamp is None:
             raise DataError(
                 "Recent needs timestamps, and this Dataset has none.", hint="Dataset(…, timestamp=…), or Popular()"
             )
+        train = choices_alone(train)
         times = train.times
         moments = times.cast(pl.Datetime("us")) if times.dtype.is_temporal() else times
         age: NDArray[np.float64] = moments.to_physical().cast(pl.Float64).to_numpy()
         age = age.max(initial=-np.inf) - age
         unit = DAY if times.dtype.is_temporal() else 1.0
         half_life = SPAN * age.max(initial=0.0) if self.half_life is None else self.half_life * unit
-        weights = _weights(train) * np.exp2(-age / half_life) if half_life > 0 else _weights(train)
+        weights = np.exp2(-age / half_life) if half_life > 0 else np.ones(len(train))
         return _counted(train, weights, self, "recent")
 
 
@@ -127,9 +131,9 @@ class Newest:
         """The list of ``train``.
 
         Raises:
-            DataError: for anything but a Dataset, or a column that its candidates lack or that has no order.
+            DataError: for anything but a Dataset, one in which every weight is 0, or a column that its candidates lack or that has no order.
         """
-        check_dataset(train, "Newest.fit(train)")
+        check_choices(train, "Newest.fit(train)")
         candidates = train.candidates
         if self.column is not None:
             column = _column(candidates, self.column, "candidates")
@@ -147,21 +151,16 @@ class Newest:
 
 def _arrivals(train: Dataset) -> pl.Series:
     """When each candidate was first chosen, by rank; null for one that was not."""
-    counted = _weights(train) > 0
-    rows = train.candidate_rows[counted].astype(np.int64)
+    train = choices_alone(train)
+    rows = train.candidate_rows.astype(np.int64)
     if train.timestamp is None:
         first = np.where(np.bincount(rows, minlength=len(train.candidates)) > 0, np.arange(len(train.candidates)), -1)
     else:
-        moment = train.times.rank("dense").to_numpy()[counted].astype(np.int64)
+        moment = train.times.rank("dense").to_numpy().astype(np.int64)
         first = np.full(len(train.candidates), np.iinfo(np.int64).max)
         np.minimum.at(first, rows, moment)
         first[first == np.iinfo(np.int64).max] = -1
     return pl.Series([None if one < 0 else one for one in first.tolist()], dtype=pl.Int64)
-
-
-def _weights(train: Dataset) -> NDArray[np.float64]:
-    """1 for each interaction that counts, else 0."""
-    return np.ones(len(train)) if train.weights is None else (train.weights > 0).astype(np.float64)
 
 
 def _counted(train: Dataset, weights: NDArray[np.float64], settings: Popular | Recent, kind: str) -> RankedList:

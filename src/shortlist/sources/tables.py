@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset
+from shortlist.data.choices import check_choices, choices_alone
 from shortlist.data.id_map import IdMap
 from shortlist.data.shards import ordered_by_query, parts_of
 from shortlist.errors import ConfigError, MissingExtraError
@@ -53,10 +53,9 @@ class Chosen(NamedTuple):
 
 def choices_of(data: Dataset) -> Chosen:
     """The interactions of ``data`` with a weight above 0; equal times, or all without a timestamp, in the order of rows."""
+    data = choices_alone(data)
     time = np.zeros(len(data)) if data.timestamp is None else data.times.rank("dense").to_numpy()
     order = np.lexsort((time, data.query_rows))
-    if data.weights is not None:
-        order = order[data.weights[order] > 0]
     return Chosen(data.query_rows[order].astype(np.int64), data.candidate_rows[order].astype(np.int64))
 
 
@@ -179,10 +178,10 @@ def check_settings(settings: DataclassInstance, names: Sequence[str] = (), **ran
 
 
 def check_fit(settings: DataclassInstance, train: object) -> None:
-    """MissingExtraError without scipy, DataError for anything but a Dataset or Shards."""
+    """MissingExtraError without scipy, DataError for anything but a Dataset or Shards, and where every weight is 0."""
     owner = type(settings).__name__
     try:
         import scipy.sparse  # noqa: F401
     except ModuleNotFoundError as missing:
         raise MissingExtraError("scipy", "train", owner) from missing
-    check_dataset(train, f"{owner}.fit(train)", shards=True)
+    check_choices(train, f"{owner}.fit(train)", shards=True)

@@ -72,7 +72,7 @@ class Transitions:
         """The table of ``train``, which must have a timestamp. Shards are ordered by query on disk and read in parts.
 
         Raises:
-            DataError: for anything but a Dataset or Shards, and for data without a timestamp.
+            DataError: for anything but a Dataset or Shards, for data without a timestamp, and where every weight is 0.
             MissingExtraError: without scipy.
         """
         check_fit(self, train)

@@ -24,7 +24,7 @@ from shortlist.features import Codes
 from shortlist.loss import ALS, Chosen, Pairs, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
-from shortlist.train.checks import check_data, check_numbers, nothing_weighs, seen_of, warn_of_run
+from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import Epoch, TrainingHistory
@@ -84,7 +84,7 @@ def als(
     Raises:
         ConfigError: for options out of range, for towers that are more than a table of ids, for shards whose pairs do not fit
             in memory, and in several processes.
-        DataError: for data that the towers cannot read.
+        DataError: for data that the towers cannot read, and where all weights, of the training or of a weighted validation, are 0.
         MissingExtraError: without scipy.
 
     Example:
@@ -95,6 +95,8 @@ def als(
         raise MissingExtraError("scipy", "train", "als()")
     task = ALS(unobserved, regularization, exponent)
     check_model(model, "als(model)", "TwoTower")
+    if isinstance(train, Shards):  # before anything reads all rows
+        check_room(train)
     check_data(train, "als")
     check_flags("als()", exclude_seen=exclude_seen, weighted=weighted)
     if callable(validation):
@@ -106,8 +108,6 @@ def als(
     place = chosen_device(device)
     check_ks(ks)
     check_numbers("als", epochs=epochs, validate_every=validate_every)
-    if isinstance(train, Shards):
-        check_room(train)
     if joined().size > 1:
         raise ConfigError("ALS does not support several processes.", hint="run it in one process, or train with fit")
     for side, tower in (("query", model.query), ("candidate", model.candidate)):
@@ -118,8 +118,6 @@ def als(
     tables = [_table(model.query), _table(model.candidate)]
     names = next(iter(encoded.query_columns)), next(iter(encoded.candidate_columns))
     chosen = chosen_pairs(encoded, names, tables).to(place)
-    if not len(chosen.columns):
-        raise nothing_weighs(train.weight)
     sweeps = Sweeps(chosen, task, tables[1].dim, generator)
     seen = seen_of(train, validation, exclude_seen)
     test = None if validation is None else TestSet.of(model, validation, seen, weighted=weighted)

@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset
-from shortlist.errors import ConfigError, DataError
+from shortlist.data.choices import check_choices
+from shortlist.errors import ConfigError
 from shortlist.evaluation import TestSet
 from shortlist.evaluation.diagnostics import findings, loss_findings, warn_of
 from shortlist.model import TwoTower
 from shortlist.train.epochs import Epoch
 
-__all__ = ["check_data", "check_numbers", "nothing_weighs", "seen_of", "warn_of_run"]
+__all__ = ["check_data", "check_numbers", "seen_of", "warn_of_run"]
 
 
 def check_data(train: Dataset | Shards, caller: str) -> None:
     """DataError for anything but data, and for data with nothing to learn from."""
-    check_dataset(train, f"{caller}()", shards=True)
-    if isinstance(train, Dataset) and train.weights is not None and not train.weights.any():
-        raise nothing_weighs(train.weight)
-
-
-def nothing_weighs(column: str | None) -> DataError:
-    """The error for weights that are all 0."""
-    return DataError(
-        f"every weight in column {column!r} is 0, so nothing can be learned.", hint="omit weight, or check the column"
-    )
+    check_choices(train, f"{caller}()", shards=True)
 
 
 def check_numbers(caller: str, **whole: int | None) -> None:

@@ -104,7 +104,7 @@ def fit(
 
     Raises:
         ConfigError: for options that cannot work, and for tables that do not fit in memory.
-        DataError: for data that the towers cannot read.
+        DataError: for data that the towers cannot read, and where all weights, of the training or of a weighted validation, are 0.
         TrainingError: when the loss is no longer finite (the model's weights are useless then).
     """
     check_model(model, "fit(model)", "TwoTower")

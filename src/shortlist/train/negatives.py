@@ -370,7 +370,7 @@ def _given(train: Dataset, column: str) -> Ragged:
     if not isinstance(values.dtype, pl.List):
         values = values.to_frame().select(pl.concat_list(column))[column]
     exploded = pl.DataFrame({"row": np.arange(len(values)), "id": values}).explode("id").drop_nulls("id")
-    rows = IdMap(train.candidates[train.candidate]).find(exploded["id"])
+    rows = IdMap(train.candidates[train.candidate]).find(exploded["id"].alias(column))
     _warn_unknown(int((rows < 0).sum()), len(rows), f"negatives in column {column!r}")
     known = rows >= 0
     return Ragged.of(exploded["row"].to_numpy()[known], rows[known], len(values))

@@ -101,8 +101,10 @@ class Start:
         carry_weights(model, before, self._origins, self.train)
         if not self._warm.only_new:
             return encoded
-        model.trained_on = _aged(model.catalogue, before.catalogue, self._warm.half_life)
-        return replace(encoded, candidate_counts=model.trained_on.counts)
+        now = model.catalogue
+        model.trained_on = _aged(now, before.catalogue, self._warm.half_life)
+        earlier = model.trained_on.counts - now.counts
+        return replace(encoded, candidate_counts=encoded.candidate_counts + earlier)
 
     @torch.no_grad()
     def restore(self, updater: Updater, processes: Processes) -> None:

@@ -81,7 +81,7 @@ def _negatives(work: Work, values: pl.Series) -> tuple[ListColumn, tuple[int, in
     column, rows = values.name, len(values)
     listed = values if isinstance(values.dtype, pl.List) else values.to_frame().select(pl.concat_list(column))[column]
     exploded = pl.DataFrame({"row": np.arange(rows), "id": listed}).explode("id").drop_nulls("id")
-    found = work.candidate_rows.find(exploded["id"])
+    found = work.candidate_rows.find(exploded["id"].alias(column))
     known = found >= 0
     counts = np.bincount(exploded["row"].to_numpy()[known], minlength=rows)
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])

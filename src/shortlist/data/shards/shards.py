@@ -566,6 +566,20 @@ class Shards:
                 self._counts[side] = counts
         return self._counts[side]
 
+    def _choices(self, side: Literal["query", "candidate"]) -> NDArray[np.int64]:
+        """As ``query_counts`` or ``candidate_counts``, of the rows with a weight above 0 alone; in one pass over the shards."""
+        if self.weight is None:
+            return self.query_counts if side == "query" else self.candidate_counts
+        if f"{side} choices" not in self._counts:
+            sizes = {"query": len(self.queries), "candidate": len(self.candidates)}
+            counts = {one: np.zeros(size, np.int64) for one, size in sizes.items()}
+            for rows in self.chunks():
+                assert rows.weight is not None
+                for one, counted in counts.items():
+                    counted += np.bincount(getattr(rows, one)[rows.weight > 0], minlength=len(counted))
+            self._counts.update({f"{one} choices": counted for one, counted in counts.items()})
+        return self._counts[f"{side} choices"]
+
     def _moved(self, side: str, counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
         """Counts of the encoded rows as those of the tables that are shown."""
         if side not in self._rows:
