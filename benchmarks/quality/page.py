@@ -28,8 +28,8 @@ is made by `python -m benchmarks.quality --docs` from `benchmarks/results/qualit
 - Popularity, transitions, co-occurrence, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
   Sports, since it solves for a matrix of items × items (13 and 3 GB there); Gowalla has no times, so no transitions. *transitions*
   and *cooccurrence* are tables of neighbours alone, what they have no score for by popularity. *recency* asks EASE's weights with the history weighted by
-  age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code. RePlay's is
-  too (`--recipe replay-sasrec`), where it was run.
+  age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code. RePlay's
+  runs the same way (`--recipe replay-sasrec`) and has no row yet.
 - A bar is the best known dot-product model, for models whose score is one dot product; for [mixtures](guides/sources.md) of
   towers with tables of neighbours it is higher. The aim is higher still. Weights and temperatures of a mixture were chosen on
   validation with towers that were trained without it. `{recipe}` is a recipe of ours:

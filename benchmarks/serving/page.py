@@ -191,7 +191,8 @@ def _times(one: dict) -> str:
 
 def _cores(result: dict) -> list[tuple[str, str, str]]:
     what = "good answers per processor second, two workers against one process, median of rounds"
-    return [(what, f"{result['share']:.0%}", "90%")]
+    more = f"; with as many connections for each worker {result['share_by_worker']:.0%}"
+    return [(what, f"{result['share']:.0%}{more}", "90%")]
 
 
 def _worker_kills(result: dict) -> list[tuple[str, str, str]]:

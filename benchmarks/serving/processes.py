@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import statistics
 import tempfile
 import threading
 import time
@@ -89,13 +90,16 @@ def memory(options: argparse.Namespace) -> dict:
 
 
 def cores(options: argparse.Namespace) -> dict:
-    """Good answers per processor second of two workers, with their supervisor, against one process; in rounds that alternate."""
+    """Good answers per processor second of two workers, with their supervisor, against one process; in rounds that alternate.
+
+    With as many connections in all, each worker has half of them, and smaller batches; so also with as many for each worker.
+    """
     rounds = []
     for _ in range(options.rounds):
         one = {}
-        for workers in (1, 2):
+        for name, workers, connections in (("1", 1, 32), ("2", 2, 32), ("2, 64 connections", 2, 64)):
             server = Server(options.bundles[0], "--no-log", "--workers", str(workers))
-            callers = Callers(server.port, 1e6, USERS, connections=32, k=10, record=False)
+            callers = Callers(server.port, 1e6, USERS, connections=connections, k=10, record=False)
             time.sleep(2)
             pids = tree(server.process.pid)
             before = processor_seconds(pids)
@@ -104,14 +108,16 @@ def cores(options: argparse.Namespace) -> dict:
             callers.stop()
             server.stop()
             good = said["good_per_second"] * options.seconds
-            one[str(workers)] = {
+            one[name] = {
                 "good_per_second": said["good_per_second"],
                 "processor_seconds": used,
                 "good_per_processor_second": good / used,
             }
-        one["share"] = one["2"]["good_per_processor_second"] / one["1"]["good_per_processor_second"]
+        first, second, third = (each["good_per_processor_second"] for each in one.values())
+        one |= {"share": second / first, "share_by_worker": third / first}
         rounds.append(one)
-    return {"rounds": rounds, "share": sorted(one["share"] for one in rounds)[len(rounds) // 2]}
+    shares = {name: statistics.median(one[name] for one in rounds) for name in ("share", "share_by_worker")}
+    return {"rounds": rounds, **shares}
 
 
 def worker_kills(options: argparse.Namespace) -> dict:

@@ -153,7 +153,7 @@ def check_flags(where: str, **flags: object) -> None:
 
 
 def checked_list(value: object, where: str, of: str, kind: type | None = None) -> list[Any]:
-    """The values of a list; a text, whose characters would count as values, is no list.
+    """The values of a list. A text is refused: its characters would count as values.
 
     Args:
         where: how the caller wrote it, such as ``"evaluate(ks=)"``.

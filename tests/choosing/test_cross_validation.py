@@ -91,3 +91,10 @@ def test_known_choices_of_held_out_queries_are_seen() -> None:
 def test_wrong_input(call: object, told: str) -> None:
     with pytest.raises(sl.ShortlistError, match=told):
         call()  # type: ignore[operator]
+
+
+def test_an_error_names_the_function_that_was_called() -> None:
+    with pytest.raises(sl.ConfigError, match=r"cross_validate\(recipes\) has no recipe; one or more were expected"):
+        sl.cross_validate([], data())
+    with pytest.raises(sl.ConfigError, match=r"compare_all\(recipes\) has no recipe"):
+        sl.compare_all({}, [sl.split_random(data())])

@@ -103,6 +103,13 @@ def test_a_grid_search_changes_keys_of_the_recipe() -> None:
     assert len(cross_val_score(small(), frame(), cv=2)) == 2
 
 
+@pytest.mark.parametrize("made", [pl.DataFrame, pa.table, lambda rows: sl.Dataset(rows, "user", "item").interactions])
+def test_scikit_learn_divides_frames_and_arrow_tables_by_rows(made: object) -> None:
+    estimator = small().set_params(fit__epochs=1)
+    scores = cross_val_score(estimator, made(frame()), cv=2, error_score="raise")  # type: ignore[operator]
+    assert scores.tolist() == cross_val_score(estimator, frame(), cv=2).tolist()
+
+
 def test_parameters() -> None:
     estimator = small()
     assert estimator.get_params()["model__dim"] == 4
@@ -114,3 +121,16 @@ def test_parameters() -> None:
         sl.Estimator().fit(frame())
     with pytest.raises(sl.ConfigError, match="dims"):
         small().set_params(model__dims=3).fit(frame())
+
+
+def test_a_text_or_a_number_is_no_list_of_queries() -> None:
+    fitted = small().fit(frame())
+    for wrong in ("u1", 5, None, b"u1"):
+        with pytest.raises(sl.DataError, match=r"queries is .*; a list of ids was expected"):
+            fitted.predict(wrong)
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3"])
+def test_k_is_checked_before_training(k: object) -> None:
+    with pytest.raises(sl.ShortlistError, match="an integer of at least 1 was expected"):
+        small().set_params(k=k).fit(frame())

@@ -111,7 +111,7 @@ def test_few_steps_of_training_are_named(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        (("--set", "neighbours.kind=transitions"), "neighbours are counted over whole histories in memory"),
+        (("--set", "neighbours.kind=transitions"), "a recipe with [neighbours] is trained in memory"),
         (("--set", "fit.pretrain=als"), 'the recipe has pretrain = "als" in [fit]'),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_sequence_and_a_column_of_negatives_train_from_disk(log: Path) -> None
         "loss.mined": "2",
     }
     options = [f"--set={key}={value}" for key, value in small.items()]
-    done = shortlist(*words, "--recipe", "sequence", *options, "--shards", "shards", cwd=log.parent)
+    done = shortlist(*words, "--recipe", "sequence", *options, "--force", "--shards", "shards", cwd=log.parent)
     assert done.returncode == 0, done.stderr
     assert list((log.parent / "shards").glob("*.negatives.npy"))
     assert (log.parent / "my.shortlist" / "manifest.json").is_file()

@@ -201,6 +201,7 @@ FLAGS = {
     "Recommender.load(mmap)": lambda given: sl.Recommender.load("no.shortlist", mmap=given),
     "Recommender.load(trusted)": lambda given: sl.Recommender.load("no.shortlist", trusted=given),
     "Recommender.recommend(exclude_seen)": lambda given: served().recommend([1], exclude_seen=given),
+    "Recommender.score(exclude_seen)": lambda given: served().score([1], [2], exclude_seen=given),
     "Recommender.recommend_all(exclude_seen)": lambda given: served().recommend_all("no", exclude_seen=given),
     "Recommender.recommend_all(vectors)": lambda given: served().recommend_all("no", vectors=given),
     "Recommender.recommend(explain)": lambda given: served().recommend([1], explain=given),
@@ -233,7 +234,8 @@ FLAGS = {
 }
 RESULTS = {"Choice(refitted)", "TrainingHistory(stopped_early)"}
 BY_CALLERS_OF_OURS = {
-    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)", "History.settled_context(timestamps)",
+    "BruteForce.load(mmap)", "Faiss.load(mmap)", "Milvus.load(mmap)", "Quantized.load(mmap)", "ScaNN.load(mmap)",
+    "LanceDB.load(mmap)", "Pgvector.load(mmap)", "Qdrant.load(mmap)", "History.settled_context(timestamps)",
     "Estimator.get_params(deep)", "MLflow.close(failed)", "Shards.chunks(numbers)", "Shards.chunks(times)", "Shards.read(negatives)", "Shards.read(times)",
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -324,3 +325,23 @@ def test_on_the_command_line(stocked: sl.Recommender, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "did you mean 'stock'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_pieces_of_a_deep_condition_do_not_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every piece takes two hundredths of a second, most of which Polars needs before the first row: 7,000 rows are no fewer then (2,048 are the least)."""
+    ticks = iter(range(1000))
+    clock = SimpleNamespace(
+        perf_counter=lambda: 0.02 * next(ticks)
+    )  # of this module alone: other threads look at theirs
+    monkeypatch.setattr(conditions, "time", clock)
+    table = pl.DataFrame({"n": range(100_000)})
+    where = " + ".join(["n"] * 150) + " > 14999999 - 150"
+    one = Conditions(table).begin(where)
+    steps = 1
+    while not one.step():
+        steps += 1
+    assert one.rows is not None
+    assert one.rows.tolist() == [99_999]
+    assert steps <= 15  # 100,000 / 7,000; 49 of the least
+    assert one.cost > 100_000 * 151
+    assert Conditions(table.head(1000)).begin(where).cost == 1000 * 152  # one piece

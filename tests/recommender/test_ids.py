@@ -127,6 +127,27 @@ def test_a_frame_is_its_column_of_ids(id_model: Make, number: int) -> None:
     assert recommender.delete(frame(c=["a", "zz"])) == 1
 
 
+def test_a_column_of_any_library_is_its_values(id_model: Make) -> None:
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    texts = sl.Recommender(id_model(["a", "b"], ["c", "d"])[0])
+    numbers = sl.Recommender(id_model([1, 2], [3, 4])[0])
+    series, array = pandas.Series, pyarrow.array
+    for column in (series(["a", None]), series(["a", None], dtype="string"), array(["a", None])):
+        assert texts.recommend(column, k=1).queries == ["a", None]
+    for column in (
+        pyarrow.chunked_array([["b"], ["a"]]),
+        array(["b", "a"]).dictionary_encode(),
+        series(["b", "a"], dtype="category"),
+    ):
+        assert texts.recommend(column, k=1).queries == ["b", "a"]
+    for column in (series([1, None], dtype="Int64"), array([1, None])):
+        assert numbers.recommend(column, k=1).queries == [1, None]
+    assert [one.ids for one in texts.recommend(["a"], allow=array(["d"]))] == [["d"]]
+    for wrong in (array([1]), series([1, 2])):
+        with pytest.raises(DataError, match=r"queries holds 1 \(int\); ids of this model are of type String"):
+            texts.recommend(wrong)
+
+
 def test_a_pandas_column_says_how_to_keep_integers(id_model: Make) -> None:
     pandas = pytest.importorskip("pandas")
     model, _ = id_model([1, 2, 3], [7, 8])

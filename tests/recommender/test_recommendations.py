@@ -5,6 +5,7 @@ import json
 import pytest
 
 import shortlist as sl
+from shortlist.data import titles
 
 
 def test_titles_are_shown_with_the_items() -> None:
@@ -21,6 +22,19 @@ def test_titles_are_shown_with_the_items() -> None:
     assert "Gamma" in found._repr_html_()
     ids_alone = sl.Dataset(pairs, "who", "film", candidates={"film": ["a", "b", "c"], "kind": ["x", "y", "z"]})
     assert sl.Recommender(sl.popularity(ids_alone), index=sl.BruteForce()).recommend(["x"])[0].titles is None
+
+
+def test_titles_are_looked_for_once_for_a_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many requests there are: looking takes a tenth of the time of an answer."""
+    pairs = {"who": ["x", "x", "y"], "film": ["a", "b", "c"]}
+    data = sl.Dataset(pairs, "who", "film", candidates={"film": ["a", "b", "c"], "title": ["One", "Two", "Three"]})
+    recommender = sl.Recommender(sl.popularity(data), index=sl.BruteForce())
+    looked: list[int] = []
+    plain = titles.title_column
+    monkeypatch.setattr(titles, "title_column", lambda table: (looked.append(1), plain(table))[1])
+    for _ in range(3):
+        assert list(recommender.recommend(["x"], k=1, exclude_seen=False)[0].titles or ()) == ["One"]
+    assert len(looked) == 1
 
 
 def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:

@@ -239,3 +239,30 @@ def test_reading_queries_lets_the_loop_go_first_now_and_then(
     body = {"queries": queries} | ({"candidates": ["c"]} if path == "/v1/score" else {})
     assert client.post(path, body).status_code == 200
     assert len(counted) == pauses
+
+
+@pytest.mark.parametrize("k", [4, 100_001, 2**63, 2**70])
+def test_the_most_that_k_may_be_is_one_number_everywhere(clients: Callable[..., Any], k: int) -> None:
+    client = clients(Settings(limits=Limits(k=3, ruled_k=2)))
+    for path, body in (("/v1/recommend", {"queries": [{"id": "ann"}]}), ("/v1/similar", {"candidates": ["a"]})):
+        reply = client.post(path, {**body, "k": k}).json()
+        assert (reply["status"], reply["field"], reply["detail"]) == (422, "$.k", "at most 3 was expected.")
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert {schemas[name]["properties"]["k"]["maximum"] for name in ("RecommendRequest", "SimilarRequest")} == {3}
+
+
+@pytest.mark.parametrize("rules", [{}, {"seed": 5}, {"diversify": 0}, {"boost": [], "pin": []}])
+def test_rules_that_rule_nothing_have_no_limit(clients: Callable[..., Any], rules: dict[str, Any]) -> None:
+    client = clients(Settings(limits=Limits(k=3, ruled_k=2)))
+    body = {"queries": [{"id": "ann"}], "k": 3}
+    assert (
+        client.post("/v1/recommend", {**body, "rerank": rules}).json()["results"]
+        == (client.post("/v1/recommend", body).json()["results"])
+    )
+
+
+@pytest.mark.parametrize("path", ["recommend", "similar", "score", "embed", "models/one:predict"])
+def test_a_parameter_of_a_post_is_refused(client: Any, path: str) -> None:
+    """``POST /v1/recommend?k=5`` gave ten items."""
+    reply = client.post(f"/v1/{path}?k=5", {"queries": [{"id": "ann"}]}).json()
+    assert (reply["status"], reply["field"], reply["hint"]) == (422, "?", "parameters: none")

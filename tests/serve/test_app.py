@@ -261,3 +261,9 @@ def test_few_requests_with_long_bodies_are_answered_at_once(clients: Callable[..
     assert [reply.status_code for reply in replies] == [200] * 7
     assert at_once == [0, 2]
     assert order.index(False) < 3
+
+
+def test_a_reply_that_nobody_was_there_for_counts_as_499(client: Any) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/v1/card", "query_string": b"", "headers": [(b"host", b"test")]}
+    client.loop.run_until_complete(client.app.answer(scope, None, lambda *reply: False))
+    assert 'shortlist_requests_total{route="/v1/card",status="499"} 1.0' in client.get("/metrics").text

@@ -26,9 +26,9 @@ def lanes(monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
     seen: list[Lane] = []
     take = Turns.take
 
-    async def noted(turns: Turns, lane: Lane, work: Callable[[], Any]) -> Any:
+    async def noted(turns: Turns, lane: Lane, work: Callable[[], Any], due: float = 0.0) -> Any:
         seen.append(lane)
-        return await take(turns, lane, work)
+        return await take(turns, lane, work, due)
 
     monkeypatch.setattr(Turns, "take", noted)
     return seen
@@ -78,6 +78,37 @@ def test_more_conditions_than_turns_in_the_longest_wait_are_refused(clients: Cal
     reply = client.post("/v1/recommend", {**ANN, "where": "stock > 3"})
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
     assert client.post("/v1/recommend", ANN).status_code == 200
+
+
+@pytest.mark.parametrize(("turn", "status"), [(0.001, 200), (0.03, 503)])
+def test_fewer_are_let_in_where_their_turns_take_longer(clients: Callable[..., Any], turn: float, status: int) -> None:
+    """Two are being computed: at three hundredths of a second for each turn a third would wait for six."""
+    client = clients(Settings(limits=Limits(wait_seconds=0.05)))
+    client.app.service.filtering._under_way = 2
+    client.app.service.filtering._turn = turn
+    assert client.post("/v1/recommend", {**ANN, "where": "stock > 3"}).status_code == status
+
+
+def test_turns_are_measured(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two turns of a second each: a hundredth, then a tenth of the way to a second, twice."""
+    monkeypatch.setattr("shortlist.serve.filtering.Moment.since", lambda self, earlier: 1.0)
+    assert ids(client.post("/v1/recommend", {**ANN, "where": "stock > 3"})) == ["c", "d"]
+    assert client.app.service.filtering._turn == pytest.approx(1 - 0.9 * 0.9 * 0.99)
+
+
+def test_cheap_conditions_have_their_turns_before_long_ones(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five long ones come, then a short one; the first of them has begun by then, and the others wait for the short one."""
+    order: list[int] = []
+    begin = conditions.Conditions.begin
+    monkeypatch.setattr(
+        conditions.Conditions, "begin", lambda self, where: (order.append(len(where)), begin(self, where))[1]
+    )
+    long = [" or ".join([f"stock = {number}"] * 90) for number in range(5)]
+    bodies = [{**ANN, "where": where} for where in [*long, "stock > 3"]]
+    replies = client.together([("/v1/recommend", body) for body in bodies])
+    assert [reply.status_code for reply in replies] == [200] * 6
+    assert len(order) == 6
+    assert order.index(len("stock > 3")) <= 1
 
 
 @pytest.mark.parametrize("count", [1, 101])

@@ -70,6 +70,9 @@ def test_many_at_once_are_all_there(writable: Callable[..., Any], tmp_path: Path
         ([{**SHOWN, "items": [{"candidate": "a", "propensity": 0}]}], None),
         ([{**SHOWN, "items": [{"candidate": "a", "propensity": 1.5}]}], None),
         ([{**SHOWN, "items": [{"candidate": "a", "shares": {str(n): 0.1 for n in range(33)}}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "shares": {"model": -0.1}}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a", "shares": {"model": 1e300}}]}], None),
+        ([{**SHOWN, "items": [{"candidate": "a"}, {"candidate": "a"}]}], "$.impressions[0].items"),
         ([{**SHOWN, "bundle": "x" * 201}], None),
         ([{**SHOWN, "items": [{"candidate": "a", "secret": 1}]}], None),
         ([{"items": [{"candidate": "a"}]}], None),
@@ -112,7 +115,7 @@ def test_the_log_is_bounded_and_the_newest_stay(
 ) -> None:
     monkeypatch.setattr(impressions, "PARTS", 256)
     client = writable(impression_bytes=1 << 20)  # files of 4 KiB
-    items = [{"candidate": "a" * 1000, "place": n} for n in range(1, 101)]  # 100 kB each
+    items = [{"candidate": f"{n:03}" + "a" * 997, "place": n} for n in range(1, 101)]  # 100 kB each
     for number in range(15):
         assert send(client, {**SHOWN, "items": items, "request": f"r{number}"}).status_code == 200
     folder = tmp_path / "state" / FOLDER

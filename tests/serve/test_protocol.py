@@ -308,10 +308,42 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
         (b"GET /v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"421"),
         (b"GET /healthz HTTP/1.0\r\n", b"200"),
         (GET + b"accept: a\r\naccept: b\r\n", b"200"),
+        (b"GET http://localhost/v1/queries HTTP/1.1\r\nhost: evil.example\r\n", b"200"),
+        (b"GET http://evil.example/v1/queries HTTP/1.1\r\nhost: localhost\r\n", b"421"),
+        (b"GET http://localhost@evil.example/v1/queries HTTP/1.1\r\nhost: localhost\r\n", b"421"),
+        (b"GET http://localhost/v1/queries HTTP/1.1\r\n", b"400"),
     ],
 )
 def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, status: bytes) -> None:
     assert server.raw(head + b"connection: close\r\n\r\n")[:12].endswith(b" " + status)
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "said"),
+    [
+        (b"FOO /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", b"501", b"the method is not known."),
+        (b"\x16\x03\x01canary /", b"400", b"not HTTP/1.1: invalid method encountered."),
+        (POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n", b"400", b"not HTTP/1.1: duplicate content-length."),
+        (
+            POST + b"content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+            b"400",
+            b"not HTTP/1.1: transfer-encoding can't be present with content-length.",
+        ),
+        (GET + b"canary header\r\n\r\n", b"400", b"not HTTP/1.1: invalid header token."),
+        (b"GET /\xc3\xa9canary HTTP/1.1\r\n\r\n", b"400", b"not HTTP/1.1: invalid char in url path."),
+        (b"GET / HTTP/3.7\r\n\r\n", b"400", b"not HTTP/1.1: invalid http version."),
+        (b"GET / HTTP/2.0\r\nhost: localhost\r\n\r\n", b"505", b"HTTP/1.1 was expected."),
+        (b"GET / HTTP/0.9\r\nhost: localhost\r\n\r\n", b"505", b"HTTP/1.1 was expected."),
+        (b"GET /healthz#canary HTTP/1.1\r\nhost: localhost\r\n\r\n", b"400", b"the address has a fragment."),
+        (POST + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"501", b"chunked alone was expected"),
+        (POST.replace(b"1.1", b"1.0") + b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n", b"400", b"need HTTP/1.1."),
+    ],
+)
+def test_what_is_no_http_is_told_why(server: Running, content: bytes, status: bytes, said: bytes) -> None:
+    came = server.raw(content)
+    assert came[:12].endswith(b" " + status), came
+    assert said in came
+    assert b"canary" not in came
 
 
 def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
@@ -610,3 +642,40 @@ def test_a_client_that_has_closed_its_side_is_asked_whether_it_reads(
     came = client.loop.run_until_complete(talk())
     assert came.startswith(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert came.count(b"HTTP/1.1 200 OK") == 1
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_nothing_is_written_to_a_client_that_has_hung_up(client: Any, requests: int) -> None:
+    """Its first request, a change, is finished; one that was sent behind it is not begun."""
+    answered: list[Any] = []
+
+    async def talk() -> None:
+        loop, gate, begun = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+        async def answer(scope: Any, receive: Any, write: Any) -> None:
+            begun.set()
+            await gate.wait()
+            answered.append(write(200, [], b"{}"))
+
+        client.app.answer = answer
+        config = uvicorn.Config(client.app, log_config=None, proxy_headers=False, timeout_keep_alive=75)
+        config.load()
+        state = ServerState()
+        made = lambda: Connection(config=config, server_state=state, app_state={})  # noqa: E731
+        listening = await loop.create_server(made, "127.0.0.1", 0)
+        before = set(Connection.all_open)
+        gone = socket.create_connection(("127.0.0.1", listening.sockets[0].getsockname()[1]))
+        gone.sendall(b"GET /v1/card HTTP/1.1\r\nhost: test\r\n\r\n" * requests)
+        await begun.wait()
+        (connection,) = Connection.all_open - before
+        connection.transport.abort()  # as the system reports it once the connection is reset
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert connection not in Connection.all_open
+        gone.close()
+        gate.set()
+        await asyncio.gather(*state.tasks)
+        listening.close()
+
+    client.loop.run_until_complete(talk())
+    assert answered == [False]

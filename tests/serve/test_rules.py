@@ -74,7 +74,7 @@ def test_lists_are_those_of_the_same_rules_in_python(client: Any, name: str) -> 
         ({"rerank": {"explore": 0.5, "explore_where": "canary"}}, "$.rerank.explore_where"),
         ({"rerank": {"explore": 0.5, "explore_rarer_than": 0}}, "$.rerank.explore_rarer_than"),
         ({"rerank": {"seed": -1}}, "$.rerank.seed"),
-        ({"rerank": {}, "k": 201}, "$.k"),
+        ({"rerank": {"diversify": 0.1}, "k": 201}, "$.k"),
         ({"explain": 1}, "$.explain"),
     ],
 )  # fmt: skip

@@ -93,6 +93,68 @@ def test_integers_and_other_texts_are_what_they_were(long: Callable[..., Any]) -
         assert post(client, "/v1/recommend", {"queries": [{"id": text}]}).json()["field"] == "$.queries[0].id"
 
 
+def bodies(one: Any) -> list[tuple[str, Any, str]]:
+    """On every route that takes an id: a body with it, and its place."""
+    return [
+        ("/v1/recommend", {"queries": [{"id": one}]}, "$.queries[0].id"),
+        ("/v1/recommend", {"queries": [{"history": [one]}]}, "$.queries[0].history[0]"),
+        ("/v1/recommend", {"queries": [{"exclude": [one]}]}, "$.queries[0].exclude[0]"),
+        ("/v1/recommend", {"queries": [{}], "allow": [one]}, "$.allow[0]"),
+        ("/v1/recommend", {"queries": [{}], "deny": [one]}, "$.deny[0]"),
+        ("/v1/recommend", {"queries": [{}], "rerank": {"pin": [{"place": 1, "id": one}]}}, "$.rerank.pin[0].id"),
+        ("/v1/similar", {"candidates": [one]}, "$.candidates[0]"),
+        ("/v1/score", {"queries": [{"id": ANN}], "candidates": [one]}, "$.candidates[0]"),
+        ("/v1/score", {"queries": [{"id": one}], "candidates": []}, "$.queries[0].id"),
+        ("/v1/embed", {"candidates": [one]}, "$.candidates[0]"),
+        ("/v1/embed", {"queries": [{"id": one}]}, "$.queries[0].id"),
+        ("/v1/candidates", {"upsert": [{"what": one}]}, "$.upsert[0].what"),
+        ("/v1/candidates", {"delete": [one]}, "$.delete[0]"),
+        ("/v1/candidates", {"expire": [{"id": one, "at": 9e9}]}, "$.expire[0].id"),
+        ("/v1/events", {"events": [{"query": one, "candidate": FIRST}]}, "$.events[0].query"),
+        ("/v1/events", {"events": [{"query": ANN, "candidate": one}]}, "$.events[0].candidate"),
+        (
+            "/v1/impressions",
+            {"impressions": [{"query": one, "items": [{"candidate": FIRST}]}]},
+            "$.impressions[0].query",
+        ),
+        (
+            "/v1/impressions",
+            {"impressions": [{"query": ANN, "items": [{"candidate": one}]}]},
+            "$.impressions[0].items[0].candidate",
+        ),
+        ("/v1/models/one:predict", {"instances": [one]}, "$.instances[0]"),
+        ("/v1/models/one:predict", {"instances": [{"input_1": one}]}, "$.instances[0].input_1"),
+    ]
+
+
+@pytest.mark.parametrize("text", [str(2**63), str(-(2**63) - 1), str(2**64 - 1), str(2**64), "05", "+5", "x", ""])
+def test_what_is_no_integer_of_64_bits_is_refused_alike_on_every_route(long: Callable[..., Any], text: str) -> None:
+    client = long(string_ids=True)
+    for path, body, field in bodies(text):
+        reply = post(client, path, body)
+        assert (reply.status_code, reply.json()["field"]) == (422, field), (path, body, reply.text)
+        assert reply.json()["hint"] == "digits alone, from -2^63 to 2^63 - 1"
+    reply = client.get("/v1/history", params={"query": text}, headers={"x-api-key": READ})
+    assert (reply.status_code, reply.json()["hint"]) == (422, "digits alone, from -2^63 to 2^63 - 1")
+
+
+@pytest.mark.parametrize("text", [str(2**63 - 1), str(-(2**63)), "0", "-1"])
+def test_integers_of_64_bits_are_taken_on_every_route(long: Callable[..., Any], text: str) -> None:
+    client = long(string_ids=True)
+    for path, body, _ in bodies(text)[:-3]:
+        assert post(client, path, body).status_code in (200, 404), (path, body)  # 404: similar to an unknown one
+
+
+def test_the_type_that_came_is_named(long: Callable[..., Any]) -> None:
+    client = long()
+    for value, given in ((None, "null was"), (True, "true or false was"), (1.5, "a number with a fraction was")):
+        detail = post(client, "/v1/candidates", {"upsert": [{"what": value}]}).json()["detail"]
+        assert detail == f"{given} given; ids of this model are integers, and are never converted."
+    reply = post(client, "/v1/recommend", {"queries": [{"id": "7"}]}).json()
+    assert reply["detail"] == "a string was given; ids of this model are integers, and are never converted."
+    assert reply["hint"] == "write numbers without quotes, strings with quotes"
+
+
 def test_without_it_nothing_is_converted(long: Callable[..., Any]) -> None:
     client = long()
     assert post(client, "/v1/recommend", {"queries": [{"id": str(ANN)}]}).status_code == 422

@@ -74,6 +74,23 @@ def test_a_broken_bundle_is_refused_and_the_old_one_goes_on(
     assert 'shortlist_swaps_total{outcome="refused"} 1.0' in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("target", ["nowhere", "empty"])
+def test_a_promotion_to_nothing_is_refused_once(
+    clients: Callable[..., Any], bundles: Path, tmp_path: Path, target: str
+) -> None:
+    """A link is turned to nothing, and then to a bundle."""
+    client = clients()
+    (tmp_path / "empty").mkdir()
+    link = tmp_path / "current"
+    link.symlink_to(bundles / "one")
+    swapper = Swapper(client.app.service, link, signature(link))
+    for place, found in ((tmp_path / target, False), (tmp_path / target, False), (bundles / "two", True)):
+        link.unlink()
+        link.symlink_to(place)
+        assert client.loop.run_until_complete(swapper.check()) is found
+        assert 'shortlist_swaps_total{outcome="refused"} 1.0' in client.get("/metrics").text
+
+
 def test_a_bundle_without_the_right_signature_is_refused(
     clients: Callable[..., Any], bundles: Path, tmp_path: Path
 ) -> None:

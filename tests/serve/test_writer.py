@@ -108,7 +108,11 @@ def test_writing_needs_its_own_key(writable: Callable[..., Any], client: Any) ->
         ({"upsert": [{"what": "q", "kind": ["canary"]}]}, "$.upsert[0].kind"),
         ({"delete": [1]}, "$.delete[0]"),
         ({"expire": [{"id": "a", "at": -1}]}, "$.expire[0].at"),
-        ({"expire": [{"id": 1, "at": 1}]}, "$.expire[0]"),
+        ({"expire": [{"id": 1, "at": 1}]}, "$.expire[0].id"),
+        ({"expire": [{"id": "a", "at": 8e9}, {"id": "b", "at": 8e9}, {"id": "a", "at": 9e9}]}, "$.expire"),
+        ({"upsert": [{"what": "q"}, {"what": ""}]}, "$.upsert[1].what"),
+        ({"upsert": [{"what": "q"}, {"what": None}]}, "$.upsert[1].what"),
+        ({"upsert": [{"what": "q", "stock": 2**63}]}, "$.upsert[0].stock"),
     ],
 )
 def test_a_change_that_does_not_fit_is_all_refused(writable: Callable[..., Any], body: Any, field: str) -> None:

@@ -80,3 +80,12 @@ def test_tables_in_files_are_refused_on_a_gpu(tmp_path: Path) -> None:
     check_folders(model, torch.device("cpu"))
     with pytest.raises(ConfigError, match=r"the candidate tower has table_folder=.*the run is on 'cuda:1'"):
         check_folders(model, torch.device("cuda", 1))
+
+
+@pytest.mark.parametrize(
+    ("device", "hint"), [("gpu", 'device="cuda"'), ("GPU", 'device="cuda"'), ("gpu:1", 'device="cuda:1"')]
+)
+def test_a_gpu_is_called_cuda(device: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        chosen_device(device)
+    assert hint in str(caught.value.hint)

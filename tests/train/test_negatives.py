@@ -183,7 +183,8 @@ def test_mined_negatives_are_the_best_that_the_query_did_not_choose() -> None:
     negatives, of = made(sl.Retrieval(mined=1))
     assert of([0]).columns.explicit is None  # nothing mined before the first epoch
     candidate = torch.tensor([[5.0], [4.0], [3.0], [2.0], [1.0]])
-    negatives.mine(torch.tensor([[1.0], [1.0], [-1.0]]), candidate)
+    query = torch.tensor([[1.0], [1.0], [-1.0]])
+    negatives.mine(lambda rows: query if rows is None else query[rows], candidate)
     # query 0 knows 0 and 1: 2, 3, 4 are left, best first; query 1 knows 0 and 2; query 2, reversed, 3 and 0
     assert [row.tolist() for row in negatives.mined.values.split(3)] == [[2, 3, 4], [1, 3, 4], [4, 2, 1]]
     found = places(of([0, 3, 4]), "explicit")

@@ -96,7 +96,7 @@ def compare_all(
         print(sl.compare_all(["als", "factorization"], splits))
     """
     check_flags("compare_all()", exclude_seen=exclude_seen)
-    made = _made(recipes, changes)
+    made = _made(recipes, changes, "compare_all(recipes)")
     parts = [
         (split.train, split.seen, split.test)
         for split in map(_checked, checked_list(splits, "compare_all(splits)", "splits"))
@@ -145,7 +145,7 @@ def cross_validate(
             f"folds is {folds!r}; a whole number from 2 to {len(data):,} (the interactions) was expected."
         )
     check_flags("cross_validate()", exclude_seen=exclude_seen)
-    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes)
+    made = _made([recipes] if isinstance(recipes, (str, Recipe)) else recipes, changes, "cross_validate(recipes)")
     return _compared(made, _folds(data, folds, seed), metrics, k, exclude_seen)
 
 
@@ -177,18 +177,20 @@ def _folds(data: Dataset, folds: int, seed: int) -> Iterator[Part]:
         yield train, train, test
 
 
-def _made(recipes: Sequence[Named] | Mapping[str, Named], changes: Any) -> dict[str, Recipe]:
-    """Each recipe by the name that is shown."""
+def _made(recipes: Named | Sequence[Named] | Mapping[str, Named], changes: Any, where: str) -> dict[str, Recipe]:
+    """Each recipe by the name that is shown. ``where`` is how the caller wrote them."""
     if isinstance(recipes, (str, Recipe)):
-        raise ConfigError("compare_all(recipes) is one recipe; a list or a mapping was expected.", hint="[recipe]")
+        raise ConfigError(f"{where} is one recipe; a list or a mapping was expected.", hint="[recipe]")
     if isinstance(recipes, Mapping):
         pairs = list(recipes.items())
     else:
-        listed = checked_list(recipes, "compare_all(recipes)", "recipes")
+        listed = checked_list(recipes, where, "recipes")
         pairs = [(_shown(number, one), one) for number, one in enumerate(listed, 1)]
     made = {name: one if isinstance(one, Recipe) else named.load(one, changes) for name, one in pairs}
     if not made:
-        raise ConfigError("compare_all() got no recipe.", hint=f"by name: {', '.join(named.names())}")
+        raise ConfigError(
+            f"{where} has no recipe; one or more were expected.", hint=f"by name: {', '.join(named.names())}"
+        )
     return made
 
 

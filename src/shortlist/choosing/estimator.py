@@ -13,6 +13,7 @@ from shortlist.data.argument_checks import kind_of
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import ConfigError, check_flags, did_you_mean
 from shortlist.evaluation import evaluate
+from shortlist.index.checks import check_k
 from shortlist.recommender import Recommendations, Recommender
 from shortlist.train import recipes
 
@@ -25,7 +26,8 @@ class Estimator:
     """A recipe that can be cloned, searched over and put into a pipeline. It does without scikit-learn itself.
 
     ``X`` is a table of interactions, a row for each: a frame of pandas or Polars, an Arrow table, a dict of columns, or a
-    ``Dataset``. There is no ``y``.
+    ``Dataset``. Grid searches and scikit-learn's cross-validation need a frame or an Arrow table, since they divide ``X`` by
+    rows. There is no ``y``.
 
     Args:
         recipe: a name, a file, or a ``Recipe``.
@@ -75,8 +77,10 @@ class Estimator:
         Raises:
             DataError: for a table that cannot be read.
             ConfigError: for a recipe or changes that do not exist, and where ``query`` or ``candidate`` is missing.
+            SearchError: where ``k`` is not a whole number of at least 1.
         """
         check_flags("Estimator", exclude_seen=self.exclude_seen)
+        check_k(self.k)
         data = self._dataset(X)
         recipe = self.recipe
         if self.changes or not isinstance(recipe, recipes.Recipe):
@@ -95,6 +99,7 @@ class Estimator:
 
         Raises:
             ConfigError: before ``fit``, and for a table without that column.
+            DataError: for anything else.
         """
         lists = self.recommend(self._queries(X))
         ids = np.full((len(lists), self.k), None, dtype=object)
@@ -188,7 +193,7 @@ class Estimator:
         if isinstance(X, Dataset):
             return X.interactions[X.query].to_list()
         if not (is_frame(X) or isinstance(X, Mapping)):
-            return list(X)
+            return X
         frame = read_table(X, "interactions", [self.query or ""]).frame
         if self.query not in frame.columns:
             raise ConfigError(

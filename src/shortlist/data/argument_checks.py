@@ -178,7 +178,7 @@ def _dataset_hint(value: Any) -> str:
     if "Split" in names:
         return "a split holds two: train, test = split"
     if "Shards" in names:
-        return "shards.of_queries(ids) is the Dataset of some queries"
+        return "shards.to_dataset() reads all into memory, shards.of_queries(ids) the choices of some queries"
     if _is_pandas(value):
         return (
             'shortlist.Dataset(frame, query="user_id", candidate="item_id"); ids that are the index become a column by '

@@ -36,6 +36,8 @@ __all__ = ["UNREADABLE", "Condition", "condition"]
 
 UNREADABLE = "the condition is not one that SQL can read."
 _JOINS, _ARITHMETIC = ("&", "|"), ("+", "-", "*", "/", "//", "%")
+_LONG = 8  # conditions joined by and, or by or, beyond which they are joined as a tree
+_CALL_COST, _PART_COST, _DEPTH_COST = 1 << 16, 1 << 10, 1 << 7  # comparisons that Polars could make meanwhile
 _ARGUMENTS = ("not", "sql_is_in", "starts_with", "ends_with")
 _SIGN = re.compile(r"\) (\S+) \(")
 _CALL = re.compile(r"(?:\.str|\.list)?\.(\w+)\(")
@@ -54,11 +56,14 @@ class Condition:
         where: the text.
         columns: the table's columns that it reads.
         weight: what it costs for each row, in comparisons of numbers (some nanoseconds each).
+        overhead: what a call of ``mask`` costs in addition, in these too. It grows with the square of the depth: a sum of
+            200 numbers takes Polars 20 ms before the first row.
     """
 
     where: str
     columns: tuple[str, ...]
     weight: int
+    overhead: int
     _expression: pl.Expr
     _helpers: tuple[pl.Expr, ...]  # columns under names and types that the expression can read
     _moved: dict[str, str]  # the names of these columns, by the table's
@@ -67,7 +72,7 @@ class Condition:
 
     def mask(self, frame: pl.DataFrame) -> pl.Series:
         """Whether each row meets it → Boolean ``[rows]``, never null. DataError for values that cannot be compared."""
-        found = self._selected(frame.lazy())
+        found = self._selected(frame)
         return found.fill_null(False) if found.dtype == pl.Boolean else pl.repeat(False, frame.height, eager=True)
 
     def keep(self, scan: pl.LazyFrame) -> pl.LazyFrame:
@@ -81,10 +86,9 @@ class Condition:
         met = self._expression.fill_null(False).alias(name)
         return scan.with_columns(*self._helpers).with_columns(met).drop(names)
 
-    def _selected(self, table: pl.LazyFrame) -> pl.Series:
+    def _selected(self, table: pl.DataFrame) -> pl.Series:
         with _computing(f"{self._option}={shown(self.where)}", self._hint, self._moved):
-            met = table.with_columns(*self._helpers).with_columns(self._expression.alias("met"))
-            return met.select("met").collect().to_series()
+            return table.with_columns(*self._helpers).with_columns(self._expression.alias("met"))["met"]
 
 
 def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str = "candidates") -> Condition:
@@ -129,12 +133,13 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
                 plain=UNREADABLE,
             )
     helpers = tuple(_readable(schema[name], name, name in texts).alias(other) for name, other in moved.items())
-    found = Condition(where, columns, cost(tokens), expression, helpers, moved, option, hint)
-    empty = pl.DataFrame(schema=schema).lazy()
+    expression = _balanced(expression)
+    found = Condition(where, columns, cost(tokens), _overhead(expression), expression, helpers, moved, option, hint)
+    empty = pl.DataFrame(schema=schema)
     label = f"{option}={shown(where)}"
     with _computing(label, hint, moved):
         zones = {other: schema[name] for name, other in moved.items()}
-        _check_types(expression, empty.with_columns(*helpers), zones, label, hint)
+        _check_types(expression, empty.lazy().with_columns(*helpers), zones, label, hint)
     kind = found._selected(empty).dtype
     if kind not in (pl.Null, pl.Boolean):
         raise _unfit(label, f"gives {kind} for each of the {of}; true or false was expected.", EXAMPLE)
@@ -284,7 +289,7 @@ class _Part(NamedTuple):
         operation: its sign or function, such as "==" or "starts_with"; empty for a column or a value. "not" is what it makes
             of a value that is not known to be true or false.
         inputs: what it is computed from, in their order.
-        nested: whether an input of a sum is a sum, difference, product or quotient too.
+        nested: of a sum, whether an input is a sum, difference, product or quotient too.
     """
 
     expression: pl.Expr
@@ -309,14 +314,53 @@ def _parts(expression: pl.Expr) -> list[_Part]:
     found, waiting = [], [expression]
     while waiting:
         node = waiting.pop()
-        inputs = tuple(reversed(node.meta.pop()))
+        inputs = _inputs(node)
         operation = _operation(node, inputs)
-        nested = any(_operation(one, tuple(reversed(one.meta.pop()))) in _ARITHMETIC for one in inputs)
+        nested = operation == "+" and any(_operation(one, _inputs(one)) in _ARITHMETIC for one in inputs)
         if operation == "strict_cast":  # not makes its value true or false first
             operation = "not"
         found.append(_Part(node, operation, inputs, nested))
         waiting += inputs
     return found
+
+
+def _balanced(expression: pl.Expr) -> pl.Expr:
+    """The same condition, its chains of and and of or as trees: Polars takes the square of the depth of what it computes."""
+    joined = _inputs(expression)
+    sign = _operation(expression, joined)
+    if sign not in _JOINS:
+        return expression
+    found, waiting = [], [*reversed(joined)]
+    while waiting:
+        node = waiting.pop()
+        inputs = _inputs(node)
+        if _operation(node, inputs) == sign:
+            waiting += reversed(inputs)
+        else:
+            found.append(node)
+    if len(found) <= _LONG:
+        return expression
+    found = [_balanced(one) for one in found]
+    while len(found) > 1:
+        pairs = zip(found[::2], found[1::2], strict=False)
+        last = found[len(found) // 2 * 2 :]
+        found = [first & second if sign == "&" else first | second for first, second in pairs] + last
+    return found[0]
+
+
+def _overhead(expression: pl.Expr) -> int:
+    """The cost of a call before the first row, in comparisons of numbers."""
+    parts, deepest, waiting = 0, 0, [(expression, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        parts, deepest = parts + 1, max(deepest, depth)
+        waiting += [(one, depth + 1) for one in node.meta.pop()]
+    return _CALL_COST + _PART_COST * parts + _DEPTH_COST * deepest**2
+
+
+def _inputs(node: pl.Expr) -> tuple[pl.Expr, ...]:
+    """The inputs of a part of an expression, in their order."""
+    return tuple(reversed(node.meta.pop()))
 
 
 def _operation(node: pl.Expr, inputs: tuple[pl.Expr, ...]) -> str:

@@ -39,7 +39,10 @@ class Framed(ABC):
 
 
 class Tabular(Framed):
-    """A result that is one table. It is also an Arrow stream, so that pyarrow, DuckDB, pandas and Polars read it as it is.
+    """A result that is one table. It is also an Arrow stream, which pyarrow and DuckDB read as it is, and pandas by ``from_arrow``.
+
+    For Polars and pandas use ``to_frame`` and ``to_pandas``: the constructor ``polars.DataFrame`` takes a result that is a
+    sequence for rows with nested columns.
 
     Example:
         pyarrow.table(result)

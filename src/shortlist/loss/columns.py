@@ -138,7 +138,7 @@ def _loss_and_gradients(
         own = Places(pair_query, pair_candidate)
         hidden = own if hidden is None else Places(*(torch.cat(both) for both in zip(hidden, own, strict=True)))
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
-    bounds = torch.arange(0, len(query) + rows, rows, device=query.device)
+    bounds = range(0, len(query) + rows, rows)
     pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)
     hidden_parts, explicit_parts = (_parts(part, bounds) for part in (hidden, explicit))
     block = _Block(scaled, candidate, columns, options, lower)
@@ -272,20 +272,25 @@ def _dots(q: Tensor, c: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 def _sorted(places: Places | None) -> Places | None:
     """The places in the order of their rows, which most already have: sorting takes longer than to see that."""
-    if places is None or bool((places.row[1:] >= places.row[:-1]).all()):
-        return places
+    if places is None or (places.row.device.type == "cpu" and bool((places.row[1:] >= places.row[:-1]).all())):
+        return places  # a GPU sorts sooner than the processor could know
     order = torch.argsort(places.row, stable=True)
     return Places(places.row[order], places.column[order])
 
 
-def _parts(columns: tuple[Tensor, ...] | None, bounds: Tensor) -> list[tuple[Tensor, ...]]:
-    """Columns sorted by the first, cut at its ``bounds``; within a part its numbers count from the part's bound."""
+def _parts(columns: tuple[Tensor, ...] | None, bounds: range) -> list[tuple[Tensor, ...]]:
+    """Columns sorted by the first, cut at its ``bounds``; within a part its numbers count from the part's bound.
+
+    A GPU is waited for where there are several parts.
+    """
     if columns is None:
         return []
     row, *others = columns
-    edges = torch.searchsorted(row.contiguous(), bounds).tolist()
-    starts = bounds.tolist()
+    edges = [0, len(row)]
+    if len(bounds) > 2:
+        cuts = torch.arange(bounds.start, bounds.stop, bounds.step, device=row.device)
+        edges = torch.searchsorted(row.contiguous(), cuts).tolist()
     return [
         (row[first:last] - start, *(other[first:last] for other in others))
-        for start, (first, last) in zip(starts, pairwise(edges), strict=False)
+        for start, (first, last) in zip(bounds, pairwise(edges), strict=False)
     ]

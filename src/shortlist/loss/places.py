@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "placed", "without_own"]
+__all__ = ["Pairs", "PlacedPairs", "by_block", "exact", "merged", "occurrences", "placed", "without_own"]
 
 
 LEAST_SHARE = 1e-9
@@ -23,6 +23,11 @@ LEAST_SHARE = 1e-9
 def exact(like: Tensor) -> torch.dtype:
     """float64, or float32 on a device that has no other."""
     return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+def occurrences(places: Tensor, size: int) -> Tensor:
+    """How often each of ``size`` places occurs, int64 ``[size]``. ``torch.bincount`` waits for a GPU; this does not."""
+    return torch.zeros(size, dtype=torch.long, device=places.device).scatter_add_(0, places, torch.ones_like(places))
 
 
 class Pairs(NamedTuple):

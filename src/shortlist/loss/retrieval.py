@@ -31,6 +31,7 @@ from shortlist.loss.kinds import (
 )
 from shortlist.loss.old_names import takes_old_names
 from shortlist.loss.pairwise import pairwise_loss
+from shortlist.loss.places import occurrences
 from shortlist.loss.smoothing import smoothing_gap
 from shortlist.loss.softmax import in_batch_softmax
 
@@ -208,7 +209,7 @@ class Retrieval:
                 counts=counts,
             )
         if columns is None:
-            drawn = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+            drawn = occurrences(pair_candidate, len(candidate)) if counts is None else counts
             columns = Columns(drawn, log_q)
         if isinstance(self.loss, (BPR, CCL)):
             return pairwise_loss(

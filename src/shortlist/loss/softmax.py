@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, placed, without_own
+from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, occurrences, placed, without_own
 from shortlist.loss.tiles import elements_on
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
@@ -142,7 +142,7 @@ def loss_and_gradients(
     Args:
         lower: the precision of the matrix products, where it is not that of the vectors.
     """
-    occurring = torch.bincount(pair_candidate, minlength=len(candidate)) if counts is None else counts
+    occurring = occurrences(pair_candidate, len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
     scaled = query / temperature  # [queries, dim]

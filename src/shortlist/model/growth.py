@@ -99,8 +99,9 @@ def carry_weights(model: TwoTower, before: TwoTower, origins: Origins, train: Da
             value.copy_(rest[name])
     for name, table in tables.items():
         origin = _origin(name, table, old[name], origins)
-        kept = torch.from_numpy(np.flatnonzero(origin >= 0))
-        table.weight[kept] = old[name].weight[torch.from_numpy(origin[origin >= 0]).long()].to(table.weight)
+        kept = torch.from_numpy(np.flatnonzero(origin >= 0)).to(table.weight.device)
+        taken = torch.from_numpy(origin[origin >= 0]).long().to(old[name].weight.device)
+        table.weight[kept] = old[name].weight[taken].to(table.weight)
         known, new = np.flatnonzero(origin > 0), np.flatnonzero(origin < 0)
         if len(known) and len(new):
             table.weight[torch.from_numpy(new)] = table.rows(torch.from_numpy(known)).mean(0).to(table.weight)

@@ -43,8 +43,10 @@ class BagTensor:
         lengths = self.offsets[rows + 1] - starts
         offsets = torch.zeros(len(rows) + 1, dtype=torch.long, device=rows.device)
         torch.cumsum(lengths, 0, out=offsets[1:])
-        within = torch.arange(int(offsets[-1]), device=rows.device) - offsets[:-1].repeat_interleave(lengths)
-        return BagTensor(offsets, self.codes[starts.repeat_interleave(lengths) + within])
+        total = int(offsets[-1])  # the one number that a GPU is waited for
+        first, begin = (one.repeat_interleave(lengths, output_size=total) for one in (offsets[:-1], starts))
+        within = torch.arange(total, device=rows.device) - first
+        return BagTensor(offsets, self.codes[begin + within])
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Evaluation:
         done: called with the rows at the end.
 
     Attributes:
-        cost: of all pieces, in comparisons of numbers.
+        cost: of all pieces, in comparisons of numbers; what each but the first costs whatever its rows counts too.
         rows: the rows that meet it, rising, not to be written to; None until ``step`` has seen the whole table.
 
     Raises:
@@ -45,12 +45,13 @@ class Evaluation:
         self._condition = condition(where, table.schema)
         self._table, self._done = table, done
         self._at, self._size = 0, min(max(_PIECE // self._weight, _LEAST), _MOST)
+        self._pieces = -(-len(table) // self._size)  # as expected
         self._found: list[NDArray[np.int64]] = []
         self.rows: NDArray[np.int64] | None = None
 
     @property
     def cost(self) -> int:
-        return len(self._table) * self._weight
+        return len(self._table) * self._weight + max(0, self._pieces - 1) * self._condition.overhead
 
     @property
     def _weight(self) -> int:
@@ -68,17 +69,18 @@ class Evaluation:
         """
         begun = time.perf_counter()
         piece = self._table.slice(self._at, self._size)
-        met = self._condition.mask(piece)
-        self._found.append(np.flatnonzero(met.to_numpy()).astype(np.int64, copy=False) + self._at)
+        mask = self._condition.mask(piece)
+        self._found.append(np.flatnonzero(mask.to_numpy()).astype(np.int64, copy=False) + self._at)
         self._at += self._size
-        taken = max(time.perf_counter() - begun, 1e-6)
+        rows = self._size * self._weight  # the rest of the time does not depend on how many rows there are
+        taken = max((time.perf_counter() - begun) * rows / (rows + self._condition.overhead), 1e-6)
         self._size = int(min(max(self._size * min(2.0, _SECONDS / taken), _LEAST), _MOST))
         if self._at < len(self._table):
             return False
-        rows = self._found[0] if len(self._found) == 1 else np.concatenate(self._found)
-        rows.setflags(write=False)  # its own memory: an index remembers what cannot change
-        self.rows, self._found = rows, []
-        self._done(rows)
+        met = self._found[0] if len(self._found) == 1 else np.concatenate(self._found)
+        met.setflags(write=False)  # its own memory: an index remembers what cannot change
+        self.rows, self._found = met, []
+        self._done(met)
         return True
 
 

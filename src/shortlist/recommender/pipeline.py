@@ -75,7 +75,8 @@ def recommend(
     reasons = reasons_of(asked, answers, Origins(request, rows, known, own)) if explain else None
     columns, ids = (state.query, state.candidate), state.candidate_ids
     dtype = state.query_ids.ids.dtype
-    return Recommendations(columns, request.ids, known.tolist(), answers, ids, dtype, reasons, state.candidates)
+    found = Recommendations(columns, request.ids, known.tolist(), answers, ids, dtype, reasons, state.candidates)
+    return found._with_titles(state.titles)
 
 
 def similar(

@@ -81,7 +81,7 @@ def publish(
 def search_published(
     place: DatabaseIndex, vectors: NDArray[np.float32], k: int, where: str | None = None
 ) -> list[Found]:
-    """What the database itself finds in the collection that the alias leads to; nothing is computed here.
+    """The answer of the database itself, from the collection that the alias leads to; nothing is computed here.
 
     Args:
         place: the database and the alias (its ``collection``).

@@ -33,7 +33,7 @@ def pushed(where: str, columns: Mapping[str, str] | None = None) -> Filter:
 
 
 class _Reader:
-    """Reads tokens from left to right. ``negated`` says whether a not stands around what is read."""
+    """Reads tokens from left to right. ``negated`` says whether a not is around the part that is read."""
 
     def __init__(self, where: str, tokens: list[Token], columns: Mapping[str, str]) -> None:
         self._where, self._tokens, self._columns, self._at = where, tokens, columns, 0

@@ -12,7 +12,7 @@ import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import free_name
-from shortlist.data.titles import title_column
+from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
@@ -177,8 +177,12 @@ class Recommendations(Sequence[Recommendation], Tabular):
     @cached_property
     def _titles(self) -> pl.Series | None:
         """The column of the candidates' titles; None where there is none, or where they are the ids."""
-        column = None if self._catalogue is None else title_column(self._catalogue)
-        return None if self._catalogue is None or column in (None, self.candidate_column) else self._catalogue[column]
+        return None if self._catalogue is None else titles(self._catalogue, self.candidate_column)
+
+    def _with_titles(self, found: pl.Series | None) -> Recommendations:
+        """These lists, with a column of titles that need not be looked for."""
+        self.__dict__["_titles"] = found
+        return self
 
     @cached_property
     def _offsets(self) -> list[int]:
@@ -198,8 +202,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
         number = range(len(self))[index]
         part = slice(self._offsets[number], self._offsets[number + 1])
         reasons = None if self._reasons is None else tuple(self._reasons[part])
-        titles = None if self._titles is None else Titles(self._titles, self._answers.rows[part])
-        return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons, titles)
+        named = None if self._titles is None else Titles(self._titles, self._answers.rows[part])
+        return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons, named)
 
     def __iter__(self) -> Iterator[Recommendation]:
         return (self[number] for number in range(len(self)))

@@ -231,9 +231,18 @@ def _chosen(mask: list[bool], first: pl.Series, second: pl.Series) -> pl.Series:
 
 
 def _plain(values: Any) -> Iterable[Any]:
+    """The values of a list or of a column; those of a column of Arrow or pandas as plain values and None."""
+    if not isinstance(values, (pl.Series, np.ndarray)) and _is_column(values):
+        values = pl.Series(values)
     if isinstance(values, pl.Series):
         return values.to_list()
     return values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[no-any-return]
+
+
+def _is_column(values: Any) -> bool:
+    """Whether Polars reads a column as it is; pandas' floats are left, since their NaN may be a missing integer."""
+    arrow = hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__")
+    return arrow and getattr(getattr(values, "dtype", None), "kind", "O") != "f"
 
 
 def _exact(value: Any, kind: type, ids: IdMap, what: str) -> Id:

@@ -90,7 +90,7 @@ class Rerank:
         if self.explore > 0 and not explores:
             raise ConfigError(
                 "Rerank got explore= without a rule of what is explored.",
-                hint="explore_rarer_than=5, or explore_where=\"added > '2026-11-01'\"",
+                hint="explore_rarer_than=5, or explore_where=\"added > date '2026-11-01'\"",
             )
         if explores and self.explore == 0:
             raise ConfigError("Rerank got a rule of what is explored, and no share of the places.", hint="explore=0.1")

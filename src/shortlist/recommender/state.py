@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.id_map import Id, IdMap
+from shortlist.data.titles import titles
 from shortlist.errors import DataError
 from shortlist.index import Halves, Lists, whole
 from shortlist.recommender.conditions import Conditions
@@ -164,6 +165,11 @@ class State:
     def conditions(self) -> Conditions:
         """Conditions on the candidates' columns."""
         return Conditions(self.candidates)
+
+    @cached_property
+    def titles(self) -> pl.Series | None:
+        """The title of each candidate, to show; None where there is none, or where titles are the ids."""
+        return titles(self.candidates, self.candidate)
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

@@ -15,7 +15,18 @@ from functools import partial
 from typing import Any
 
 from shortlist.serve.admission import Admission
-from shortlist.serve.http import CLOSE, Decompression, Headers, Incoming, Receive, Reply, Write, plain_body, read_body
+from shortlist.serve.http import (
+    CLOSE,
+    Decompression,
+    Headers,
+    Incoming,
+    Receive,
+    Reply,
+    Write,
+    parameters,
+    plain_body,
+    read_body,
+)
 from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
@@ -123,7 +134,8 @@ class App:
         Args:
             scope: of ASGI.
             receive: of ASGI.
-            write: is given the reply's status, headers and body; not called if the client has hung up.
+            write: is given the reply's status, headers and body; gives False if the client has hung up. Not called if that
+                is known.
         """
         if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
             await self.refuse(scope, receive, write)
@@ -146,6 +158,8 @@ class App:
             self._check_key(route, headers)
             body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
             incoming = Incoming(path, scope["query_string"], headers, body)
+            if incoming.query and method == "POST":
+                parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
             reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming))
             self._check_size(reply)
         except Problem as problem:
@@ -171,8 +185,9 @@ class App:
             drop_traceback(error)
         finally:
             self._under_way -= 1
-        _write(write, reply, request_id, close or self.draining, trace)
-        self._record(scope, span, request_id, trace, label, reply.status, bundle, complete, started)
+        there = _write(write, reply, request_id, close or self.draining, trace)
+        status = reply.status if there else CLIENT_CLOSED
+        self._record(scope, span, request_id, trace, label, status, bundle, complete, started)
 
     def _record(
         self,
@@ -389,7 +404,8 @@ def _trace(headers: Mapping[bytes, bytes]) -> str | None:
     return None if found is None else f"00-{found[1].decode()}-{secrets.token_hex(8)}-{found[2].decode()}"
 
 
-def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str | None) -> None:
+def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str | None) -> bool:
+    """Write a reply; False where the client has hung up."""
     headers = [
         (b"content-type", reply.kind.encode()),
         (b"content-length", b"%d" % len(reply.body)),
@@ -401,4 +417,4 @@ def _write(write: Write, reply: Reply, request_id: str, close: bool, trace: str 
         headers.append((b"traceparent", trace.encode()))
     if close:
         headers.append(CLOSE)
-    write(reply.status, headers, reply.body)
+    return write(reply.status, headers, reply.body) is not False

@@ -47,11 +47,16 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
         check_id(row[column], strings, f"$.upsert[{number}].{column}")
+        if row[column] == "" and "" not in loaded.state.candidate_ids.row_of:
+            raise Problem(422, "an id without characters was given.", f"$.upsert[{number}].{column}")
     service.turns.yield_to_loop()
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
-    check_ids([one.id for one in request.expire], loaded.candidate_strings, "$.expire", most)
+    for number, one in enumerate(request.expire):
+        check_id(one.id, strings, f"$.expire[{number}].id")
+    if len({one.id for one in request.expire}) < len(request.expire):
+        raise Problem(422, "duplicate id; expected each id once.", "$.expire")
     expire = [{"id": one.id, "at": one.at} for one in request.expire]
     return {"op": "change", "at": time.time(), "upsert": request.upsert, "delete": request.delete, "expire": expire}
 
@@ -121,6 +126,8 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
         places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
         if len(set(places)) < len(places):
             raise Problem(422, "two items have one place; expected a place each.", f"{field}.items")
+        if len({item.candidate for item in one.items}) < len(one.items):
+            raise Problem(422, "two items have one candidate; expected each candidate once.", f"{field}.items")
         items = []
         for at, (item, place) in enumerate(zip(one.items, places, strict=True)):
             check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from shortlist.serve.schema import Id, Ids, Label, Length, Time, Value
+from shortlist.serve.schema import Id, Ids, Label, Length, Share, Time, Value
 
 __all__ = [
     "ChangeReply",
@@ -92,7 +92,7 @@ class ShownItem(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_de
     place: Length | None = None
     bundle: Label | None = None
     propensity: Annotated[float, Meta(gt=0, le=1)] | None = None
-    shares: Annotated[dict[Label, float], Meta(max_length=32)] | None = None
+    shares: Annotated[dict[Label, Share], Meta(max_length=32)] | None = None
 
 
 class Impression(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -115,7 +115,7 @@ def parameters(incoming: Incoming, *known: str) -> dict[str, str]:
         ) from None
     found = dict(pairs)
     if len(found) < len(pairs) or not set(found) <= set(known):
-        raise Problem(422, "unknown or repeated parameter.", "?", hint=f"parameters: {', '.join(known)}")
+        raise Problem(422, "unknown or repeated parameter.", "?", hint=f"parameters: {', '.join(known) or 'none'}")
     return found
 
 

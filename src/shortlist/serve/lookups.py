@@ -160,6 +160,6 @@ def _typed(text: str, strings: bool) -> Any:
         check_id(text, strings, "?query")
         return text
     number = integer_id(text)
-    if number is None:
-        raise Problem(422, "ids of this model are integers.", "?query", hint="send digits alone")
+    if number is None or not -(2**63) <= number < 2**63:
+        raise Problem(422, "ids of this model are integers.", "?query", hint="digits alone, from -2^63 to 2^63 - 1")
     return number

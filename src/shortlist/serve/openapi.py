@@ -116,6 +116,8 @@ def document(service: Service) -> dict[str, Any]:
         _describe_properties(component)
         for shape in component.get("properties", {}).values():
             _say_default(shape)
+    for kind in (schema.RecommendRequest, schema.SimilarRequest):
+        components[kind.__name__]["properties"]["k"]["maximum"] = service.settings.limits.k
     examples = _examples(service)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:

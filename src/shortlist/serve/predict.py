@@ -85,9 +85,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     asked = service.ids.read(RecommendRequest(queries, k=min(K, limits.k), exclude_seen=False), loaded)
     try:
         check_request(asked, loaded, limits)
-        asks = read_queries(
-            loaded, service.events, asked.queries, False, service.turns.yield_to_loop, loaded.about.names
-        )
+        asks = read_queries(loaded, service.events, asked.queries, False, service.turns.yield_to_loop)
         check_known(loaded, asks)
     except Problem as problem:
         problem.field = None if problem.field is None else names.place(problem.field)

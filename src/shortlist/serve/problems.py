@@ -129,7 +129,7 @@ _DOCUMENT = "GET /openapi.json describes"
 
 
 def types_at(kind: type, path: str) -> list[inspect.Type]:
-    """What a type takes at a path, such as ``$.queries[0].id``; nothing where it has no such path."""
+    """The types that a type takes at a path, such as ``$.queries[0].id``; none where it has no such path."""
     found = _members(inspect.type_info(kind))
     for name, number in _STEPS.findall(path):
         inner: list[inspect.Type] = []
@@ -183,7 +183,7 @@ def _cause(error: Exception, body: bytes) -> str:
     if not body.strip():
         return ": it is empty"
     if body.startswith(b"\xef\xbb\xbf"):
-        return ": a byte order mark stands before it"
+        return ": it begins with a byte order mark"
     if isinstance(error, UnicodeDecodeError):
         return ": a text is not UTF-8"
     if "truncated" in str(error):
@@ -196,7 +196,7 @@ def _cause(error: Exception, body: bytes) -> str:
         return f": {found[1]}"
     at = int(found[2])
     number = re.match(rb"NaN|Inf", body[at : at + 4]) is not None
-    return f": {'NaN and infinity are no numbers of JSON' if number else found[1]} (byte {at:,})"
+    return f": {'JSON has no NaN and no infinity' if number else found[1]} (byte {at:,})"
 
 
 def _with_column(path: str, body: bytes, names: Collection[str]) -> str:

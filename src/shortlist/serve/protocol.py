@@ -15,6 +15,15 @@ from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, COMPLETE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.problems import TYPE, Problem
+from shortlist.serve.request_heads import (
+    LONGEST_HEAD,
+    LONGEST_URL,
+    MOST_LINES,
+    long_head,
+    malformed,
+    name_host,
+    strange,
+)
 from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
 __all__ = ["Connection"]
@@ -22,12 +31,6 @@ __all__ = ["Connection"]
 PIECE = (
     4096  # bytes that are parsed at a time: as many requests as they hold may wait behind one that is being answered
 )
-LONGEST_URL = 16_384  # bytes: an id of 1,024 characters of four bytes each, percent-encoded, has room
-LONGEST_HEAD = (
-    65_536  # bytes of all header lines; as many of what frames a body between two pieces of it, or follows it
-)
-MOST_LINES = 128  # header lines, trailers included
-
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
 
@@ -68,6 +71,7 @@ class Connection(HttpToolsProtocol):
         self._reading = False
         self._parsed: Any = None  # the cycle of a request whose head was read
         self._too_long: Problem | None = None
+        self._piece = b""  # that is being parsed
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._refused_at = 0.0
@@ -117,9 +121,16 @@ class Connection(HttpToolsProtocol):
         self._lines += 1
         self._head += len(name) + len(value) + 4
         if self._lines > MOST_LINES or self._head > LONGEST_HEAD:
-            self._refuse(_long_head())
+            self._refuse(long_head())
         if self.cycle is None or self.cycle.scope is not self.scope:  # else a trailer, which is not read
             super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        problem = strange(self.parser.get_http_version(), self.url, self.headers)
+        if problem is not None:
+            self._refuse(problem)
+        name_host(self.url, self.headers)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unframed = 0
@@ -142,7 +153,7 @@ class Connection(HttpToolsProtocol):
             if started:
                 self.transport.close()
                 return
-        problem = self._too_long or Problem(400, "the request is not HTTP/1.1.", hint="RFC 9112 has its form")
+        problem = self._too_long or malformed(self._piece)
         self._application.service.metrics.replied("none", problem.status)
         body = problem.body(None)
         headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
@@ -188,13 +199,14 @@ class Connection(HttpToolsProtocol):
             piece = data[at : at + PIECE] if len(data) > PIECE else data
             at += len(piece)
             self._unframed += len(piece)
+            self._piece = piece
             self._size += len(piece)
             self._received.put(self, self._size)
             if self.transport.is_closing():
                 break
             super().data_received(piece)
             if not self._between_requests and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
-                self._too_long = _long_head()
+                self._too_long = long_head()
                 self.send_400_response("")
         self._reading = False
         if at < len(data) and not self.transport.is_closing():
@@ -290,10 +302,10 @@ class Connection(HttpToolsProtocol):
         task.add_done_callback(done)
         return True
 
-    def _write(self, cycle: Any, status: int, headers: Headers, body: bytes | memoryview) -> None:
-        """Write a whole reply, in one call of the system unless it is long; none to a client that has hung up."""
-        if cycle.disconnected:
-            return
+    def _write(self, cycle: Any, status: int, headers: Headers, body: bytes | memoryview) -> bool:
+        """Write a whole reply, in one call of the system unless it is long; False, and none, to a client that has hung up."""
+        if cycle.disconnected or self.transport.is_closing():  # uvicorn tells only the last of several cycles
+            return False
         cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
         cycle.response_started = True
         head = reply_head(status, headers, cycle.keep_alive)
@@ -309,6 +321,7 @@ class Connection(HttpToolsProtocol):
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()
+        return True
 
     def shutdown(self) -> None:
         """Finish: every request that was sent by now is answered, even if it has not been read yet."""
@@ -401,11 +414,3 @@ class Connection(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
             super().timeout_keep_alive_handler()
-
-
-def _long_head() -> Problem:
-    return Problem(
-        431,
-        f"the header lines are more than {MOST_LINES}, or longer than {LONGEST_HEAD:,} bytes.",
-        hint="send fewer and shorter ones; cookies are not read here",
-    )

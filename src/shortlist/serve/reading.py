@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import polars as pl
 
+from shortlist.data.ids import integer_id
 from shortlist.errors import MissingExtraError, ShortlistError, UnknownQueryError
 from shortlist.recommender.cells import misfits, of_one_kind
 from shortlist.serve.problems import Problem
@@ -202,8 +203,8 @@ def check_id(value: Any, strings: bool, field: str) -> None:
     Raises:
         Problem: when it does not have the bundle's type, or is longer than an id may be.
     """
-    if type(value) is not (str if strings else int):
-        raise _other_id(strings, field)
+    if type(value) is not (str if strings else int) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        raise _other_id(value, strings, field)
     if isinstance(value, str) and len(value) > LONGEST_ID:
         raise Problem(
             422, f"an id of {len(value):,} characters was given; at most {LONGEST_ID:,} were expected.", field
@@ -362,11 +363,19 @@ def _unknown(field: str) -> Problem:
     )
 
 
-def _other_id(strings: bool, field: str) -> Problem:
-    wanted, given = ("a string", "an integer") if strings else ("an integer", "a string")
+GIVEN = {str: "a string", int: "an integer", bool: "true or false", float: "a number with a fraction", list: "an array"}
+
+
+def _other_id(value: Any, strings: bool, field: str) -> Problem:
+    """The problem of an id of another type than the model's, or beyond 64 bits."""
+    hint = "write numbers without quotes, strings with quotes"
+    number = integer_id(value) if isinstance(value, str) else value
+    if not strings and (type(number) is not int or not -(2**63) <= number < 2**63):
+        hint = "digits alone, from -2^63 to 2^63 - 1"
+    given = GIVEN.get(type(value), "null")
+    if type(value) is int and not strings:
+        return Problem(422, "an integer beyond 64 bits was given.", field, hint=hint)
+    wanted = "strings" if strings else "integers"
     return Problem(
-        422,
-        f"{given} was given; ids of this model are {wanted[2:]}s, and are never converted.",
-        field,
-        hint="write numbers without quotes, strings with quotes",
+        422, f"{given} was given; ids of this model are {wanted}, and are never converted.", field, hint=hint
     )

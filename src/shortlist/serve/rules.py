@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from shortlist.recommender import Rerank
 from shortlist.recommender.rerank import MOST_CONDITIONS
 from shortlist.recommender.reranking import countable, pool_size
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_ids
+from shortlist.serve.schema import Rules
 
 if TYPE_CHECKING:
     from shortlist.serve.loaded import Loaded
-    from shortlist.serve.schema import RecommendRequest, Rules
+    from shortlist.serve.schema import RecommendRequest
     from shortlist.serve.settings import Limits
 
 __all__ = ["check_explained", "conditions_of", "rules_of"]
 
 
+NONE = Rules()
+
+
 def rules_of(request: RecommendRequest, loaded: Loaded, limits: Limits) -> Rerank | None:
-    """The rules of a request; None where it has none.
+    """The rules of a request; None where it has none (a seed alone is none).
 
     Raises:
         Problem: for rules that do not fit the bundle or each other, or would cost too much.
     """
     given = request.rerank
-    if given is None:
+    if given is None or msgspec.structs.replace(given, seed=0) == NONE:
         return None
     _check_costs(request, given, limits)
     _check_columns(given, loaded)

@@ -30,6 +30,7 @@ __all__ = [
     "ScoreReply",
     "ScoreRequest",
     "ScoreResult",
+    "Share",
     "SimilarRequest",
     "Time",
     "Value",
@@ -56,6 +57,7 @@ Ids = list[Id]
 Time = Annotated[float, Meta(ge=0, le=1e11, extra={"unit": "Unix seconds"})]
 Columns = Annotated[list[str], Meta(max_length=MOST_COLUMNS)]
 Length = Annotated[int, Meta(ge=1, le=100_000)]
+K = Annotated[int, Meta(ge=1)]  # the most is a setting
 Share = Annotated[float, Meta(ge=0, le=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=200)]
 Condition = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -153,7 +155,7 @@ class RecommendRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     queries: list[Query]
-    k: Length = 10
+    k: K = 10
     exclude_seen: bool = True
     allow: Ids | None = None
     deny: Ids | None = None
@@ -174,7 +176,7 @@ class SimilarRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """
 
     candidates: Ids
-    k: Length = 10
+    k: K = 10
     where: Condition | None = None
     columns: Columns = []
 

@@ -85,4 +85,4 @@ def _as_is(one: Any) -> Any:
 
 def _integer(one: Any) -> Any:
     found = integer_id(one) if isinstance(one, str) else None
-    return one if found is None else found
+    return one if found is None or not -(2**63) <= found < 2**63 else found

@@ -22,7 +22,7 @@ from shortlist.serve.throttle import Throttle
 if TYPE_CHECKING:
     from shortlist.serve.service import Service
 
-__all__ = ["Ids", "Swapper", "check_replaces", "signature"]
+__all__ = ["Ids", "Swapper", "check_replaces", "nothing_at", "signature"]
 
 SAMPLE = 10_000  # ids of the old bundle that are looked for in a new one
 LEAST = 0.01  # of them, of queries or of candidates, that a bundle of the same data has
@@ -69,10 +69,18 @@ class Swapper:
             Whether there was one, and it has been put in place.
         """
         now = signature(self._path)
+        nothing = nothing_at(self._path, self._last) if now is None else None
+        if nothing is not None:
+            self._last = nothing
+            self._refuse("BundleError", f"there is no bundle at {nothing[0]!r}.")
         if now is None or now == self._last:
             return False
         self._last = now
         return await self.swap()
+
+    def _refuse(self, kind: str, reason: str) -> None:
+        self._service.metrics.swaps.labels("refused").inc()
+        self._service.log.event("swap_refused", kind=kind, reason=reason)
 
     async def swap(self) -> bool:
         """Put the bundle at the path in place.
@@ -90,8 +98,7 @@ class Swapper:
             raise
         except BaseException as error:  # on any error the old one stays
             reason = error.message if isinstance(error, ShortlistError) else str(error)
-            service.metrics.swaps.labels("refused").inc()
-            service.log.event("swap_refused", kind=type(error).__name__, reason=reason)
+            self._refuse(type(error).__name__, reason)
             return False
         service.metrics.swaps.labels("done").inc()
         service.log.event("swapped", bundle=loaded.bundle, seconds=round(time.perf_counter() - started, 3))
@@ -201,3 +208,12 @@ def signature(path: Path) -> Signature | None:
     if not any(name == os.path.join(root, "manifest.json") for name, _, _ in files):
         return None
     return root, tuple(sorted(files))
+
+
+def nothing_at(path: Path, last: Signature | None) -> Signature | None:
+    """The signature of nothing, where a link leads to another place than last time and no bundle is there; else None.
+
+    A folder at the same place that has no whole bundle now is being written.
+    """
+    root = os.path.realpath(path)
+    return (root, ()) if last is not None and root != last[0] else None

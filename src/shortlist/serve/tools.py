@@ -153,7 +153,7 @@ def tool_server(loaded: Loaded) -> MCPServer:
         version=card["version"],
         instructions=(
             f"Recommendations from {card['candidates']:,} candidates ({card['candidate_column']}) for {card['queries']:,} "
-            f"queries ({card['query_column']}), for example {card['example_query']!r}. Nothing is ever changed."
+            f"queries ({card['query_column']}){_example(card['example_query'])}. Nothing is ever changed."
         ),
         log_level="WARNING",
     )
@@ -164,6 +164,11 @@ def tool_server(loaded: Loaded) -> MCPServer:
             annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False),
         )
     return server
+
+
+def _example(query: Any) -> str:
+    """A query to begin with, where the bundle knows what somebody chose."""
+    return "" if query is None else f", for example {query!r}"
 
 
 def _with_errors_in_words(tool: Callable[..., dict[str, Any]], error: type[Exception]) -> Callable[..., dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import threading
 import time
@@ -34,6 +35,7 @@ class Lane(IntEnum):
 class _Task(NamedTuple):
     begin: Callable[[], Callable[[], Any] | None]
     future: asyncio.Future[Any]
+    due: float = 0.0
 
 
 class Turns:
@@ -41,7 +43,8 @@ class Turns:
 
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
     others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
-    needs several goes back to the end, so that requests of one lane advance together.
+    needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
+    due has its turn before those that are due later.
 
     Attributes:
         loop_clock: the clock of the event loop's processor time; None before it has answered anything.
@@ -124,15 +127,15 @@ class Turns:
             self._lanes[lane] for lane in Lane if lane != Lane.SMALL
         )
 
-    async def take(self, lane: Lane, work: Callable[[], T]) -> T:
+    async def take(self, lane: Lane, work: Callable[[], T], due: float = 0.0) -> T:
         """The value of ``work``, done in the thread at its turn; for a request."""
         with self.off_loop():
-            return await self.take_prepared(lane, lambda: work)  # type: ignore[no-any-return]
+            return await self.take_prepared(lane, lambda: work, due)  # type: ignore[no-any-return]
 
-    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None]) -> Any:
+    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0) -> Any:
         """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._lanes[lane].append(_Task(begin, future))
+        bisect.insort(self._lanes[lane], _Task(begin, future, due), key=lambda task: task.due)
         self._next()
         return await future
 

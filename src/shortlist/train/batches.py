@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data.shards import ListColumn
+from shortlist.loss.places import occurrences
 from shortlist.model import EncodedDataset
+from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 
-__all__ = ["Batch", "Given", "Interactions", "distinct", "generator_of", "part_of_batch", "shuffled"]
+__all__ = ["Batch", "Given", "Interactions", "distinct", "generator_of", "part_of_batch", "sent_distinct", "shuffled"]
 
 
 class Given(NamedTuple):
@@ -45,14 +47,15 @@ class Batch(NamedTuple):
         """How many pairs of the whole batch hold each candidate, int64 ``[distinct candidates]``."""
         if self.counts is not None:
             return self.counts
-        return torch.bincount(self.pair_candidate, minlength=len(self.candidate_rows))
+        return occurrences(self.pair_candidate, len(self.candidate_rows))
 
 
 class Interactions:
-    """The interactions of a training run on one device, as row numbers.
+    """The interactions of a training run, as row numbers.
 
-    With several processes each keeps the interactions of its own queries: those whose number in ``owner``, divided by the
-    number of processes, leaves its rank. Batches are drawn from all interactions, and a process has its part of each.
+    One process keeps them in the processor's memory, reduces each batch to its distinct rows there and sends it to the device,
+    for which it never waits. With several processes each keeps the interactions of its own queries on its device: those whose
+    number in ``owner``, divided by the number of processes, leaves its rank. Batches are drawn from all interactions, and a process has its part of each.
     """
 
     def __init__(
@@ -64,6 +67,8 @@ class Interactions:
     ) -> None:
         self._processes = Alone() if processes is None else processes
         self._all = len(encoded)
+        self._device = device
+        kept_on = device if self._processes.size > 1 else torch.device("cpu")
         self._place: Tensor | None = None
         part: slice | NDArray[np.bool_] = slice(None)
         if owner is not None and self._processes.size > 1:
@@ -72,10 +77,10 @@ class Interactions:
             self._place = torch.from_numpy(np.where(own, np.cumsum(own) - 1, -1)).to(device)  # [interactions]
         self.queries = len(next(iter(encoded.query_columns.values())))
         self.candidates = len(next(iter(encoded.candidate_columns.values())))
-        self.query_rows = torch.from_numpy(encoded.query_rows[part].astype(np.int64)).to(device)
-        self.candidate_rows = torch.from_numpy(encoded.candidate_rows[part].astype(np.int64)).to(device)
+        self.query_rows = torch.from_numpy(encoded.query_rows[part].astype(np.int64)).to(kept_on)
+        self.candidate_rows = torch.from_numpy(encoded.candidate_rows[part].astype(np.int64)).to(kept_on)
         self._sequences = None if encoded.sequences is None else _grouped(encoded.sequences)
-        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights[part]).to(device)
+        self.weights = None if encoded.weights is None else torch.from_numpy(encoded.weights[part]).to(kept_on)
 
     def __len__(self) -> int:
         return self._all
@@ -84,9 +89,10 @@ class Interactions:
         """The batch of these interactions, int64 ``[B]``; with several processes, the part of this one."""
         if self._place is not None:
             return self._part(self._place, chosen)
-        query_rows, pair_query = distinct(self.query_rows.index_select(0, chosen), self.queries)
-        candidate_rows, pair_candidate = distinct(self.candidate_rows.index_select(0, chosen), self.candidates)
-        weight = None if self.weights is None else self.weights[chosen]
+        query, candidate = (rows.index_select(0, chosen) for rows in (self.query_rows, self.candidate_rows))
+        query_rows, pair_query = sent_distinct(query, self.queries, self._device)
+        candidate_rows, pair_candidate = sent_distinct(candidate, self.candidates, self._device)
+        weight = None if self.weights is None else moved(self.weights[chosen], self._device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
 
     def _part(self, place: Tensor, chosen: Tensor) -> Batch:
@@ -127,7 +133,7 @@ def part_of_batch(
     """
     candidate_rows, places = distinct(processes.concatenated(candidate), candidates)
     query_rows, pair_query = distinct(query, queries)
-    counts = torch.bincount(places, minlength=len(candidate_rows))
+    counts = occurrences(places, len(candidate_rows))
     return Batch(query_rows, candidate_rows, pair_query, torch.searchsorted(candidate_rows, candidate), weight, counts)
 
 
@@ -160,3 +166,9 @@ def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
     first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
     torch.ne(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first], torch.empty_like(rows).index_copy_(0, order, first.cumsum(0) - 1)
+
+
+def sent_distinct(rows: Tensor, total: int, place: torch.device) -> tuple[Tensor, Tensor]:
+    """``distinct`` of rows on the processor, on a device; a GPU would be waited for to know how many there are."""
+    values, places = distinct(rows, total)
+    return moved(values, place), moved(places, place)

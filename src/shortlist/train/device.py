@@ -59,9 +59,10 @@ def _named(device: str) -> torch.device:
     try:
         return torch.device(device)
     except RuntimeError:
-        raise ConfigError(
-            f"device is {device!r}; {_names()} was expected.", hint=did_you_mean(device.partition(":")[0], KNOWN)
-        ) from None
+        name, _, number = device.partition(":")
+        gpu = f'device="{":".join(["cuda", number] if number else ["cuda"])}" for a GPU of NVIDIA or AMD'
+        hint = gpu if name.lower() == "gpu" else did_you_mean(name, KNOWN)
+        raise ConfigError(f"device is {device!r}; {_names()} was expected.", hint=hint) from None
 
 
 def _check_cuda(place: torch.device) -> None:

@@ -30,9 +30,11 @@ from shortlist.loss import (
     StreamingFrequency,
     WholeCatalogue,
 )
+from shortlist.loss.places import occurrences
 from shortlist.model import EncodedDataset
 from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch, distinct
+from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged
 from shortlist.train.streaming import contexts_of
@@ -126,7 +128,7 @@ class Negatives:
         count = self._count(batch, drawn, len(columns))
         competing = Columns(
             count,
-            self._log_q(columns, int(batch.multiplicity().sum())),
+            self._log_q(columns, len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())),
             own_counted=self._of_batch,
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
@@ -261,7 +263,7 @@ class Negatives:
         if self._of_batch:
             count[self._column_of[batch.candidate_rows]] += batch.multiplicity()
         if drawn is not None:
-            count += torch.bincount(self._column_of[drawn], minlength=columns)
+            count += occurrences(self._column_of[drawn], columns)
         return count
 
     def _log_q(self, columns: Tensor, pairs: int) -> Tensor | None:
@@ -294,8 +296,8 @@ class Negatives:
         assert self.known is not None
         row, candidate = self.known.at(self._owners_of(batch.query_rows))
         column = self._column_of[candidate]
-        here = column >= 0
-        return Places(row[here], column[here])
+        here = torch.nonzero(column >= 0).squeeze(1)
+        return Places(row.index_select(0, here), column.index_select(0, here))
 
     def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:
         """Negatives of single queries: row of the batch's queries, candidate of the catalogue."""
@@ -310,7 +312,7 @@ class Negatives:
             if lists is not None
         ]
         if self.task.negative_column is not None:
-            pair, candidate = batch.given if self.given is None else self.given.at(chosen)  # type: ignore[misc]
+            pair, candidate = batch.given if self.given is None else self.given.at(moved(chosen, self.device))  # type: ignore[misc]
             parts.append(Places(batch.pair_query[pair], candidate))
         if not parts:
             return None

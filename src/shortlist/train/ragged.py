@@ -41,7 +41,8 @@ class Ragged:
         """Every value of these lists, and the place in ``rows`` of its list, both ``[values of rows]``."""
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
-        place = torch.arange(len(rows), device=rows.device).repeat_interleave(lengths)
+        total = int(lengths.sum())
+        place = torch.arange(len(rows), device=rows.device).repeat_interleave(lengths, output_size=total)
         before = torch.cumsum(lengths, 0) - lengths
         within = torch.arange(len(place), device=rows.device) - before[place]
         return place, self.values[starts[place] + within].long()
@@ -57,7 +58,8 @@ class Ragged:
         draws = torch.from_numpy(generator.random(len(rows))).to(rows.device)
         begin = (draws * lengths).long()
         taken = lengths.clamp(max=most)
-        place = torch.arange(len(rows), device=rows.device).repeat_interleave(taken)
+        total = int(taken.sum())
+        place = torch.arange(len(rows), device=rows.device).repeat_interleave(taken, output_size=total)
         within = torch.arange(len(place), device=rows.device) - (torch.cumsum(taken, 0) - taken)[place]
         return place, self.values[starts[place] + (begin[place] + within) % lengths[place]].long()
 

@@ -13,7 +13,7 @@ from shortlist.data import Shards
 from shortlist.data.shards import OrderedRows
 from shortlist.features import Sequences
 from shortlist.model.stored_inputs import StoredNumbers
-from shortlist.train.batches import Batch, Given, distinct, generator_of, part_of_batch, shuffled
+from shortlist.train.batches import Batch, Given, generator_of, part_of_batch, sent_distinct, shuffled
 from shortlist.train.device import moved
 from shortlist.train.processes import Processes
 
@@ -56,14 +56,13 @@ class OrderedInteractions:
         if self._processes.size > 1:
             owners = self._query.index_select(0, chosen)
             chosen = chosen[owners % self._processes.size == self._processes.rank]
-        query, candidate = (
-            moved(rows, self._device) for rows in (chosen, self._candidate.index_select(0, chosen).long())
-        )
+        candidate = self._candidate.index_select(0, chosen).long()
         weight = None if self._weight is None else moved(self._weight.index_select(0, chosen), self._device)
         if self._processes.size > 1:
+            query, candidate = (moved(rows, self._device) for rows in (chosen, candidate))
             return part_of_batch(query, candidate, weight, self.queries, self.candidates, self._processes)
-        query_rows, pair_query = distinct(query, self.queries)
-        candidate_rows, pair_candidate = distinct(candidate, self.candidates)
+        query_rows, pair_query = sent_distinct(chosen, self.queries, self._device)
+        candidate_rows, pair_candidate = sent_distinct(candidate, self.candidates, self._device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, self._given(chosen))
 
     def _given(self, chosen: Tensor) -> Given | None:

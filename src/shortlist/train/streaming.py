@@ -15,7 +15,7 @@ from shortlist.data import Shards
 from shortlist.data.shards import ListColumn, Rows
 from shortlist.features import Sequences
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import Batch, Given, Interactions, distinct, generator_of, part_of_batch
+from shortlist.train.batches import Batch, Given, Interactions, generator_of, part_of_batch, sent_distinct
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.sequences import OrderedInteractions
@@ -64,8 +64,8 @@ class StreamedInteractions:
         if self._parted:
             first, last = self._before[int(chosen[0])], self._before[int(chosen[-1]) + 1]
             return self._part(torch.arange(int(first), int(last)))
-        query_rows, pair_query = distinct(self._rows(chosen), self.queries)
-        candidate_rows, pair_candidate = distinct(moved(buffer.candidate[chosen].long(), self.device), self.candidates)
+        query_rows, pair_query = sent_distinct(self._rows(chosen), self.queries, self.device)
+        candidate_rows, pair_candidate = sent_distinct(buffer.candidate[chosen].long(), self.candidates, self.device)
         weight = None if buffer.weight is None else moved(buffer.weight[chosen], self.device)
         given = None if buffer.negatives is None else Given.of(buffer.negatives.at(chosen.numpy()), self.device)
         return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, given)
@@ -73,7 +73,7 @@ class StreamedInteractions:
     def _part(self, here: Tensor) -> Batch:
         """The pairs of a batch that this process has."""
         buffer = self._buffer
-        rows = (self._rows(here), moved(buffer.candidate[here].long(), self.device))
+        rows = (moved(self._rows(here), self.device), moved(buffer.candidate[here].long(), self.device))
         weight = None if buffer.weight is None else moved(buffer.weight[here], self.device)
         return part_of_batch(*rows, weight, self.queries, self.candidates, self._processes)
 
@@ -82,7 +82,7 @@ class StreamedInteractions:
         rows = self._buffer.query[chosen].long()
         if self.contexts > 1 and self._buffer.context is not None:
             rows = rows * self.contexts + self._buffer.context[chosen]
-        return moved(rows, self.device)
+        return rows
 
     def batches(self, seed: int, epoch: int, size: int) -> Iterator[Tensor]:
         """Places in the buffer for each batch of an epoch, int64; exactly ``size`` each except for the last."""

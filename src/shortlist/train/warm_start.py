@@ -127,8 +127,8 @@ class Start:
                 slot.copy_(processes.part.of(old))
                 continue
             whole = slot[:1].expand(len(origin), *slot.shape[1:]).clone()  # as new rows begin
-            kept = torch.from_numpy(np.flatnonzero(origin >= 0))
-            whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long()]
+            kept = torch.from_numpy(np.flatnonzero(origin >= 0)).to(slot.device)
+            whole[kept] = old[torch.from_numpy(origin[origin >= 0]).long().to(slot.device)]
             slot.copy_(processes.part.of(whole))
 
 

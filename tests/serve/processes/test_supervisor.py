@@ -127,12 +127,14 @@ def test_a_swap_under_load_loses_no_request_and_the_old_processes_end(
     assert bundle == server.events("swapped")[0]["bundle"] != server.events("started")[0]["bundle"]
     assert server.figure('shortlist_swaps_total{outcome="done"}') == 1
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "manifest.json").write_text("{}")
     (tmp_path / "next").symlink_to(tmp_path / "broken")
     (tmp_path / "next").replace(tmp_path / "current")
     server.until(lambda: server.events("swap_refused"))
-    server.process.send_signal(signal.SIGHUP)  # looks again
+    assert "there is no bundle at" in server.events("swap_refused")[0]["reason"]
+    (tmp_path / "broken" / "manifest.json").write_text("{}")
     server.until(lambda: len(server.events("swap_refused")) == 2)
+    server.process.send_signal(signal.SIGHUP)  # looks again
+    server.until(lambda: len(server.events("swap_refused")) == 3)
     assert httpx.get(f"{server.url}/readyz", timeout=LONG).json()["bundle"] == bundle
     server.stop()
 

@@ -74,11 +74,20 @@ class DatabaseIndex(ApproximateIndex):
     ``save`` writes the vectors and the uri, never a credential. ``load`` looks for the collection there, and fills it again
     from the vectors where it is missing. The ids of a filter that leaves at most 100,000 candidates go along with the query;
     fewer than 20,000, and changes until ``rebuild()``, are searched exactly in this process.
+
+    Args:
+        uri: the address of the database, without a credential.
+        collection: the name that always leads to the newest build.
+        links: neighbours of a node of the graph.
+        build_effort: candidates looked at for each node when the graph is built.
+        search_effort: candidates looked at per query; by default 200, at least k.
+        recall: not supported; None.
+        timeout: seconds that a search may take.
     """
 
     title: ClassVar[str]
     _address: ClassVar[str]
-    """What an address is, in errors."""
+    """The form of an address, in errors."""
     _example: ClassVar[str]
     _secret: ClassVar[str]
     """Where a credential belongs, as a hint."""
@@ -185,7 +194,7 @@ class DatabaseIndex(ApproximateIndex):
         return _Native(database, name, size)
 
     def _version(self, vectors: Floats) -> str:
-        """What the name of the collection says of these vectors and settings."""
+        """The part of a collection's name that depends on these vectors and settings."""
         built = f"{self._settings.links}/{self._settings.build_effort}/{vectors.shape}".encode()
         return hashlib.sha256(built + np.ascontiguousarray(vectors).view(np.uint8).data).hexdigest()[:16]
 
@@ -212,5 +221,5 @@ class DatabaseIndex(ApproximateIndex):
 
 @functools.lru_cache(maxsize=64)
 def remembered(connect: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``connect`` returns, the same one for the same arguments: one connection per place and process."""
+    """The result of ``connect``, the same one for the same arguments: one connection per place and process."""
     return connect(*arguments)

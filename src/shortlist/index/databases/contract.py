@@ -19,7 +19,7 @@ ROWS = 10_000
 
 Kind: TypeAlias = Literal["text", "integer", "number", "boolean"]
 Found: TypeAlias = "list[tuple[Any, float]]"
-"""What a query finds: ids with their inner products, best first."""
+"""The answer to a query: ids with their inner products, best first."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a collection holds: ``id`` (integers or text, distinct), ``vector``, and attributes."""
+    """The rows of a collection: ``id`` (integers or text, distinct), ``vector``, and attributes."""
 
     ids: NDArray[Any]
     vectors: Floats
@@ -94,10 +94,10 @@ class Database(Protocol):
     """
 
     place: str
-    """What messages call it: "Milvus at 'movies.db'"."""
+    """Its name in messages: "Milvus at 'movies.db'"."""
 
     errors: tuple[type[Exception], ...]
-    """What its client raises where it does not answer or refuses."""
+    """The errors that its client raises where it does not answer or refuses."""
 
     def names(self, start: str) -> list[str]:
         """The collections whose names begin with ``start``."""

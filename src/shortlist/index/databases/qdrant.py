@@ -293,7 +293,7 @@ class _Embedded:
 
 
 def _engine(call: Any, *arguments: Any) -> Any:
-    """What a call of the engine returns; its errors, which have no class of their own, as ``OSError``."""
+    """The result of a call of the engine; its errors, which have no class of their own, as ``OSError``."""
     try:
         return call(*arguments)
     except Exception as error:

@@ -11,7 +11,7 @@ from shortlist.serve.processes.messages import Ready, Swap
 from shortlist.serve.processes.scraping import Scraping
 from shortlist.serve.processes.sharing import shared_of
 from shortlist.serve.processes.worker import Source
-from shortlist.serve.swap import LOOK, signature
+from shortlist.serve.swap import LOOK, nothing_at, signature
 
 __all__ = ["Swapping"]
 
@@ -56,6 +56,10 @@ class Swapping:
             return
         self._next_check = now + LOOK
         found = signature(self._plan.bundle)
+        nothing = nothing_at(self._plan.bundle, self._signature) if found is None else None
+        if nothing is not None:
+            self._signature = nothing
+            self._note_refusal("BundleError", f"there is no bundle at {nothing[0]!r}.")
         if found is None or found == self._signature:
             return
         self._signature = found
@@ -134,9 +138,12 @@ class Swapping:
         """The bundle does not fit; the old one stays in use."""
         if self._next is None:
             return
+        self._note_refusal(kind, reason)
+        self._give_up()
+
+    def _note_refusal(self, kind: str, reason: str) -> None:
         self._scraping.counts.swaps.labels("refused").inc()
         self._log.event("swap_refused", kind=kind, reason=reason)
-        self._give_up()
 
     def _retry(self) -> None:
         """Begin again at the next look: nothing is wrong with the bundle."""
