@@ -140,22 +140,40 @@ FULL = reply("503 Service Unavailable", b'{"detail": "The server is overloaded."
 RECORDED = reply("200 OK", b'{"recorded": 1}')
 
 
+NOTHING: dict[str, tuple[tuple[list[int], ...], object]] = {
+    "recommend": (([],), []), "similar": (([],), []), "score": (([], [1]), []), "record": (([],), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", NOTHING)
+def test_nothing_is_answered_without_a_request(method: str) -> None:
+    arguments, expected = NOTHING[method]
+    assert getattr(Client("http://127.0.0.1:9"), method)(*arguments) == expected  # where nobody listens
+
+
+def test_no_change_leaves_the_catalogue_as_it_is(server: Running) -> None:
+    client = Client(server.url, key=KEY)
+    size = client.about()["candidates"]
+    assert client.upsert([]) == client.delete([]) == size
+    assert client.score([0], []) == [[]]
+
+
 def test_a_refusal_is_asked_again() -> None:
     url, counted = scripted(FULL, FULL, EMPTY)
-    assert Client(url).recommend([]) == []
+    assert Client(url).recommend([1]) == []
     assert len(counted) == 3
 
 
 def test_a_refusal_is_an_error_when_the_time_is_over() -> None:
     url, counted = scripted(FULL, EMPTY)
     with pytest.raises(ServerError, match="overloaded") as error:
-        Client(url, wait=-1).recommend([])
+        Client(url, wait=-1).recommend([1])
     assert (error.value.status, error.value.hint, len(counted)) == (503, "wait", 1)
 
 
 @pytest.mark.parametrize(
     ("ask", "requests"),
-    [(lambda client: client.recommend([]), 2), (lambda client: client.record([(1, 2)]), 1)],
+    [(lambda client: client.recommend([1]), 2), (lambda client: client.record([(1, 2)]), 1)],
     ids=["a read", "an event"],
 )
 def test_a_lost_connection(ask: Callable[[Client], object], requests: int) -> None:
@@ -174,7 +192,7 @@ def test_a_lost_connection(ask: Callable[[Client], object], requests: int) -> No
 def test_what_is_no_problem_of_ours() -> None:
     url, _ = scripted(reply("502 Bad Gateway", b"<html>a proxy"))
     with pytest.raises(ServerError, match="502: <html>a proxy"):
-        Client(url).recommend([])
+        Client(url).recommend([1])
 
 
 def test_nobody_there(tmp_path: Path) -> None:
@@ -273,5 +291,5 @@ def test_a_reply_of_another_server() -> None:
     url, _ = scripted(reply("200 OK", b"<html>"), reply("200 OK", b'{"results": 7}'))
     for _ in range(2):
         with pytest.raises(ServerError, match="not one of shortlist") as error:
-            Client(url).recommend([])
+            Client(url).recommend([1])
         assert error.value.status == 200

@@ -170,7 +170,7 @@ class Client:
         rerank: Mapping[str, Any] | None = None,
         explain: bool = False,
     ) -> list[ServerList]:
-        """The k best candidates of each query, best first.
+        """The k best candidates of each query, best first; of no queries no lists, without asking.
 
         Args:
             queries: ids; or queries as the server has them: ``{"id": …, "features": …, "history": …, "exclude": …}``.
@@ -194,6 +194,8 @@ class Client:
             "columns": checked_list(columns, "recommend(columns=)", "names"),
             "explain": explain,
         }
+        if not body["queries"]:
+            return []
         return self._read("/v1/recommend", body | _given(where=where, rerank=rerank), _Lists).results
 
     def similar(
@@ -202,12 +204,16 @@ class Client:
         """The k most similar candidates of each candidate; arguments and errors as in ``recommend``."""
         names = checked_list(columns, "similar(columns=)", "names")
         body = {"candidates": _ids(candidates, "similar(candidates)"), "k": k, "columns": names}
+        if not body["candidates"]:
+            return []
         return self._read("/v1/similar", body | _given(where=where), _Lists).results
 
     def score(self, queries: Iterable[Id], candidates: Iterable[Id]) -> list[list[float | None]]:
         """The scores of the candidates for each query; None for one that the catalogue lacks."""
         asked = [{"id": one} for one in _ids(queries, "score(queries)")]
         body = {"queries": asked, "candidates": _ids(candidates, "score(candidates)")}
+        if not asked:
+            return []
         return [row.scores for row in self._read("/v1/score", body, _Scores).results]
 
     def record(self, events: Iterable[tuple[Id, Id]]) -> int:
@@ -217,16 +223,16 @@ class Client:
         """
         pairs = [_pair(one, number) for number, one in enumerate(checked_list(events, "record(events)", "pairs"))]
         body = {"events": [{"query": query, "candidate": candidate} for query, candidate in pairs]}
-        return self._read("/v1/events", body, _Recorded, again=False).recorded
+        return self._read("/v1/events", body, _Recorded, again=False).recorded if pairs else 0
 
     def upsert(self, candidates: Iterable[Mapping[str, Any]]) -> int:
         """Add candidates, or change them, by their columns; return how many the catalogue has now."""
         rows = checked_list(candidates, "upsert(candidates)", "mappings by column", Mapping)
-        return self._read("/v1/candidates", {"upsert": rows}, _Size).candidates
+        return self._changed({"upsert": rows})
 
     def delete(self, candidates: Iterable[Id]) -> int:
         """Delete candidates; return how many the catalogue has now."""
-        return self._read("/v1/candidates", {"delete": _ids(candidates, "delete(candidates)")}, _Size).candidates
+        return self._changed({"delete": _ids(candidates, "delete(candidates)")})
 
     def about(self) -> dict[str, Any]:
         """A description of the server's bundle: its columns, sizes, figures."""
@@ -238,6 +244,12 @@ class Client:
             return self._ask("GET", "/readyz", None)[0] == 200
         except _LOST:
             return False
+
+    def _changed(self, change: dict[str, list[Any]]) -> int:
+        """How many candidates there are after a change; nothing is sent to be changed where it is empty."""
+        if not any(change.values()):
+            return int(self.about()["candidates"])
+        return self._read("/v1/candidates", change, _Size).candidates
 
     def _read(self, path: str, body: Any, shape: type[T], again: bool = True) -> T:
         """The decoded reply. Overload is waited for; a connection that was lost is tried once more where ``again``."""

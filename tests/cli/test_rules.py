@@ -18,7 +18,8 @@ def test_rules_of_a_list(bundle: Path, folder: Path) -> None:
     items = json.loads(pinned.stdout)[0]["items"]
     assert (items[1]["id"], items[1]["source"]) == ("b17", "pinned")
     assert items[0]["id"] == best[1]
-    table = shortlist("recommend", bundle, 2, "--k", 3, "--pin", 2, "b17", cwd=folder)
+    table = shortlist("recommend", bundle, 2, "--k", 3, "--pin", 2, "b17", "--pin", 3, "none", cwd=folder)
+    assert "warning: pin: the catalogue does not have 'none' (1 of 2 are missing)" in " ".join(table.stderr.split())
     assert "b17" in table.stdout.splitlines()[2]
     assert table.stdout.splitlines()[2].endswith("pinned")
 

@@ -140,6 +140,29 @@ def test_not_is_for_what_is_true_or_false(where: str) -> None:
     condition(where, TIMES.schema)
 
 
+# Long conditions.
+
+
+@pytest.mark.parametrize("sign", ["and", "or"])
+def test_a_long_chain_is_the_same_condition(sign: str) -> None:
+    """40 comparisons, joined as they are written and as a tree; null is neither true nor false in both."""
+    table = pl.DataFrame({"n": [0, 39, 40, None], "m": [None, 0, 1, 1]})
+    parts = [f"n != {number}" for number in range(40)] if sign == "and" else [f"n = {number}" for number in range(40)]
+    chain = condition(f" {sign} ".join([*parts, "m > 0"]), table.schema).mask(table)
+    met = {"and": [False, False, True, False], "or": [True, True, True, True]}[sign]
+    assert chain.to_list() == met
+    mixed = condition(f"n = 39 and (not (n > 40) {sign} " + f" {sign} ".join([*parts, "m = 0"]) + ")", table.schema)
+    assert mixed.mask(table).to_list() == [False, sign == "or", False, False]
+
+
+def test_what_a_call_costs_grows_with_the_depth_of_sums_and_the_length_of_chains() -> None:
+    """Twice as many comparisons take twice as much; twice as many numbers added up take more than three times."""
+    chains = [condition(" or ".join(["n = 1"] * count), TIMES.schema).overhead for count in (50, 100)]
+    sums = [condition(" + ".join(["n"] * count) + " > 3", TIMES.schema).overhead for count in (75, 150)]
+    assert chains[1] < 2 * chains[0]
+    assert sums[1] > 3 * sums[0]
+
+
 NAN = float("nan")
 PRICES = ("price > 10", "price >= 10", "price != 1", "not price > 10", "not (price <= 10)", "price + 1 > 10", "abs(price) > 10",
           "price not in (1)", "price between 0 and 1e300", "price = price", "price is not null", "not price = 1")  # fmt: skip
@@ -233,26 +256,3 @@ def test_an_error_names_the_columns_of_the_table() -> None:
         condition("lower(price) = 'a'", frame.schema)
     with pytest.raises(DataError, match='needs double quotes: "case"'):
         condition("case = 1", frame.schema)
-
-
-# Long conditions.
-
-
-@pytest.mark.parametrize("sign", ["and", "or"])
-def test_a_long_chain_is_the_same_condition(sign: str) -> None:
-    """40 comparisons, joined as they are written and as a tree; null is neither true nor false in both."""
-    table = pl.DataFrame({"n": [0, 39, 40, None], "m": [None, 0, 1, 1]})
-    parts = [f"n != {number}" for number in range(40)] if sign == "and" else [f"n = {number}" for number in range(40)]
-    chain = condition(f" {sign} ".join([*parts, "m > 0"]), table.schema).mask(table)
-    met = {"and": [False, False, True, False], "or": [True, True, True, True]}[sign]
-    assert chain.to_list() == met
-    mixed = condition(f"n = 39 and (not (n > 40) {sign} " + f" {sign} ".join([*parts, "m = 0"]) + ")", table.schema)
-    assert mixed.mask(table).to_list() == [False, sign == "or", False, False]
-
-
-def test_what_a_call_costs_grows_with_the_depth_of_sums_and_the_length_of_chains() -> None:
-    """Twice as many comparisons take twice as much; twice as many numbers added up take more than three times."""
-    chains = [condition(" or ".join(["n = 1"] * count), TIMES.schema).overhead for count in (50, 100)]
-    sums = [condition(" + ".join(["n"] * count) + " > 3", TIMES.schema).overhead for count in (75, 150)]
-    assert chains[1] < 2 * chains[0]
-    assert sums[1] > 3 * sums[0]

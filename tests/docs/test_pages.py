@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.docs.translation import fences, in_korean, links, sections, strays, tables, units
 from tests.recommender import hub_server
+from tests.serve.running import Running
 from tests.tuning.conftest import worked_out
 
 import shortlist as sl
@@ -64,6 +65,13 @@ def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             sl.Recommender(sl.popularity(data), seen=data).save("my.shortlist")
             monkeypatch.setenv("HF_ENDPOINT", stack.enter_context(hub_server.running()).address)
             monkeypatch.setenv("SHORTLIST_CACHE", str(tmp_path / "cache"))
+        if page == "serving.md":  # which has a server
+            data = sl.Dataset({"user": ["42", "7"], "film": ["a", "b"]}, "user", "film",
+                              candidates={"film": ["a", "b"], "genres": ["drama", "comedy"]})  # fmt: skip
+            sl.Recommender(sl.popularity(data), seen=data).save("my.shortlist")
+            server = Running(tmp_path / "my.shortlist")
+            stack.callback(server.stop)
+            program = program.replace("http://127.0.0.1:8080", server.url)
         monkeypatch.setattr(tuner, "latencies", worked_out)
         exec(compile(program, page, "exec"), {"__name__": "__main__"})
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shortlist.errors import SearchError
 from shortlist.index import BruteForce, Lists
-from shortlist.index.heads import search_heads
+from shortlist.index.heads import score_heads, search_heads
 
 
 @given(
@@ -62,3 +62,7 @@ def test_a_width_that_is_no_multiple_is_refused_as_ever() -> None:
     index = BruteForce().build(np.eye(2, dtype=np.float32))
     with pytest.raises(SearchError):
         search_heads(index, np.ones((1, 3), dtype=np.float32), 1)
+
+
+def test_no_queries_have_no_scores() -> None:
+    assert score_heads(np.zeros((0, 4), np.float32), np.ones((3, 2), np.float32)).shape == (0, 3)

@@ -198,7 +198,7 @@ def test_the_last_conditions_are_remembered_up_to_a_bound(monkeypatch: pytest.Mo
     computed = []
     real = conditions.Evaluation
     monkeypatch.setattr(
-        conditions, "Evaluation", lambda table, where, done: computed.append(where) or real(table, where, done)
+        conditions, "Evaluation", lambda table, where, *rest: computed.append(where) or real(table, where, *rest)
     )
     known = Conditions(TABLE)
     for _ in range(3):

@@ -74,6 +74,8 @@ def test_lists_by_rules_are_those_of_recommend(recommender, tmp_path, small_part
         with pytest.raises(sl.DataError):
             recommender.recommend_all(tmp_path / "new", 5, rerank=wrong)
     assert not (tmp_path / "new").exists()
+    with pytest.warns(sl.ShortlistWarning, match="pin: the catalogue does not have 'none'"):
+        recommender.recommend_all(tmp_path / "none", 1, rerank=sl.Rerank(pin=["none"]))
 
 
 def test_vectors_come_along(recommender, tmp_path, monkeypatch):

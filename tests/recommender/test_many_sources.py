@@ -395,6 +395,11 @@ def test_the_score_of_a_candidate_is_that_of_its_list(recommender: sl.Recommende
         assert [float(scores[number, film]) for film in found.ids] == found.scores
 
 
+@pytest.mark.parametrize("films", [[], [0, 2]])
+def test_no_queries_have_no_scores(recommender: sl.Recommender, films: list[int]) -> None:
+    assert recommender.score([], films).shape == (0, len(films))
+
+
 def test_scores_where_no_candidate_is_open(recommender: sl.Recommender) -> None:
     """Then they are shares of the best of all."""
     everything = [list(range(FILMS))] * len(ASK)

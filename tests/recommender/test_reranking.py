@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,7 +55,10 @@ def test_pins_take_their_places_and_obey_the_filters(recommender: sl.Recommender
     assert listed(recommender, pin={2: "d"}) == ["a", "d", "b", "c"]
     assert listed(recommender, pin=["d", "c"]) == ["d", "c", "a", "b"]
     assert listed(recommender, 2, pin={3: "d"}) == ["a", "b"]
-    assert listed(recommender, pin=["no such film"]) == ["a", "b", "c", "d"]
+    with pytest.warns(sl.ShortlistWarning, match="does not have 'no such film' \\(1 of 2 are missing\\)"):
+        assert listed(recommender, pin=["no such film", "d"]) == ["a", "d", "b", "c"]
+    with pytest.warns(sl.ShortlistWarning, match="1 of 1 are missing"):
+        assert listed(recommender, pin=["no such film"]) == ["a", "b", "c", "d"]
     rules = sl.Rerank(pin={1: "a", 2: "d"})
     found = recommender.recommend(["ann"], k=4, deny=["d"], exclude_seen=False, rerank=rules)[0]
     assert found.ids == ["a", "b", "c"]
@@ -148,8 +154,29 @@ def test_exploration_repeats_and_draws_only_what_is_named(recommender: sl.Recomm
 def test_deleted_candidates_are_pinned_boosted_and_explored_no_more(recommender: sl.Recommender) -> None:
     recommender.delete(["d"])
     rules = sl.Rerank(pin=["d"], boost={"what = 'd'": 9.0}, explore=0.5, explore_rarer_than=1)
-    found = recommender.recommend(["ann", "nobody"], k=4, exclude_seen=False, rerank=rules)
+    with pytest.warns(sl.ShortlistWarning, match="does not have 'd'"):
+        found = recommender.recommend(["ann", "nobody"], k=4, exclude_seen=False, rerank=rules)
     assert all("d" not in one.ids and len(one) == 3 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("what", "='what' gives String"),
+        ("what = ", "='what = ' is not a condition"),
+        ("", " is empty"),
+        ("what = 'd", " has "),
+    ],
+)
+@pytest.mark.parametrize("option", ["boost", "explore_where"])
+@pytest.mark.parametrize("everybody", [False, True])
+def test_a_condition_that_cannot_be_read_is_named_by_its_option(
+    recommender: sl.Recommender, tmp_path: Path, condition: str, says: str, option: str, everybody: bool
+) -> None:
+    rules = sl.Rerank(boost={condition: 1.0}) if option == "boost" else sl.Rerank(explore=0.5, explore_where=condition)
+    ask = partial(recommender.recommend_all, tmp_path / "all") if everybody else partial(recommender.recommend, ["ann"])
+    with pytest.raises(DataError, match=f"^{option}{re.escape(says)}"):
+        ask(rerank=rules)
 
 
 def test_anything_but_rules_is_refused(recommender: sl.Recommender) -> None:
@@ -197,6 +224,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.filterwarnings("ignore:pin. the catalogue does not have")
 @given(RULES, st.integers(1, ITEMS + 2), st.integers(0, 3), st.sampled_from([None, "item <> 7", "genre = 'drama'"]))
 def test_lists_are_those_of_a_double_loop(rules: dict[str, Any], k: int, query: int, where: str | None) -> None:
     recommender = _catalogue()
@@ -204,6 +232,7 @@ def test_lists_are_those_of_a_double_loop(rules: dict[str, Any], k: int, query: 
     assert found.ids == _by_loop(recommender, query, k, where, **rules)
 
 
+@pytest.mark.filterwarnings("ignore:pin. the catalogue does not have")
 @given(RULES, st.integers(1, 9), st.integers(0, 3))
 def test_small_pools_give_the_same_lists_where_nothing_is_diversified(
     rules: dict[str, Any], k: int, query: int

@@ -26,6 +26,8 @@ MOSTLY = 0.5  # share of test pairs that training had
 
 AUTO = "auto"
 
+UNTIMED = "a bundle does not keep the times of its training data; give --train TABLE and --time COLUMN"
+
 
 @click.command("evaluate")
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -125,7 +127,8 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
 
     baselines: Sequence[str] = _names(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
-        missing = left_out(seen)
+        bundle_alone = options["train"] is None and seen is not None
+        missing = left_out(seen, UNTIMED) if bundle_alone else left_out(seen)
         baselines = [name for name in BASELINES if name not in missing] if options["baselines"] == AUTO else ()
         for name, reason in missing.items() if options["baselines"] == AUTO else ():
             say(f"baseline left out: {name}: {reason}")

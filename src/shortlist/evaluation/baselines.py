@@ -193,15 +193,15 @@ BASELINES: dict[str, Callable[[Training], Scorer]] = {
 }
 
 
-def left_out(seen: Dataset | None) -> dict[str, str]:
+def left_out(seen: Dataset | None, untimed: str = "the training data has no timestamp") -> dict[str, str]:
     """The baselines that would need more than seconds for a catalogue and training data of this size, or are not possible,
-    each with the reason."""
+    each with the reason; ``untimed`` is that for those that need times."""
     others = [name for name in BASELINES if name != "popularity"]
     if seen is None:
         return dict.fromkeys(others, "learns from the training data, which are not there")
     reasons: dict[str, str] = {}
     if seen.timestamp is None:
-        reasons |= dict.fromkeys(("recent", "transitions"), "the training data has no timestamp")
+        reasons |= dict.fromkeys(("recent", "transitions"), untimed)
     if len(seen) > SMALL_TRAINING:
         too_many = f"{len(seen):,} training interactions are more than {SMALL_TRAINING:,}"
         reasons |= {name: too_many for name in others if name not in reasons and name != "recent"}

@@ -46,7 +46,8 @@ def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
         queries: ``[queries, heads · dim]``.
         vectors: ``[candidates, dim]``.
     """
-    split = queries.astype(np.float64).reshape(len(queries), -1, vectors.shape[1])  # [queries, heads, dim]
+    dim = vectors.shape[1]
+    split = queries.astype(np.float64).reshape(len(queries), queries.shape[1] // dim, dim)  # [queries, heads, dim]
     best: npt.NDArray[np.float64] = (split @ vectors.astype(np.float64).T).max(1)
     return best
 

@@ -32,6 +32,7 @@ class Evaluation:
         table: the columns.
         where: SQL.
         done: called with the rows at the end.
+        option: what to call the condition in errors.
 
     Attributes:
         cost: of all pieces, in comparisons of numbers; what each but the first costs whatever its rows counts too.
@@ -41,8 +42,10 @@ class Evaluation:
         DataError: for an invalid condition and columns that the table lacks.
     """
 
-    def __init__(self, table: pl.DataFrame, where: str, done: Callable[[NDArray[np.int64]], object]) -> None:
-        self._condition = condition(where, table.schema)
+    def __init__(
+        self, table: pl.DataFrame, where: str, done: Callable[[NDArray[np.int64]], object], option: str = "where"
+    ) -> None:
+        self._condition = condition(where, table.schema, option=option)
         self._table, self._done = table, done
         self._at, self._size = 0, min(max(_PIECE // self._weight, _LEAST), _MOST)
         self._pieces = -(-len(table) // self._size)  # as expected
@@ -102,17 +105,21 @@ class Conditions:
     def __reduce__(self) -> tuple[Any, ...]:
         return Conditions, (self._table,)  # without the conditions that are remembered
 
-    def rows(self, where: str) -> NDArray[np.int64]:
+    def rows(self, where: str, option: str = "where") -> NDArray[np.int64]:
         """Rows that meet the condition, rising; not to be written to.
+
+        Args:
+            where: SQL.
+            option: what to call the condition in errors.
 
         Raises:
             DataError: for an invalid condition, columns that the table lacks, and values that do not fit a column.
         """
-        check_text(where, "where")
+        check_text(where, option)
         found = self.known(where)
         if found is not None:
             return found
-        evaluation = self.begin(where)
+        evaluation = self.begin(where, option)
         while not evaluation.step():
             pass
         assert evaluation.rows is not None
@@ -126,7 +133,7 @@ class Conditions:
                 self._known.move_to_end(where)
             return found
 
-    def begin(self, where: str) -> Evaluation:
+    def begin(self, where: str, option: str = "where") -> Evaluation:
         """The condition, to be computed piece by piece and then remembered. Errors as for ``rows``."""
         refuse_after_fork("a condition")
 
@@ -138,4 +145,4 @@ class Conditions:
                 while len(self._known) > 1 and (len(self._known) > _KEPT or self._bytes > _BYTES):
                     self._bytes -= self._known.popitem(last=False)[1].nbytes
 
-        return Evaluation(self._table, where, remember)
+        return Evaluation(self._table, where, remember, option)

@@ -27,6 +27,7 @@ from shortlist.recommender.live import changed, folded
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import candidate_lists, candidate_table, exact_ids
 from shortlist.recommender.rerank import Rerank
+from shortlist.recommender.reranking import warn_of_unknown_pins
 from shortlist.recommender.served import Policy, Served, served_from_model, with_exports
 from shortlist.recommender.upkeep import Upkeep
 
@@ -311,11 +312,14 @@ class Recommender:
             recommender.recommend(["new"], history=[["Fargo (1996)", "Heat (1995)"]])
             recommender.recommend(["42"], where="array_contains(genres, 'Comedy') and movie_title like '%(1996)'")
         """
-        return pipeline.recommend(
+        found = pipeline.recommend(
             self.served, queries, k,
             exclude_seen=exclude_seen, history=_history(history, chosen), exclude=exclude, allow=allow, deny=deny, where=where,
             rerank=rerank, explain=explain,
         )  # fmt: skip
+        if rerank is not None:
+            warn_of_unknown_pins(rerank, self.served.state)
+        return found
 
     def score(
         self,
@@ -417,6 +421,8 @@ class Recommender:
             ConfigError: where the query tower reads columns that only a request has.
             SearchError: for a bad k.
         """
+        if isinstance(rerank, Rerank):  # anything else is refused below
+            warn_of_unknown_pins(rerank, self.served.state)
         return recommend_all(
             self.served,
             folder,

@@ -25,6 +25,7 @@ class Rerank:
     1. ``boost``: a candidate that meets a condition has ``factor`` times the list's span added to its score, the distance
        between the best and the k-th score of all candidates that the query may have. A factor below 0 buries.
     2. ``pin``: the named candidates take the named places, counted from 1, where the request's filters let them in.
+       An id that the catalogue does not have is passed over with a ShortlistWarning.
     3. ``explore``: that share of the k places, at places drawn at random, goes to candidates that are rarely chosen
        (``explore_rarer_than`` interactions in training) or meet ``explore_where``, drawn from the best of those.
     4. All other places are filled in order. With ``diversify`` d the next candidate is the one with the highest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,23 +15,25 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import Id
-from shortlist.errors import DataError, did_you_mean
+from shortlist.errors import DataError, ShortlistWarning, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
 from shortlist.recommender.pool_cells import PoolCells
-from shortlist.recommender.requests import candidate_rows
+from shortlist.recommender.requests import candidate_rows, exact_ids
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Context, Filters, Scale
 
-__all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked"]
+__all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked", "warn_of_unknown_pins"]
 
 POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or so many times k
 GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
 DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
 
-RowsOf: TypeAlias = "Callable[[str], NDArray[np.int64]]"  # from a condition to the rows that meet it
+RowsOf: TypeAlias = (
+    "Callable[[str, str], NDArray[np.int64]]"  # from a condition and its option to the rows that meet it
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def reranked(
     """
     state = asked.served.state
     _check_columns(rules, state.candidates)
-    rows_of = state.conditions.rows if met is None else met.__getitem__
+    rows_of = state.conditions.rows if met is None else lambda condition, option: met[condition]
     size = pool_size(k)
     boosts = _Boosts.of(state, rules, rows_of)
     if boosts.groups:  # each is searched by itself: all need one scale
@@ -144,8 +147,24 @@ def check_rules(rules: Rerank, state: State) -> None:
     """DataError for rules that the candidates' table does not fit: a column, a condition, or an id of another type."""
     _check_columns(rules, state.candidates)
     candidate_rows(rules.places.values(), state.candidate_ids, "pin")
-    for condition in (*rules.boost, *([] if rules.explore_where is None else [rules.explore_where])):
-        state.conditions.rows(condition)
+    for condition in rules.boost:
+        state.conditions.rows(condition, "boost")
+    if rules.explore_where is not None:
+        state.conditions.rows(rules.explore_where, "explore_where")
+
+
+def warn_of_unknown_pins(rules: Rerank, state: State) -> None:
+    """A ShortlistWarning for pinned ids that the catalogue lacks; ``stacklevel`` is that of a method's caller."""
+    places = rules.places
+    rows = state.candidate_ids.rows(exact_ids(places.values(), state.candidate_ids, "pin"))
+    missing = [one for one, row in zip(places.values(), rows, strict=True) if row < 0]
+    if missing:
+        warnings.warn(
+            f"pin: the catalogue does not have {missing[0]!r} ({len(missing)} of {len(places)} are missing); their places are "
+            "filled as others.\nhint: ids are compared exactly, including their type; candidate_ids lists them",
+            ShortlistWarning,
+            stacklevel=3,
+        )
 
 
 def _check_columns(rules: Rerank, table: pl.DataFrame) -> None:
@@ -238,7 +257,7 @@ class _Boosts:
             return cls(None, ())
         lift = np.zeros(state.size)
         for condition, factor in rules.boost.items():
-            lift[rows_of(condition)] += factor
+            lift[rows_of(condition, "boost")] += factor
         return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
 
     def pools(self, asked: Asked, size: int) -> list[_Pool]:
@@ -418,7 +437,7 @@ def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Poo
     if rules.explore_rarer_than is not None:
         rows = np.flatnonzero(state.counts < rules.explore_rarer_than)
     if rules.explore_where is not None:
-        rows = np.intersect1d(rows, rows_of(rules.explore_where))
+        rows = np.intersect1d(rows, rows_of(rules.explore_where, "explore_where"))
     found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
     return [_Pool.of(found, number) for number in range(len(asked.by_model))]
 
