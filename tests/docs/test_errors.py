@@ -16,6 +16,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "data/readers.py": {"ValueError"},
     "data/shards/files.py": {"OSError"},
     "features/lookup.py": {"NotImplementedError"},
+    "index/databases/qdrant.py": {"OSError"},
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/cells.py": {"TypeError"},

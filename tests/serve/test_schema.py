@@ -31,7 +31,8 @@ def test_a_request_has_its_defaults() -> None:
     [
         (schema.RecommendRequest, "{}"),
         (schema.RecommendRequest, '{"queries":[],"k":0}'),
-        (schema.RecommendRequest, '{"queries":[],"k":100001}'),
+        (schema.RecommendRequest, '{"queries":[],"k":1.5}'),
+        (schema.RecommendRequest, '{"queries":[],"rerank":{"at_most":[{"column":"a","most":100001}]}}'),
         (schema.RecommendRequest, '{"queries":[],"k":"5"}'),
         (schema.RecommendRequest, '{"queries":[],"where":""}'),
         (schema.RecommendRequest, '{"queries":[],"other":1}'),

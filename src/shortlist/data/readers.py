@@ -207,7 +207,10 @@ def _unread_column(source: Any, name: str, error: Exception) -> DataError:
                 f"{first_line(own)}",
                 hint="give all its values one type, such as text: frame.astype({…: str}); or leave the column out",
             )
-    return DataError(f"the {name} table, a pandas.DataFrame, could not be read: {first_line(error)}")
+    return DataError(
+        f"the {name} table, a pandas.DataFrame, could not be read: {first_line(error)}",
+        hint="give each column one name and its values one type",
+    )
 
 
 def _refuse_mixed(values: Iterable[Any], column: str, name: str) -> None:

@@ -48,7 +48,9 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
         check_id(row[column], strings, f"$.upsert[{number}].{column}")
         if row[column] == "" and "" not in loaded.state.candidate_ids.row_of:
-            raise Problem(422, "an id without characters was given.", f"$.upsert[{number}].{column}")
+            raise Problem(
+                422, "an empty id was given.", f"$.upsert[{number}].{column}", hint="an id has at least one character"
+            )
     service.turns.yield_to_loop()
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
