@@ -1,17 +1,21 @@
-# One command each: `make demo`, `make test`, `make check`, `make docs`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
+# One command each: `make demo`, `make test`, `make slow`, `make check`, `make docs`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check lint types pages docs packages sbom bench clients clean
+.PHONY: demo test slow check lint types pages docs packages sbom bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What takes long: a Ray cluster, a million rows, quick runs of the benchmarks. About 5 minutes.
+slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
 
 # Its parts can run side by side: make --jobs=2 --output-sync check
 check: types lint pages

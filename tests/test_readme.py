@@ -66,7 +66,7 @@ def test_a_row_has_its_best_value_bold() -> None:
     assert line("a", [0.1, 0.25, None], " in 3 s") == "| a | 0.100 in 3 s | **0.250** |  |"
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "docs", "packages"])
+@pytest.mark.parametrize("target", ["demo", "test", "slow", "check", "docs", "packages"])
 def test_the_make_commands_are_there(target: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False, env=dict(os.environ)

@@ -41,6 +41,7 @@ def test_a_quick_run_measures_ours_and_names_the_missing(bench) -> None:
     assert "not measured" in table(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["huge_batch", "limits", "als"])
 def test_quick_runs_of_ours_alone(bench, name: str) -> None:
     result = bench(name, "--quick")

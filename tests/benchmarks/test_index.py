@@ -57,6 +57,7 @@ def test_threads_that_end_while_they_are_listed_are_left(monkeypatch) -> None:
 
 
 @pytest.mark.skipif(quantized_trouble() is not None, reason="turbovec is not installed")
+@pytest.mark.slow
 @pytest.mark.parametrize("queries", [[], ["--outside"]])
 def test_a_quick_run(monkeypatch, tmp_path: Path, capsys, queries: list[str]) -> None:
     monkeypatch.setattr(environments, "ROOT", tmp_path / "peers")

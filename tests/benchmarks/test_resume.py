@@ -14,6 +14,7 @@ from benchmarks import resume
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_two_kills_of_the_real_thing(tmp_path: Path) -> None:
     """In a process of its own: it forks, which one with the threads of other tests must not."""
     words = [sys.executable, "-m", "benchmarks.resume", "--kills", "2", "--rows", "2000"]

@@ -15,6 +15,7 @@ def test_the_page_is_what_the_results_say() -> None:
     assert page.PLACE.read_text() == page.page(page.read()), "python -m benchmarks.scale page"
 
 
+@pytest.mark.slow
 def test_a_quick_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for module in (data, bench):
         monkeypatch.setattr(module, "PLACE", tmp_path)

@@ -29,7 +29,12 @@ def figures(recipe: str, table: str, *changes: str) -> tuple[float, float]:
     return found["model"]["seen_out"]["top_10"], found["popularity"]["seen_out"]["top_10"]
 
 
-@pytest.mark.parametrize("table", TABLES)
+MILLION = "1,000,000 rows"
+
+
+@pytest.mark.parametrize(
+    "table", [pytest.param(one, marks=pytest.mark.slow) if one == MILLION else one for one in TABLES]
+)
 @pytest.mark.parametrize("recipe", ["als", "factorization"])
 def test_recipes_of_ids_are_above_popularity(recipe: str, table: str) -> None:
     few = {"als": "fit.epochs=3", "factorization": "fit.epochs=1"}[recipe]  # the million: constants are as they are

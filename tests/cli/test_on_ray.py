@@ -201,6 +201,7 @@ def connected(address: str) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_the_real_engines_do_what_is_done_without_them(head: str, tmp_path: Path) -> None:
     """One test, since a cluster takes longer to start than all of this."""
     out, said = bundle(tmp_path, head)

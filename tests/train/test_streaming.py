@@ -197,6 +197,7 @@ def test_what_shards_cannot_give_is_refused(tmp_path: Path) -> None:
         shards.with_buffer(0)
 
 
+@pytest.mark.slow
 def test_a_block_shuffle_is_as_good_as_a_full_one(tmp_path: Path) -> None:
     """MovieLens-100k sorted by user, a tenth of it in the buffer: accuracy over four seeds each.
 
