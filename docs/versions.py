@@ -39,9 +39,7 @@ def add(site: Path, folder: Path, version: str) -> None:
 
 def _list(folder: Path) -> None:
     versions = sorted((one.name for one in folder.iterdir() if _parts(one.name)), key=_parts, reverse=True)
-    entries = [
-        {"version": one, "title": one, "aliases": ["latest"] if one == versions[0] else []} for one in versions
-    ]
+    entries = [{"version": one, "title": one, "aliases": ["latest"] if one == versions[0] else []} for one in versions]
     _write(folder / "versions.json", json.dumps(entries, indent=2) + "\n")
     _write(folder / "index.html", LATEST.format(version=versions[0]))
 
@@ -57,15 +55,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    """Exit 2 where no folder is named, 1 where no site was built."""
+    """Exit 1 where no folder is named or no site was built."""
     if len(sys.argv) != 2:
-        print("usage: python docs/versions.py FOLDER", file=sys.stderr)
-        sys.exit(2)
+        sys.exit("usage: python docs/versions.py FOLDER")
     try:
         add(SITE, Path(sys.argv[1]), shortlist.__version__)
     except FileNotFoundError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
