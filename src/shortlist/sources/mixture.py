@@ -129,7 +129,8 @@ class Mixture:
         for other in self.others:
             _check_alike(catalogue, other)
         ids = catalogue.candidates[catalogue.candidate]
-        for one in (*self.tables, *self.lists):
+        others: tuple[Neighbours | RankedList, ...] = (*self.tables, *self.lists)
+        for one in others:
             if one.ids is not None and not (one.ids.dtype == ids.dtype and one.ids.equals(ids)):
                 raise ConfigError(
                     f"the mixture's source {one!r} was fitted on other candidates than the towers, or on the same in another order.",
