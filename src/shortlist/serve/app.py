@@ -249,7 +249,11 @@ class App:
                 reason="late",
                 hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
             ) from None
+        except Problem as problem:
+            drop_traceback(problem)  # its frames hold what is freed below
+            raise
         finally:
+            self.service.free(task)
             turns.leave()
             self._cancellable.discard(task)
             if self._in_progress.pop(task, None) is not None:

@@ -14,6 +14,7 @@ import msgspec
 from shortlist.serve import change_schema, schema
 from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.problems import Problem, from_decoding
+from shortlist.serve.settings import Limits
 
 __all__ = [
     "CLOSE",
@@ -48,6 +49,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
 Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
+LIMITS = Limits()
 DECOMPRESSED = 131_072  # bytes that one step decompresses
 CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
@@ -75,7 +77,13 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Collection[str] = ()) -> T:
+def decoded(
+    kind: type[T],
+    body: bytes,
+    pause: Callable[[], object],
+    names: Collection[str] = (),
+    limits: Limits = LIMITS,
+) -> T:
     """The body as a route's type; nothing is converted, and no key occurs twice.
 
     Args:
@@ -83,12 +91,13 @@ def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Coll
         body: JSON.
         pause: called between the pieces of a long body.
         names: columns that errors may name.
+        limits: of a request.
 
     Raises:
         Problem: for anything else.
     """
     try:
-        return decode(kind, body, _names(kind), pause)  # type: ignore[arg-type]
+        return decode(kind, body, _names(kind), pause, limits.array)  # type: ignore[arg-type]
     except DuplicateKeyError as error:
         raise Problem(422, "duplicate key in a JSON object.", error.path, hint="give each key once") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
