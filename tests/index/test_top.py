@@ -57,7 +57,9 @@ def test_several_queries_score_few_candidates_once(n, zeros, pruned, monkeypatch
     runs, products = [], []
     run, matmul = Pruning.run, np.matmul
     monkeypatch.setattr(Pruning, "run", lambda self: (runs.append(1), run(self))[1])
-    monkeypatch.setattr(top.np, "matmul", lambda *given, **to: (products.append(to["out"].size), matmul(*given, **to))[1])
+    monkeypatch.setattr(
+        top.np, "matmul", lambda *given, **to: (products.append(to["out"].size), matmul(*given, **to))[1]
+    )
     rng = np.random.default_rng(3)
     vectors, queries = (rng.standard_normal((rows, 4)).astype(np.float32) for rows in (n, 3))
     queries[1] *= not zeros
