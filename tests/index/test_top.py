@@ -51,7 +51,7 @@ def test_the_comparison_can_fail():
     assert plain(vectors, vectors[0], 2, set())[0] != plain(-vectors, vectors[0], 2, set())[0]
 
 
-@pytest.mark.parametrize("n, zeros, pruned", [(100, False, 0), (101, False, 1), (100, True, 1)])
+@pytest.mark.parametrize(("n", "zeros", "pruned"), [(100, False, 0), (101, False, 1), (100, True, 1)])
 def test_several_queries_score_few_candidates_once(n, zeros, pruned, monkeypatch):
     """A first pass over a sample would be a pass over all of them; only a query of zeros, whose best are all, needs it."""
     runs, products = [], []
