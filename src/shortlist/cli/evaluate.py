@@ -164,9 +164,9 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
         if metric is None or scorer in ("model", "index") or metric not in evaluation.sums[scorer][seen]:
             continue
         one = sl.compare(evaluation, evaluation, metric, scorers=(scorer, "model"), resamples=2000)
-        verdict = ("is better than" if one.difference > 0 else "is worse than") if one.real else "is no different from"
         says = (
-            f"model {verdict} {scorer}: {figure_name(metric)} {one.difference:+.4f} "
+            f"model {('is better than' if one.difference > 0 else 'is worse than') if one.real else 'is no different from'} "
+            f"{scorer}: {figure_name(metric)} {one.difference:+.4f} "
             f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {_chance(one.p_value)})"
         )
         rows.append({"scorer": scorer, **one._asdict(), "real": one.real, "seen": seen, "says": says})
