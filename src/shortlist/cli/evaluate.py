@@ -14,6 +14,7 @@ from shortlist.cli.events import event_options
 from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset, Events, Reading
@@ -109,7 +110,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
         return
     click.echo(str(evaluation))
     if verdicts := _verdicts(evaluation):
-        click.echo("\n" + "\n".join(one["says"] for one in verdicts))
+        click.echo("\n" + "\n".join(shown(one["says"]) for one in verdicts))
 
 
 def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:

@@ -197,7 +197,7 @@ def _warn_of_a_single_id(account: Account, columns: dict[str, Any]) -> None:
         if number == 1:
             say(
                 f"warning: all interactions have one {side}, so "
-                f"""{"no list can differ from another's" if side == 'query' else 'every list is the same'}; """
+                f"""{"no list can differ from another's" if side == "query" else "every list is the same"}; """
                 f"is {columns[side]!r} the column of {side} ids (--{side})?"
             )
 

@@ -2,7 +2,7 @@
 
 The files have gettext's form, which translators' editors write. A message is the English text, with ``{name}`` for each value.
 A comment ``#: page`` says where it is used: page, report, help, or one of ``BY_TEXT``. In those that are found by their finished
-text, ``{n}`` is a number and ``{t}`` the name of a type, so that "{n} rows" fits "3 rows" and no other text.
+text, ``{n}`` (``{n1}`` …) is a number and ``{t}`` the name of a type, so that "{n} rows" fits "3 rows" and no other text.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Catalogue:
 
     @cached_property
     def _all_forms(self) -> list[tuple[_Form, Entry]]:
-        kinds = [one for one in self.entries.values() if one.by_text and one.translation]
+        kinds = [one for one in self.entries.values() if one.by_text and one.translation and PLACE.sub("", one.english)]
         kinds.sort(key=lambda one: -len(PLACE.sub("", one.english)))
         return [(_Form.of(one.english), one) for one in kinds]
 
@@ -144,7 +144,7 @@ class _Form:
         if begin > end:
             return None
         pairs = list(zip(self.names, [*found, text[begin:end]], strict=True))
-        fits = all(KINDS.get(name, ANY).fullmatch(value) for name, value in pairs)
+        fits = all(KINDS.get(name[0], ANY).fullmatch(value) for name, value in pairs)
         return dict(pairs) if fits and len(set(pairs)) == len(set(self.names)) else None
 
 
@@ -165,17 +165,18 @@ def catalogue(code: str) -> Catalogue:
 
 def entries(text: str) -> Iterator[Entry]:
     """The messages of a catalogue's text; its head, which has no English text, is left out."""
-    for block in re.split(r"\n\s*\n", text):
+    for block in text.split("\n\n"):
         parts: dict[str, str] = {"msgid": "", "msgstr": ""}
         places: list[str] = []
-        key = None
+        key = ""
         for line in block.splitlines():
             if line.startswith("#:"):
                 places += line[2:].split()
-                continue
-            found = re.fullmatch(r'(?:(msgid|msgstr) )?(".*")', line.strip())
-            if found is not None and (key := found[1] or key) is not None:
-                parts[key] += json.loads(found[2])
+            elif not line.startswith("#"):
+                name, quote, rest = line.strip().partition('"')
+                key = name.strip() or key
+                if quote and key in parts:
+                    parts[key] += json.loads(f'"{rest}') if "\\" in rest else rest[:-1]
         if parts["msgid"]:
             yield Entry(parts["msgid"], parts["msgstr"], frozenset(places))
 
