@@ -311,8 +311,10 @@ class Daily:
 
         for left in reversed(range(TRIES)):
             if not verdict.passed:
-                there = "is there to be looked at" if written else "is what it was before; this training was not kept"
-                say(f"not promoted: {bundle} {there}")
+                say(
+                    f"not promoted: {bundle} "
+                    f"{'is there to be looked at' if written else 'is what it was before; this training was not kept'}"
+                )
                 break
             if self.promote is None or not self.turns:
                 break

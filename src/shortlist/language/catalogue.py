@@ -1,7 +1,8 @@
 """Catalogues of messages: ``ko.po`` and the like, read when a language is first asked for.
 
 The files have gettext's form, which translators' editors write. A message is the English text, with ``{name}`` for each value.
-A comment ``#: page`` says where it is used: page, report, help, or one of ``BY_TEXT``.
+A comment ``#: page`` says where it is used: page, report, help, or one of ``BY_TEXT``. In those that are found by their finished
+text, ``{n}`` (``{n1}`` …) is a number and ``{t}`` the name of a type, so that "{n} rows" fits "3 rows" and no other text.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ BY_TEXT = ("server", "errors", "messages", "click")
 """Places whose messages are found by their finished text; those of ``click`` are the library's."""
 
 PLACE = re.compile(r"\{(\w+)\}")
+KINDS = {"n": re.compile(r"\d[\d,.]*"), "t": re.compile(r"[\w.]+(?: [\w.]+)?")}
+ANY = re.compile(r".*", re.DOTALL)
+ENDING = re.compile(r"[,;:]? \(?\w|[,;:] ")
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,71 @@ class Catalogue:
         entry = self.entries.get(text)
         if entry is not None and entry.by_text:
             return entry.translation or text
-        for pattern, one in self._patterns:
-            found = pattern.fullmatch(text)
-            if found is not None:
-                values = {name.removeprefix("_"): self._by_text(value) for name, value in found.groupdict().items()}
-                return with_values(one.translation, values)
+        for form, one in self._forms if text else ():
+            values = form.values_in(text)
+            if values is not None:
+                return self._with_values(one, values)
+        return self._with_ending(text)
+
+    def _with_ending(self, text: str) -> str:
+        """A value and an ending, such as "'a', the first in row 3", of which a message with two values next to each other is made."""
+        for form, one in self._endings if text else ():
+            at = text.find(form.pieces[0], 1)
+            values = form.values_in(text[at:]) if at > 0 else None
+            if values is not None:
+                return self._by_text(text[:at]) + self._with_values(one, values)
         return text
 
+    def _with_values(self, one: Entry, values: Mapping[str, str]) -> str:
+        return with_values(one.translation, {name: self._by_text(value) for name, value in values.items()})
+
     @cached_property
-    def _patterns(self) -> list[tuple[re.Pattern[str], Entry]]:
-        """Messages with values as patterns, those with most text of their own first."""
-        kinds = [one for one in self.entries.values() if one.by_text and one.translation and PLACE.search(one.english)]
+    def _forms(self) -> list[tuple[_Form, Entry]]:
+        """Messages with values, those with most text of their own first."""
+        return [(form, one) for form, one in self._all_forms if form.names]
+
+    @cached_property
+    def _endings(self) -> list[tuple[_Form, Entry]]:
+        """Messages that continue another one, in the same order."""
+        return [(form, one) for form, one in self._all_forms if ENDING.match(one.english)]
+
+    @cached_property
+    def _all_forms(self) -> list[tuple[_Form, Entry]]:
+        kinds = [one for one in self.entries.values() if one.by_text and one.translation and PLACE.sub("", one.english)]
         kinds.sort(key=lambda one: -len(PLACE.sub("", one.english)))
-        return [(re.compile(_pattern(one.english), re.DOTALL), one) for one in kinds]
+        return [(_Form.of(one.english), one) for one in kinds]
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A message with values: its own ``pieces``, one more than the ``names`` between them."""
+
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, english: str) -> _Form:
+        parts = PLACE.split(english)
+        return cls(tuple(parts[::2]), tuple(parts[1::2]))
+
+    def values_in(self, text: str) -> dict[str, str] | None:
+        """The values of a finished text, each as short as can be, or none where the text has another form."""
+        first, *between, last = self.pieces
+        if not text.startswith(first) or not text.endswith(last):
+            return None
+        begin, end = len(first), len(text) - len(last)
+        found = []
+        for piece in between:
+            at = text.find(piece, begin, end)
+            if at < 0:
+                return None
+            found.append(text[begin:at])
+            begin = at + len(piece)
+        if begin > end:
+            return None
+        pairs = list(zip(self.names, [*found, text[begin:end]], strict=True))
+        fits = all(KINDS.get(name[0], ANY).fullmatch(value) for name, value in pairs)
+        return dict(pairs) if fits and len(set(pairs)) == len(set(self.names)) else None
 
 
 def languages() -> tuple[str, ...]:
@@ -109,17 +165,18 @@ def catalogue(code: str) -> Catalogue:
 
 def entries(text: str) -> Iterator[Entry]:
     """The messages of a catalogue's text; its head, which has no English text, is left out."""
-    for block in re.split(r"\n\s*\n", text):
+    for block in text.split("\n\n"):
         parts: dict[str, str] = {"msgid": "", "msgstr": ""}
         places: list[str] = []
-        key = None
+        key = ""
         for line in block.splitlines():
             if line.startswith("#:"):
                 places += line[2:].split()
-                continue
-            found = re.fullmatch(r'(?:(msgid|msgstr) )?(".*")', line.strip())
-            if found is not None and (key := found[1] or key) is not None:
-                parts[key] += json.loads(found[2])
+            elif not line.startswith("#"):
+                name, quote, rest = line.strip().partition('"')
+                key = name.strip() or key
+                if quote and key in parts:
+                    parts[key] += json.loads(f'"{rest}') if "\\" in rest else rest[:-1]
         if parts["msgid"]:
             yield Entry(parts["msgid"], parts["msgstr"], frozenset(places))
 
@@ -132,16 +189,3 @@ def with_values(text: str, values: Mapping[str, object]) -> str:
 def placeholders(text: str) -> frozenset[str]:
     """The names of a message's values."""
     return frozenset(PLACE.findall(text))
-
-
-def _pattern(english: str) -> str:
-    """A regular expression for a message with its values filled in, a group for each."""
-    seen: set[str] = set()
-    parts = []
-    for number, piece in enumerate(PLACE.split(english)):
-        if number % 2 == 0:
-            parts.append(re.escape(piece))
-        else:
-            parts.append(f"(?P=_{piece})" if piece in seen else f"(?P<_{piece}>.+?)")
-            seen.add(piece)
-    return "".join(parts)

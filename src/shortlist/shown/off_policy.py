@@ -268,8 +268,10 @@ def _check_support(sums: Sums, new: NewLists, least: float) -> None:
         return
     never = ""
     if len(new.unshown):
-        were = "was" if len(new.unshown) == 1 else "were"
-        never = f"; {counted(len(new.unshown), 'candidate')} {were} never shown to anybody: {few(new.unshown)}"
+        never = (
+            f"; {counted(len(new.unshown), 'candidate')} {'was' if len(new.unshown) == 1 else 'were'} never shown to anybody: "
+            f"{few(new.unshown)}"
+        )
     raise DataError(
         f"the impressions support {sums.support:.0%} of what the new lists show, counted by how likely it is looked at; "
         f"at least {least:.0%} was expected{never}.",
