@@ -175,7 +175,9 @@ class Connection(HttpToolsProtocol):
         self.waiting_since = None
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         cycle = self.cycle
-        if len(cycle.body) <= PIECE and not cycle.waiting_for_100_continue:  # else reading may wait until it is received
+        if (
+            len(cycle.body) <= PIECE and not cycle.waiting_for_100_continue
+        ):  # else reading may wait until it is received
             self.scope[BODY] = cycle.body  # type: ignore[literal-required]
         super().on_message_complete()
 
