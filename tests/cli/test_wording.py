@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import datetime
+import decimal
 import re
 from importlib import import_module
 from pathlib import Path
@@ -70,6 +72,10 @@ def test_no_message_names_what_only_python_has_beside_an_option(text: str) -> No
         ("cast one of them, for example frame.with_columns(pl.col('i').cast(pl.Int64))", "cast one of them"),
         ("check the path", "check the path"),
         (
+            "write the ids as text: frame.with_columns(pl.col('i').cast(pl.String)); or name another column as the query",
+            "write the ids as text; or name another column as the query",
+        ),
+        (
             "leave those rows out: Events(where=\"t not in ('a', 'b')\"), --where \"t not in ('a', 'b')\"",
             "leave those rows out: --where \"t not in ('a', 'b')\"",
         ),
@@ -107,3 +113,12 @@ def test_an_interrupt_ends_a_command_with_one_line(
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted"
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_no_hint_on_ids_ends_in_a_colon_without_its_code() -> None:
+    columns = [[True], [b"a"], [["a"]], [{"a": 1}], [datetime.date(2020, 1, 1)], [decimal.Decimal(1)], [1.5], [None]]
+    for values in columns:
+        with pytest.raises(sl.DataError) as caught:
+            sl.Dataset({"u": values, "i": ["a"]}, "u", "i")
+        said = for_command_line(str(caught.value.hint))
+        assert not re.search(r":\s*(;|$)", said), said

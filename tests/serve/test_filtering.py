@@ -42,7 +42,9 @@ def test_a_condition_is_computed_in_turns_of_its_own_lane_and_once(
     monkeypatch.setattr(conditions, "_MOST", 1)
     threads: list[bool] = []
     step = conditions.Evaluation.step
-    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: (threads.append(on_loop()), step(self))[1])
+    monkeypatch.setattr(
+        conditions.Evaluation, "step", lambda self, *part: (threads.append(on_loop()), step(self, *part))[1]
+    )
     body = {**ANN, "where": "stock > 3"}
     assert ids(client.post("/v1/recommend", body)) == ["c", "d"]
     assert lanes == [Lane.FILTERS] * 5
@@ -59,7 +61,7 @@ def test_a_condition_that_costs_too_much_is_refused_before_it_is_computed(
     """Four candidates times three (one, a comparison and "and") and then two: 16 are more than 12."""
     client = clients(Settings(limits=Limits(filter=12, wait_seconds=100.0)))
     assert client.post("/v1/recommend", {**ANN, "where": "stock > 3 "}).status_code == 200
-    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: pytest.fail("it was computed"))
+    monkeypatch.setattr(conditions.Evaluation, "step", lambda self, *part: pytest.fail("it was computed"))
     for path, body in (("recommend", ANN), ("similar", {"candidates": ["a"]})):
         reply = client.post(f"/v1/{path}", {**body, "where": "stock > 3 and stock < 5"})
         assert (reply.status_code, reply.json()["field"]) == (422, "$.where")

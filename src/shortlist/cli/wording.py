@@ -17,7 +17,7 @@ JOINED = r"(?:, or |, | or )"
 BEFORE = re.compile(rf"{PYTHON}{JOINED}(?=--[a-z])")
 BEHIND = re.compile(rf"(--[a-z][^;]*?),(?: or)? {CALL}(?=[).;,]|$)")
 NAMED = re.compile(r"\b(\w+)(=\w*)?(?: \(| or )(--([a-z-]+)[^);,]*)\)?")
-FRAME = re.compile(rf"(?:,? for example )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
+FRAME = re.compile(rf"(?:,? for example |: )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
 ONLY_PYTHON = {
     "Dataset(…, timestamp=…)": "--time COLUMN",
     "Dataset(…, weight=…)": "--weight COLUMN",

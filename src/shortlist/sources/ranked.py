@@ -36,6 +36,7 @@ class RankedList:
         values: of that column, those with a list of their own.
         length: most candidates of a list.
         newest: of "new" lists, the candidates' column by which they are ordered; None for the order of arrival.
+        ids: of the candidates, in the order of rows, as a mixture compares them with those of its towers; None where they are not known.
 
     Raises:
         ConfigError: for arrays that do not describe such lists.
@@ -54,6 +55,7 @@ class RankedList:
     values: tuple[str | int | bool, ...] = ()
     length: int = 1000
     newest: str | None = None
+    ids: pl.Series | None = None
 
     def __post_init__(self) -> None:
         offsets, rows = self.offsets, self.rows
@@ -138,7 +140,7 @@ class RankedList:
         rows = row[self.rows]
         before = np.concatenate([[0], np.cumsum(rows >= 0)])
         size = int(row.max(initial=-1)) + 1
-        return replace(self, offsets=before[self.offsets], rows=rows[rows >= 0].astype(np.int32), size=size)
+        return replace(self, offsets=before[self.offsets], rows=rows[rows >= 0].astype(np.int32), size=size, ids=None)
 
     def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> RankedList:
         """The lists after candidates were added or changed; only lists of new candidates change.
@@ -149,13 +151,13 @@ class RankedList:
         """
         size = len(candidates)
         if self.kind != "new":
-            return replace(self, size=size)
+            return replace(self, size=size, ids=None)
         if self.newest is not None:
             rows = newest_rows(candidates[self.newest], self.length)
         else:
             came = np.sort(changed[changed >= self.size])[::-1]
             rows = np.concatenate([came, self.rows])[: self.length].astype(np.int32)
-        return replace(self, offsets=np.array([0, len(rows)], np.int64), rows=rows, size=size)
+        return replace(self, offsets=np.array([0, len(rows)], np.int64), rows=rows, size=size, ids=None)
 
 
 def newest_rows(column: pl.Series, most: int) -> NDArray[np.int32]:
