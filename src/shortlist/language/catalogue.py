@@ -33,6 +33,9 @@ FOLDER = Path(__file__).parent
 BY_TEXT = ("server", "errors", "messages", "click")
 """Places whose messages are found by their finished text; those of ``click`` are the library's."""
 
+VALUES = ("errors", "messages", "click")
+"""Those of them that a message's values may be, too; names that the page alone translates, such as "popularity", stay as they are."""
+
 PLACE = re.compile(r"\{(\w+)\}")
 KINDS = {"n": re.compile(r"\d[\d,.]*"), "t": re.compile(r"[\w.]+(?: [\w.]+)?")}
 ANY = re.compile(r".*", re.DOTALL)
@@ -85,7 +88,7 @@ class Catalogue:
     def _by_text(self, text: str) -> str:
         """The same among the messages that are found by their text; their values are such texts too, such as "queries"."""
         entry = self.entries.get(text)
-        if entry is not None and entry.by_text:
+        if entry is not None and not entry.places.isdisjoint(VALUES):
             return entry.translation or text
         for form, one in self._forms if text else ():
             values = form.values_in(text)
