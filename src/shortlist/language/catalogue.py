@@ -39,6 +39,7 @@ VALUES = ("errors", "messages", "click")
 PLACE = re.compile(r"\{(\w+)\}")
 KINDS = {"n": re.compile(r"\d[\d,.]*"), "t": re.compile(r"[\w.]+(?: [\w.]+)?")}
 ANY = re.compile(r".*", re.DOTALL)
+NAMING = ("--", "'", '"', "`")
 ENDING = re.compile(r"[,;:]? \(?\w|[,;:] ")
 
 
@@ -99,7 +100,7 @@ class Catalogue:
             listed = text.split("; ")
             if len(listed) > 1 and all(form.values_in(part) is not None for part in listed):
                 return "; ".join(map(self._by_text, listed))
-            return self._with_values(one, values)
+            return self._with_values(form, one, values)
         return self._with_ending(text)
 
     def _with_ending(self, text: str) -> str:
@@ -108,11 +109,16 @@ class Catalogue:
             at = text.find(form.pieces[0], 1)
             values = form.values_in(text[at:]) if at > 0 else None
             if values is not None:
-                return self._by_text(text[:at]) + self._with_values(one, values)
+                return self._by_text(text[:at]) + self._with_values(form, one, values)
         return text
 
-    def _with_values(self, one: Entry, values: Mapping[str, str]) -> str:
-        return with_values(one.translation, {name: self._by_text(value) for name, value in values.items()})
+    def _with_values(self, form: _Form, one: Entry, values: Mapping[str, str]) -> str:
+        """A message with its values, translated unless they are names of options: ``{name}=``, ``--{name}``, in quotes."""
+        said = {
+            name: values[name] if after.startswith("=") or before.endswith(NAMING) else self._by_text(values[name])
+            for before, name, after in zip(form.pieces, form.names, form.pieces[1:], strict=False)
+        }
+        return with_values(one.translation, said)
 
     @cached_property
     def _forms(self) -> list[tuple[_Form, Entry]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from shortlist.data.ids import counted, few
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval
+from shortlist.language import folded, padded, shown
 from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
@@ -357,8 +357,9 @@ def _text(result: OffPolicyEvaluation) -> str:
         f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
     )
     rows = [
-        f"{'clicks per list':<15}  {'value':>7}  {'95%':>18}  {'gain':>8}  {'95%':>20}",
-        f"{'as shown':<15}  {result.shown:7.4f}  {interval_text(result.shown_interval):>18}",
+        f"{padded(shown('clicks per list'), 15)}  {padded(shown('value'), 7, right=True)}  {'95%':>18}  "
+        f"{padded(shown('gain'), 8, right=True)}  {'95%':>20}",
+        f"{padded(shown('as shown'), 15)}  {result.shown:7.4f}  {interval_text(result.shown_interval):>18}",
     ]
     for name, title in TITLES.items():
         one = getattr(result, name)
@@ -366,6 +367,6 @@ def _text(result: OffPolicyEvaluation) -> str:
             f"{title:<15}  {one.value:7.4f}  {interval_text(one.interval):>18}  {one.gain:+8.4f}  "
             f"{interval_text(one.gain_interval, '+'):>20}"
         )
-    said = [textwrap.fill(line, WIDTH) for line in (head, basis)]
-    notes = [textwrap.fill(f"note: {note}", WIDTH) for note in result.notes]
-    return "\n".join([*said, "", *rows, "", result.verdict(), *notes])
+    said = [part for line in (head, basis) for part in folded(shown(line), WIDTH)]
+    notes = [part for note in result.notes for part in folded(shown(f"note: {note}"), WIDTH)]
+    return "\n".join([*said, "", *rows, "", shown(result.verdict()), *notes])
