@@ -25,7 +25,11 @@ def test_values_are_counted_up_to_each_bound() -> None:
 
 def test_the_text_is_that_of_prometheus() -> None:
     theirs, ours = CollectorRegistry(), CollectorRegistry()
-    stages, sizes, replies = {name: Observations(BOUNDS) for name in ("a", "b")}, Observations(BOUNDS), Replies("r", "R.")
+    stages, sizes, replies = (
+        {name: Observations(BOUNDS) for name in ("a", "b")},
+        Observations(BOUNDS),
+        Replies("r", "R."),
+    )
     for one in (Histograms("s", "S.", stages, "stage"), Histograms("z", "Z.", {"": sizes}), replies, Count("n", "N.")):
         ours.register(one)
     staged = Histogram("s", "S.", ["stage"], buckets=BOUNDS, registry=theirs)
