@@ -19,6 +19,7 @@ import uvicorn
 from tests.serve.conftest import WRITE
 from tests.serve.paces import Steady, watched
 from tests.serve.running import Running
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from shortlist.serve.app import COMPLETE
@@ -679,3 +680,32 @@ def test_nothing_is_written_to_a_client_that_has_hung_up(client: Any, requests: 
 
     client.loop.run_until_complete(talk())
     assert answered == [False]
+
+
+@pytest.mark.parametrize(
+    ("length", "first", "head", "received"),
+    [(26, 26, b"", 0), (26, 25, b"", 2), (4097, 4097, b"", 1), (26, 26, b"expect: 100-continue\r\n", 1)],
+)
+def test_a_short_body_that_is_there_is_not_received_again(
+    client: Any, length: int, first: int, head: bytes, received: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receiving goes through an event; a long body, a slow one and a client that waits to be asked need it."""
+    calls: list[int] = []
+    receive = RequestResponseCycle.receive
+    monkeypatch.setattr(RequestResponseCycle, "receive", lambda cycle: (calls.append(1), receive(cycle))[1])
+    body = b'{"queries":[{"id":"ann"}]}'.ljust(length)
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        start = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %d\r\n\r\n" % (head, length)
+        connection.data_received(start + body[:first])
+        if first < length:
+            await asyncio.sleep(0)  # it is being answered
+            connection.data_received(body[first:])
+        await settled(connection)
+        assert wire.written.count(b"HTTP/1.1 200") == 1
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert len(calls) == received

@@ -64,7 +64,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
@@ -72,7 +72,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     rules = rules_of(request, loaded, limits)
     asks = read_queries(loaded, service.events, request.queries, request.exclude_seen, service.turns.yield_to_loop)
     check_known(loaded, asks)
-    return Asked(request, loaded, asks, light, rules)
+    return Asked(request, loaded, asks, light, rules, len(body))
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
@@ -91,7 +91,10 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
     request, limits = (
-        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits,
     )
     if not 1 <= len(request.candidates) <= limits.queries:
@@ -148,7 +151,10 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Score
         Problem: when it does not fit.
     """
     request, limits = (
-        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits,
     )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
@@ -180,7 +186,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
     request: EmbedRequest = service.ids.read(
-        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded
+        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits), loaded
     )
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")

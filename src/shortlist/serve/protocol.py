@@ -12,7 +12,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
-from shortlist.serve.app import ALWAYS, COMPLETE, App
+from shortlist.serve.app import ALWAYS, BODY, COMPLETE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.request_heads import (
@@ -174,6 +174,11 @@ class Connection(HttpToolsProtocol):
         self._between_requests = True
         self.waiting_since = None
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
+        cycle = self.cycle
+        if (
+            len(cycle.body) <= PIECE and not cycle.waiting_for_100_continue
+        ):  # else reading may wait until it is received
+            self.scope[BODY] = cycle.body  # type: ignore[literal-required]
         super().on_message_complete()
 
     # Receiving.
