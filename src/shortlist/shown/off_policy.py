@@ -234,11 +234,20 @@ def _propensities(values: pl.Series) -> NDArray[np.float64]:
     numbers = values.cast(pl.Float64, strict=False) if values.dtype.is_numeric() else None
     if numbers is None or numbers.null_count() or not bool(((numbers > 0) & (numbers <= 1)).all()):
         raise DataError(
-            f"the propensities {values.name!r} are not all numbers above 0 and at most 1.",
+            f"the propensities {values.name!r} are {_wrong_propensities(values, numbers)}; numbers above 0 and at most 1 were expected.",
             hint="the chance that the candidate was in the list shown to this query",
         )
     checked: NDArray[np.float64] = numbers.to_numpy()
     return checked
+
+
+def _wrong_propensities(values: pl.Series, numbers: pl.Series | None) -> str:
+    """The type of what came in place of propensities, or how many rows hold something else, with the first of them."""
+    if numbers is None:
+        return f"of type {values.dtype}"
+    wrong = ~((numbers > 0) & (numbers <= 1)).fill_null(False)
+    at = int(wrong.arg_max() or 0)
+    return f"others in {int(wrong.sum()):,} of {len(values):,} rows, the first {values[at]!r} in row {at + 1:,}"
 
 
 def _check_numbers(least_support: object, least_effective: object, resamples: object) -> None:
@@ -255,7 +264,7 @@ def _check_propensities(sums: Sums, drawn: NDArray[np.float64]) -> None:
     low, _ = _interval(drawn[:, 4])
     if sums.support > 1.1 and low > 1:
         raise DataError(
-            f"the propensities are too low: by them, {sums.support:.0%} of what the new lists show was shown; at most "
+            f"the propensities are too low: by them, {min(sums.support, 1e4):,.0%} of what the new lists show was shown; at most "
             "100% can be.",
             hint="a propensity is the chance that the candidate was in the list at any place, not at this one",
         )
