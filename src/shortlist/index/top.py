@@ -160,7 +160,8 @@ def _largest(scores: Floats, k: int) -> Floats:
     width = scores.shape[1] // _GROUP
     if width < 8 * k:
         return scores
-    return scores[:, : _GROUP * width].reshape(len(scores), _GROUP, width).max(axis=1)
+    largest: Floats = scores[:, : _GROUP * width].reshape(len(scores), _GROUP, width).max(axis=1)
+    return largest
 
 
 def _masks(blocked: Ints | None, closed: Floats | None, pairs: Pairs | None) -> Masks | None:
