@@ -58,3 +58,4 @@ if __name__ == "__main__":
     Path(__file__).with_name("reference.md").write_text(reference(), encoding="utf-8")
     for made in (modules, commands, recipe_keys):
         made.PAGE.write_text(made.page(), encoding="utf-8")
+    commands.KOREAN.write_text(commands.page("ko"), encoding="utf-8")

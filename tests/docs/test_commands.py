@@ -6,7 +6,9 @@ import importlib
 import re
 
 import click
+import pytest
 from docs.commands import page
+from tests.docs.translation import fences, sections, strays, units
 
 from shortlist.cli.main import COMMANDS
 
@@ -33,7 +35,20 @@ def test_a_command_says_what_it_does() -> None:
     assert re.findall(r"\b(?:Args|Returns|Raises):", page()) == []
 
 
-def test_cells_are_whole() -> None:
-    rows = [line for line in page().splitlines() if line.startswith("| `")]
+@pytest.mark.parametrize("code", ["en", "ko"])
+def test_cells_are_whole(code: str) -> None:
+    rows = [line for line in page(code).splitlines() if line.startswith("| `")]
     assert len(rows) > 150
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}
+
+
+def test_the_korean_page_has_the_same_commands_options_and_figures() -> None:
+    english, korean = page(), page("ko")
+    assert fences(korean) == fences(english)
+    ours, theirs = sections(english), sections(korean)
+    assert [level for level, _ in theirs] == [level for level, _ in ours]
+    for (_, body), (_, translated) in zip(ours, theirs, strict=True):
+        for unit, other in zip(units(body), units(translated), strict=True):
+            assert strays(unit, other) == [], other
+    same = {row for row in english.splitlines() if row.startswith("| `")} & {*korean.splitlines()}
+    assert {row.split("|")[2].strip() for row in same} == {"auto, cpu, cuda, …"}

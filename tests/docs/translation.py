@@ -72,12 +72,16 @@ def links(page: Path, docs: Path) -> Counter[str]:
     )
 
 
+MADE = ("commands.md",)
+"""Pages that are made in both languages, from the code (``make docs``)."""
+
+
 def in_korean(target: str, docs: Path) -> str:
     """What a Korean page links to where the English one links to ``target``."""
     path = target.partition("#")[0]
     if _leads_elsewhere(target):
         return target
-    if (docs / "ko" / path).exists():
+    if path in MADE or (docs / "ko" / path).exists():
         return f"ko/{target}"
     return f"{target}(영어)" if path.endswith(".md") else target
 

@@ -254,7 +254,9 @@ def _advice(choice: Choice) -> str:
             "models differ by person only where people have several choices"
         )
     if trial.unmet > MOSTLY_NEW:
-        return "nearly everything held out is new, so give a table of the candidates' features: candidates= (--candidates)"
+        return (
+            "nearly everything held out is new, so give a table of the candidates' features: candidates= (--candidates)"
+        )
     measured = len([one for one in choice.tried if one.figure is not None])
     if queries < SMALL and len(unmeasured) <= measured:
         return f"only {queries} {'query was' if queries == 1 else 'queries were'} measured; collect more interactions before you trust the order above"
