@@ -272,16 +272,16 @@ def _check_arguments(part: _Part, result: pl.DataType, inputs: list[pl.DataType]
     if part.operation == "+" and _member(result) == pl.String:
         raise _unfit(label, "adds texts; + is for numbers.", "compare each column with its own text")
     if part.operation == "sql_is_in" and _member(inputs[0]) != inputs[0]:
-        reason = f"looks for a list, {inputs[0]}, among single values."
-        raise _unfit(label, reason, "array_contains(column, value)")
+        raise _unfit(label, f"looks for a list, {inputs[0]}, among single values.", "array_contains(column, value)")
     if part.operation in ("starts_with", "ends_with") and inputs[1] not in (
         pl.String,
         pl.Null,
         pl.Categorical,
         pl.Enum,
     ):
-        reason = f"gives {inputs[1]} to {part.operation}; a text was expected."
-        raise _unfit(label, reason, "write 'a text' in single quotes")
+        raise _unfit(
+            label, f"gives {inputs[1]} to {part.operation}; a text was expected.", "write 'a text' in single quotes"
+        )
     if part.operation == "not" and inputs[0] not in (pl.Boolean, pl.Null):
         raise _unfit(label, f"gives {inputs[0]} to not; true or false was expected.", EXAMPLE)
 

@@ -121,6 +121,7 @@ def reranked(
     state = asked.served.state
     _check_columns(rules, state.candidates)
     rows_of = state.conditions.rows if met is None else lambda condition, option: met[condition]
+    k = min(k, max([len(state.candidates), *rules.places]))  # longer lists would cost more, and be no longer
     size = pool_size(k)
     boosts = _Boosts.of(state, rules, rows_of)
     if boosts.groups:  # each is searched by itself: all need one scale
@@ -272,8 +273,8 @@ class _Boosts:
 
     def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
         """The pool with lifted scores, in the spans of each source."""
-        if self.lift is None:
-            return pool
+        if self.lift is None or not self.lift[pool.rows].any():
+            return pool  # in its order, which a mixture's quotas may have changed
         span = np.array([spans.get(source, 1.0) for source in pool.sources.tolist()])
         return _Pool(pool.rows, pool.scores + span * self.lift[pool.rows], pool.sources).sorted()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -128,7 +127,7 @@ class Batcher:
         if not light:
             group = group._replace(light=False)
         pace = self.paces.of(group)
-        if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
+        if (len(asks) > 1 and len(asks) > self._fitting(pace)) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
@@ -139,8 +138,11 @@ class Batcher:
         self._expected[quick] += cost
         try:
             self._enqueue(one, quick, loop)
-            with contextlib.nullcontext() if quick else self._turns.off_loop():
+            if quick:
                 found = await one.future
+            else:
+                with self._turns.off_loop():
+                    found = await one.future
         finally:
             self._expected[quick] -= cost
         take(0, found)

@@ -143,7 +143,9 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
 def reply_head(status: int, headers: Headers, keep_alive: bool) -> bytes:
     """The head of a reply; ``CLOSE`` is added where the connection is not kept."""
     lines = [_status_line(status)]
-    lines += [b"%s: %s\r\n" % one for one in headers if one != CLOSE]
+    for one in headers:
+        if one != CLOSE:
+            lines += (one[0], b": ", one[1], b"\r\n")
     lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
     return b"".join(lines)
 
@@ -153,8 +155,16 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most: int, arrived: bytearray | None = None
+) -> bytes:
     """The whole body, as it was sent.
+
+    Args:
+        receive: of ASGI.
+        headers: of the request.
+        most: bytes that it may have.
+        arrived: the body, where nothing is left to be received.
 
     Raises:
         Problem: for one that is longer than ``most``, or incomplete.
@@ -162,6 +172,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
     length = headers.get(b"content-length", b"0")
     if len(length) > 18 or (length.isdigit() and int(length) > most):
         raise _too_long(most)
+    if arrived is not None and len(arrived) <= most:
+        return bytes(arrived)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):

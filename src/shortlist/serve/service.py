@@ -164,9 +164,8 @@ class Service:
         if size <= LONGEST:
             self.asked.append(request)
         self.last_asked = time.perf_counter()
-        self.metrics.queries.inc(len(asks))
-        if unknown:
-            self.metrics.unknown.inc(unknown)
+        self.metrics.queries.value += len(asks)
+        self.metrics.unknown.value += unknown
         approximate = not request.exact and not loaded.served.index.exact
         if rules is None and approximate and random.random() < self.settings.sample:
             self._sample_recall(asked, open_, first)
