@@ -52,7 +52,6 @@ SERVED = frozenset({"serve", "recommender", "errors.py"})
 COMPUTED = (
     "a {t}",
     "an {t}",
-    "{0}.",
     "{0}; {1}",
     "{0}; or {1}",
     "the condition",

@@ -20,29 +20,35 @@ SOURCE = Path(sl.__file__).parent
 PYTHONS_OWN = re.compile(r"\b(?:Reading|Events|Dataset)\(|\b[a-z_]+=(?:True|False)?(?:[\s,)]|$)|\bframe\.")
 
 
+NAMES_AN_OPTION = re.compile(r"(?<![\w-])--[a-z]")
+
+
 def texts() -> list[str]:
     """Every text of the package that names an option of the command line, with x for what is filled in."""
     found = []
     for path in SOURCE.rglob("*.py"):
         if path.parts[-2] in ("cli", "serve"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        if "--" not in source:
+            continue
+        nodes = list(ast.walk(ast.parse(source)))
         skipped = {
             id(node.body[0].value)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
+        inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 text = "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)  # type: ignore[misc]
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner | skipped:
                 text = node.value
             else:
                 continue
-            if re.search(r"(?<![\w-])--[a-z]", text):
+            if NAMES_AN_OPTION.search(text):
                 found.append(text)
     return found
 

@@ -136,6 +136,9 @@ def test_a_message_is_found_by_its_finished_text() -> None:
         ("rows: 'a', the first in row 7.", "['a' from 7] rows:"),
         ("rows: 3 rows, the first in row 7.", "[3 R from 7] rows:"),
         ("rows.", "rows."),  # the message's two ends overlap in it
+        ("no rows: x.", "none x."),  # a full stop behind a message without one
+        ("no rows: x; no rows: y", "none x; none y"),
+        ("got rows=rows", "has rows=R"),  # an option's name
         ("5 of 5", "all 5"),
         ("5 of 6", "5 of 6"),
     ],
@@ -146,6 +149,9 @@ def test_values_are_translated_by_their_form(text: str, said: str) -> None:
         "{n} rows": "{n} R",
         "a {t}": "{t}",
         ", the first in row {0}": " from {0}",
+        "no rows: {0}": "none {0}",
+        "got {0}={1}": "has {0}={1}",
+        "rows": "R",
         "{0} of {0}": "all {0}",
         "{0}{1}": "never",
     }

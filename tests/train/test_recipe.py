@@ -186,3 +186,14 @@ def test_sources_need_memory_and_one_process(tmp_path) -> None:
         recipe.check_from_disk()
     with pytest.raises(sl.ConfigError, match="does not support warm start"):
         recipe.train(logged(), warm_start=sl.popularity(logged()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['towers = "popularity"', '[neighbours]\nkind = "cooccurrence"', '[[sources]]\nkind = "popular"\nweight = 0.1'],
+)
+def test_what_counts_choices_cannot_train_on_new_rows_alone(text: str, data: sl.Dataset, tmp_path) -> None:
+    (tmp_path / "counting.toml").write_text(text)
+    before = sl.popularity(data)
+    with pytest.raises(sl.ConfigError, match="counts choices and would forget all earlier ones"):
+        sl.recipes.load(tmp_path / "counting.toml").train(data, warm_start=sl.WarmStart(before, only_new=True))

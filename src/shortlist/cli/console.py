@@ -179,7 +179,5 @@ def accuracy_table(accuracies: Mapping[str, Mapping[str, Mapping[str, float]]]) 
     for seen, title in SEEN.items():
         for scorer, by_seen in accuracies.items():
             if seen in by_seen:
-                table.add_row(
-                    shown(SCORERS[scorer]), shown(title), *(f"{value:.4f}" for value in by_seen[seen].values())
-                )
+                table.add_row(SCORERS[scorer], shown(title), *(f"{value:.4f}" for value in by_seen[seen].values()))
     return table

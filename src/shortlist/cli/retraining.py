@@ -247,7 +247,7 @@ class Daily:
             plan = sl.recipes.load(self.yesterday.metadata["recipe"], changes)
         else:
             plan = sl.recipes.load(name or DEFAULT, changes)
-        if self.only_new and (plan.neighbours is not None or plan.sources or plan.towers != "trained"):
+        if self.only_new and plan.counts:
             raise ConfigError(
                 "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
                 hint="give all interactions and omit --only-new, or use --recipe factorization",

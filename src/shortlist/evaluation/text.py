@@ -102,7 +102,7 @@ def headline_figure(names: Iterable[str]) -> str | None:
 def _label(figures: ByScorer, seen: str) -> int:
     """How wide the names of the rows are."""
     return 2 + max(
-        columns(shown(text)) for text in (*(one for one, by_seen in figures.items() if seen in by_seen), "index recall")
+        columns(text) for text in (*(one for one, by_seen in figures.items() if seen in by_seen), shown("index recall"))
     )
 
 
@@ -124,8 +124,7 @@ def _scorer_table(figures: ByScorer, intervals: Intervals, seen: str) -> list[st
             lines.append("")
         lines.append(" " * label + "".join(f"{figure_name(name):>{width}}" for name in block))
         lines += [
-            padded(shown(scorer), label) + "".join(f"{cells[scorer, name]:>{width}}" for name in block)
-            for scorer in scorers
+            f"{scorer:<{label}}" + "".join(f"{cells[scorer, name]:>{width}}" for name in block) for scorer in scorers
         ]
     return lines
 
@@ -152,7 +151,7 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         one = next(iter(by_scorer.values()))
         figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
         rows.append([_cut(shown(group)), f"{one.pairs:,}", f"{one.queries:,}", *figures])
-    table = [["", *map(shown, ("pairs", "queries", *scorers))], *rows]
+    table = [["", shown("pairs"), shown("queries"), *scorers], *rows]
     widths = [max(columns(row[column]) for row in table) for column in range(len(table[0]))]
     lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:

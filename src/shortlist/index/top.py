@@ -156,7 +156,7 @@ def _several(
 
 
 def _largest(scores: Floats, k: int) -> Floats:
-    """The largest of every ``_GROUP`` scores of each query, if there are many: their k-th best is no higher than that of all."""
+    """The largest of every ``_GROUP`` scores of each query, if there are many: their k-th best is at most that of all."""
     width = scores.shape[1] // _GROUP
     if width < 8 * k:
         return scores

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
+
+from shortlist.language.particles import chosen_particles
 
 __all__ = [
     "BY_TEXT",
@@ -31,9 +33,13 @@ FOLDER = Path(__file__).parent
 BY_TEXT = ("server", "errors", "messages", "click")
 """Places whose messages are found by their finished text; those of ``click`` are the library's."""
 
+VALUES = ("errors", "messages", "click")
+"""Those of them that a message's values may be, too; names that the page alone translates, such as "popularity", stay as they are."""
+
 PLACE = re.compile(r"\{(\w+)\}")
 KINDS = {"n": re.compile(r"\d[\d,.]*"), "t": re.compile(r"[\w.]+(?: [\w.]+)?")}
 ANY = re.compile(r".*", re.DOTALL)
+NAMING = ("--", "'", '"', "`")
 ENDING = re.compile(r"[,;:]? \(?\w|[,;:] ")
 
 
@@ -74,17 +80,27 @@ class Catalogue:
         Of several messages that fit, the one with the longest text of its own; the text itself where none does.
         """
         exact = self.get(text)
-        return self._by_text(text) if exact == text else exact
+        return self.finished(self._by_text(text) if exact == text else exact)
+
+    def finished(self, text: str) -> str:
+        """A translation whose values are filled in, with what its language changes behind them."""
+        return chosen_particles(text) if self.code == "ko" else text
 
     def _by_text(self, text: str) -> str:
         """The same among the messages that are found by their text; their values are such texts too, such as "queries"."""
         entry = self.entries.get(text)
-        if entry is not None and entry.by_text:
+        if entry is not None and not entry.places.isdisjoint(VALUES):
             return entry.translation or text
         for form, one in self._forms if text else ():
             values = form.values_in(text)
-            if values is not None:
-                return self._with_values(one, values)
+            if values is None:
+                continue
+            if text.endswith(".") and not form.pieces[-1]:  # a sentence of a message that has no full stop of its own
+                return f"{self._by_text(text[:-1])}."
+            listed = text.split("; ")
+            if len(listed) > 1 and all(form.values_in(part) is not None for part in listed):
+                return "; ".join(map(self._by_text, listed))
+            return self._with_values(form, one, values)
         return self._with_ending(text)
 
     def _with_ending(self, text: str) -> str:
@@ -93,11 +109,16 @@ class Catalogue:
             at = text.find(form.pieces[0], 1)
             values = form.values_in(text[at:]) if at > 0 else None
             if values is not None:
-                return self._by_text(text[:at]) + self._with_values(one, values)
+                return self._by_text(text[:at]) + self._with_values(form, one, values)
         return text
 
-    def _with_values(self, one: Entry, values: Mapping[str, str]) -> str:
-        return with_values(one.translation, {name: self._by_text(value) for name, value in values.items()})
+    def _with_values(self, form: _Form, one: Entry, values: Mapping[str, str]) -> str:
+        """A message with its values, translated unless they are names of options: ``{name}=``, ``--{name}``, in quotes."""
+        said = {
+            name: values[name] if after.startswith("=") or before.endswith(NAMING) else self._by_text(values[name])
+            for before, name, after in zip(form.pieces, form.names, form.pieces[1:], strict=False)
+        }
+        return with_values(one.translation, said)
 
     @cached_property
     def _forms(self) -> list[tuple[_Form, Entry]]:
@@ -129,14 +150,18 @@ class _Form:
         return cls(tuple(parts[::2]), tuple(parts[1::2]))
 
     def values_in(self, text: str) -> dict[str, str] | None:
-        """The values of a finished text, each as short as can be, or none where the text has another form."""
+        """The values of a finished text, each as short as can be, or none where the text has another form.
+
+        Of two values next to each other the first has all.
+        """
         first, *between, last = self.pieces
         if not text.startswith(first) or not text.endswith(last):
             return None
         begin, end = len(first), len(text) - len(last)
         found = []
-        for piece in between:
-            at = text.find(piece, begin, end)
+        ends = [*between[1:], last]
+        for number, piece in enumerate(between):
+            at = text.find(piece, begin, end) if piece else _first_place(text, ends[number:], begin, end)
             if at < 0:
                 return None
             found.append(text[begin:at])
@@ -146,6 +171,14 @@ class _Form:
         pairs = list(zip(self.names, [*found, text[begin:end]], strict=True))
         fits = all(KINDS.get(name[0], ANY).fullmatch(value) for name, value in pairs)
         return dict(pairs) if fits and len(set(pairs)) == len(set(self.names)) else None
+
+
+def _first_place(text: str, pieces: Sequence[str], begin: int, end: int) -> int:
+    """Where the next of the pieces that is not empty begins; the end where only the last one is left."""
+    for piece in pieces[:-1]:
+        if piece:
+            return text.find(piece, begin, end)
+    return end
 
 
 def languages() -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from shortlist.data.ids import free_name
 from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
+from shortlist.language import shown
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 from shortlist.recommender.reasons import Reason
 
@@ -80,7 +81,7 @@ class Recommendation(Sequence[Item]):
 
     def __str__(self) -> str:
         width = max((len(str(item.id)) for item in self.items), default=0)
-        head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
+        head = f"{self.query}" + ("" if self.known else shown("  (unknown to the model)"))
         lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
         for more in (self.titles, self.reasons):
             if more is not None:
@@ -91,7 +92,10 @@ class Recommendation(Sequence[Item]):
                 *(
                     lines
                     or [
-                        "  nothing is left to recommend (seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                        shown(
+                            "  nothing is left to recommend "
+                            "(seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                        )
                     ]
                 ),
             ]
@@ -297,8 +301,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
 
 def _score(item: Item) -> str:
     if item.source == SOURCES[POPULARITY]:
-        return f"{item.score:10,.0f}  by {item.source}"
-    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {item.source}")
+        return f"{item.score:10,.0f}  {shown(f'by {item.source}')}"
+    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {shown(item.source)}")
 
 
 def _typed(values: list[Any], dtype: pl.DataType) -> pl.Series:

@@ -451,8 +451,8 @@ class Recommender:
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove candidates from lists and fallbacks, and return how many there were; unknown ids are ignored.
 
-        What is known of people from their choices of a deleted candidate stays until the next ``save``. A bundle no longer has
-        it, so it answers requests with a ``history`` slightly otherwise.
+        Choices of deleted candidates count for people's vectors until the next ``save``. A bundle no longer has these choices, so it
+        answers requests with a ``history`` slightly otherwise.
         """
         sizes = []
 

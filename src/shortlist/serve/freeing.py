@@ -1,4 +1,4 @@
-"""What a long request brought is freed a part at a time: a hundred thousand ids at once would hold up the loop for milliseconds."""
+"""Requests with many values are freed a part at a time: a hundred thousand ids at once would hold up the loop for milliseconds."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Observations:
             self._sum += sum(values)
 
     def buckets(self) -> tuple[list[tuple[str, float]], float]:
-        """How many values are no higher than each bound, by its text; and their sum."""
+        """How many values are at most each bound, by its text; and their sum."""
         self._count()
         return list(zip(self._names, np.cumsum(self._counts).astype(float).tolist(), strict=True)), self._sum
 

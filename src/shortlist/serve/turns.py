@@ -21,7 +21,7 @@ __all__ = ["TURN", "Lane", "Turns"]
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
 SHARE = 0.25  # of the time of small work, that other work may take while small work waits
-DEBT = 0.001  # seconds by which it may have taken more, before it lets small work have several turns
+DEBT = TURN / 2  # seconds by which it may have taken more, before it lets small work have several turns
 LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.sources.neighbours import Scored
 
 __all__ = ["RankedList", "newest_rows"]
@@ -78,7 +78,7 @@ class RankedList:
 
     def __repr__(self) -> str:
         by = f", by {self.by!r}: {len(self.values)} segments" if self.by is not None else ""
-        return f"RankedList({self.kind}: {len(self.rows):,} of {self.size:,} candidates{by})"
+        return f"RankedList({self.kind}: {len(np.unique(self.rows)):,} of {self.size:,} candidates{by})"
 
     def segments(self, values: pl.Series | None, queries: int) -> NDArray[np.int64]:
         """The list of each query, int64 ``[queries]``.
@@ -86,9 +86,17 @@ class RankedList:
         Args:
             values: of each query in the column ``by``; None for everybody's list.
             queries: how many there are.
+
+        Raises:
+            DataError: for texts where the list has numbers, or the other way round.
         """
         if self.by is None or values is None:
             return np.zeros(queries, np.int64)
+        if self.values and values.dtype != pl.Null and _kind(values.dtype) != type(self.values[0]).__name__:
+            raise DataError(
+                f"the column {self.by!r} is of type {values.dtype}; in training it had values such as {self.values[0]!r}.",
+                hint="give it in the type that the training data had",
+            )
         number = {value: place for place, value in enumerate(self.values, start=1)}
         return np.array([number.get(value, 0) for value in values.to_list()], np.int64)
 
@@ -168,6 +176,11 @@ def newest_rows(column: pl.Series, most: int) -> NDArray[np.int32]:
     rows = np.flatnonzero(there.to_numpy())
     rank = column.gather(rows).rank("dense").to_numpy().astype(np.int64)
     return rows[np.lexsort((rows, -rank))][:most].astype(np.int32)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """The name of the Python type of a column's values."""
+    return "bool" if dtype == pl.Boolean else "int" if dtype.is_integer() else "str"
 
 
 def _score(place: NDArray[np.int64]) -> NDArray[np.float32]:

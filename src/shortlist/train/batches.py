@@ -16,7 +16,17 @@ from shortlist.model import EncodedDataset
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 
-__all__ = ["Batch", "Distinct", "Given", "Interactions", "distinct", "generator_of", "part_of_batch", "sent_distinct", "shuffled"]
+__all__ = [
+    "Batch",
+    "Distinct",
+    "Given",
+    "Interactions",
+    "distinct",
+    "generator_of",
+    "part_of_batch",
+    "sent_distinct",
+    "shuffled",
+]
 
 READ_AHEAD = 1 << 17  # interactions whose rows are read together
 

@@ -37,7 +37,18 @@ __all__ = ["JoinedSection", "OneModel", "TowersSection"]
 
 
 class OneModel(Section, frozen=True):
-    """One model: its towers, its loss, its training."""
+    """One model: its towers, its loss, its training.
+
+    Attributes:
+        model: options of both towers.
+        query: options of the query tower, and its features.
+        candidate: options of the candidate tower, and its features.
+        history: a history for the query tower.
+        loss: options of ``Retrieval``.
+        als: options of ``als``, which then takes the place of ``loss`` and ``optimizer``.
+        optimizer: the name and the options of an optimizer.
+        fit: options of ``fit``.
+    """
 
     model: ModelSection = ModelSection()
     query: TowerSection = TowerSection()

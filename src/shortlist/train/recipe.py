@@ -155,6 +155,7 @@ class Recipe(OneModel, frozen=True):
         """
         self.check_sources()
         self._check_several_towers(options)
+        self._check_only_new(options.get("warm_start"))
         shared = {name: options[name] for name in ("device",) if name in options}
         tables = self._tables(
             data
@@ -280,6 +281,19 @@ class Recipe(OneModel, frozen=True):
                     f"the recipe has towers = {self.towers!r}, which are not trained, and a section [{name}], which nothing reads.",
                     hint=f"leave [{name}] out, or towers",
                 )
+
+    def _check_only_new(self, warm_start: Any) -> None:
+        """ConfigError for new rows alone where earlier ones would be forgotten."""
+        if getattr(warm_start, "only_new", False) and self.counts:
+            raise ConfigError(
+                "WarmStart(only_new=True) trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
+                hint="give all interactions, without only_new",
+            )
+
+    @property
+    def counts(self) -> bool:
+        """Whether any of its sources counts choices, and so needs all of them at every training."""
+        return self.neighbours is not None or bool(self.sources) or self.towers != "trained"
 
     def _check_several_towers(self, options: Mapping[str, Any]) -> None:
         """ConfigError for what one training alone can do."""
