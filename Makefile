@@ -1,11 +1,11 @@
-# One command each: `make demo`, `make test`, `make slow`, `make check`, `make docs`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
+# One command each: `make demo`, `make test`, `make slow`, `make check`, `make docs`, `make versions`, `make packages`, `make sbom`, `make bench`, `make clients`, `make clean`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow check lint types pages docs packages sbom bench clients clean
+.PHONY: demo test slow check lint types pages docs versions packages sbom bench clients clean
 
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
@@ -37,6 +37,10 @@ docs: $(INSTALLED)
 	$(BIN)/python docs/docstrings.py
 	$(BIN)/python docs/errors.py
 	$(BIN)/zensical build --clean --strict
+
+# The site of this version into FOLDER/VERSION, next to those of others: make versions FOLDER=/srv/docs
+versions: docs
+	$(BIN)/python docs/versions.py $(FOLDER)
 
 # Wheel and sdist, installed into bare environments of every Python from 3.10 on that is found.
 packages: $(INSTALLED)

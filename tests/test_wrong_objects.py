@@ -347,3 +347,20 @@ def test_a_list_of_other_values_is_refused(given: SimpleNamespace, call: str, va
         return
     with pytest.raises(sl.ShortlistError):
         LISTS[call](given, [value])
+
+
+CONDITIONS: dict[str, Callable[[Any, Any], object]] = {  # by function and parameter, what takes a condition in SQL
+    "recommend(where)": lambda given, x: given.recommender.recommend(["u1"], where=x),
+    "recommend_all(where)": lambda given, x: given.recommender.recommend_all(given.folder / "all", where=x),
+    "similar(where)": lambda given, x: given.recommender.similar(["i1"], where=x),
+    "Rerank(boost)": lambda given, x: sl.Rerank(boost={x: 1.0}),
+    "Rerank(explore_where)": lambda given, x: sl.Rerank(explore=0.5, explore_where=x),
+    "Events(where)": lambda given, x: sl.Dataset(FRAME, query="user", candidate="item", events=sl.Events(where=x)),
+}
+
+
+@pytest.mark.parametrize("wrong", [5, True, 0.5, b"a", ("a", "b"), TRAIN], ids=repr)
+@pytest.mark.parametrize("call", CONDITIONS)
+def test_whatever_is_no_condition_is_refused_in_words(given: SimpleNamespace, call: str, wrong: Any) -> None:
+    with pytest.raises(sl.ShortlistError, match="expected"):
+        CONDITIONS[call](given, wrong)

@@ -11,11 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "resampled"]
+__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "resampled", "wilson"]
 
 RESAMPLES = 1000
 TAIL = 50 * (1 - 0.95)  # percent on either side of an interval
 DRAWS_AT_A_TIME = 1 << 22
+NORMAL = 1.959964  # standard deviations on either side that hold 95% of a normal distribution
 ENDS = {"low": pl.Float64, "high": pl.Float64}
 """Types of the columns of a table that has both ends of an interval."""
 
@@ -65,6 +66,19 @@ def bootstrap(sums: Mapping[str, PairSums], resamples: int = RESAMPLES, seed: in
         low, high = np.percentile(usable, [TAIL, 100 - TAIL]) if enough else (np.nan, np.nan)
         intervals[name] = Interval(float(low), float(high))
     return intervals
+
+
+def wilson(share: float, count: int) -> Interval:
+    """The 95% score interval of a share of ``count`` independent observations (Wilson 1927); it has a width even at 0 and 1.
+
+    Example:
+        >>> [round(end, 3) for end in wilson(0.0, 3)]
+        [0.0, 0.562]
+    """
+    squared = NORMAL**2
+    middle = (share + squared / (2 * count)) / (1 + squared / count)
+    half = NORMAL / (1 + squared / count) * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
 
 
 def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.float64]:

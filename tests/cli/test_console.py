@@ -10,6 +10,7 @@ import pytest
 
 import shortlist as sl
 from shortlist.cli import console
+from shortlist.language import speaking
 from shortlist.train.epochs import Epoch
 
 
@@ -36,6 +37,23 @@ def test_an_epoch_is_a_line() -> None:
         "epoch 1/3   loss 4.5000 (chance 4.6000)   1,500 examples/s",
         "epoch 2/3   loss 4.2500 (chance 4.6000)   top-5 0.1250  top-10 0.5000   3,000 examples/s",
     ]
+
+
+def test_lines_in_another_language(capsys: pytest.CaptureFixture[str]) -> None:
+    account = sl.Dataset({"user": ["a", "a", "b"], "item": [1, 2, 1]}, "user", "item").account
+    with speaking("ko"):
+        console.epoch_printer(3)(Epoch(2, loss=4.25, chance=4.6, seconds=1.0, examples=3000, metrics={"top_5": 0.125}))
+        console.say_account(account)
+        console.show("nothing was promoted")
+        lines = list(console.facts([("memory", "1 GB"), ("", ""), ("dim", 32)], "  "))
+    out, err = capsys.readouterr()
+    assert err.splitlines()[:3] == [
+        "에폭 2/3   손실 4.2500 (우연 4.6000)   top-5 0.1250   초당 예시 3,000개",
+        "읽은 것: 상호작용 3개, 쿼리 2개, 후보 2개",
+        "  같은 쿼리가 다시 고른 것: 0.0%. 가장 많이 고른 쿼리(a)가 전체의 66.7%를 차지합니다",
+    ]
+    assert out == "승격된 것이 없습니다\n"
+    assert lines == ["  메모리  1 GB", "", "  dim     32"]
 
 
 def test_bars_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,3 +83,9 @@ def test_reasons_of_a_list(bundle: Path, folder: Path) -> None:
         assert item["reason"]["parts"][0]["source"] == "towers"
     plain = shortlist("recommend", bundle, 2, "--k", 3, "--explain", cwd=folder)
     assert plain.stdout.count("towers 100%") == 3
+
+
+def test_a_history_that_the_catalogue_does_not_have_is_said(bundle: Path, folder: Path) -> None:
+    done = shortlist("recommend", bundle, 999, "--history", "b11", "--history", "zz", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "--history: the catalogue does not have zz; nothing follows from that" in done.stderr

@@ -62,6 +62,7 @@ def test_help_is_korean_and_english_again(folder: Path) -> None:
         (("recommend", "my.shortlist", "1", "--ka"), "'--ka'(이)라는 옵션이 없습니다."),
         (("frobnicate",), "'frobnicate'(이)라는 명령이 없습니다."),
         (("evaluate", "my.shortlist", "test.csv", "--metrics", "ndgc"), "도움말: 혹시 'ndcg'인가요?"),
+        (("recommend", "my.shortlist", "1", "--where", "gnre = 'x'"), "후보에 'gnre' 열이 없습니다. 도움말: "),
         (("recommend", "my.shortlist", "seven"), "번들의 쿼리 아이디는 정수인데 'seven'을(를) 받았습니다."),
     ],
 )

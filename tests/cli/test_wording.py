@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import datetime
+import decimal
 import re
 from importlib import import_module
 from pathlib import Path
@@ -18,29 +20,35 @@ SOURCE = Path(sl.__file__).parent
 PYTHONS_OWN = re.compile(r"\b(?:Reading|Events|Dataset)\(|\b[a-z_]+=(?:True|False)?(?:[\s,)]|$)|\bframe\.")
 
 
+NAMES_AN_OPTION = re.compile(r"(?<![\w-])--[a-z]")
+
+
 def texts() -> list[str]:
     """Every text of the package that names an option of the command line, with x for what is filled in."""
     found = []
     for path in SOURCE.rglob("*.py"):
         if path.parts[-2] in ("cli", "serve"):
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        source = path.read_text(encoding="utf-8")
+        if "--" not in source:
+            continue
+        nodes = list(ast.walk(ast.parse(source)))
         skipped = {
             id(node.body[0].value)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
             and node.body
             and isinstance(node.body[0], ast.Expr)
         }
-        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
+        inner = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 text = "".join(part.value if isinstance(part, ast.Constant) else "x" for part in node.values)  # type: ignore[misc]
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner | skipped:
                 text = node.value
             else:
                 continue
-            if re.search(r"(?<![\w-])--[a-z]", text):
+            if NAMES_AN_OPTION.search(text):
                 found.append(text)
     return found
 
@@ -69,6 +77,10 @@ def test_no_message_names_what_only_python_has_beside_an_option(text: str) -> No
         ("name it: Dataset(…, timestamp=…)", "name it: --time COLUMN"),
         ("cast one of them, for example frame.with_columns(pl.col('i').cast(pl.Int64))", "cast one of them"),
         ("check the path", "check the path"),
+        (
+            "write the ids as text: frame.with_columns(pl.col('i').cast(pl.String)); or name another column as the query",
+            "write the ids as text; or name another column as the query",
+        ),
         (
             "leave those rows out: Events(where=\"t not in ('a', 'b')\"), --where \"t not in ('a', 'b')\"",
             "leave those rows out: --where \"t not in ('a', 'b')\"",
@@ -107,3 +119,12 @@ def test_an_interrupt_ends_a_command_with_one_line(
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip().splitlines()[-1] == "interrupted"
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+def test_no_hint_on_ids_ends_in_a_colon_without_its_code() -> None:
+    columns = [[True], [b"a"], [["a"]], [{"a": 1}], [datetime.date(2020, 1, 1)], [decimal.Decimal(1)], [1.5], [None]]
+    for values in columns:
+        with pytest.raises(sl.DataError) as caught:
+            sl.Dataset({"u": values, "i": ["a"]}, "u", "i")
+        said = for_command_line(str(caught.value.hint))
+        assert not re.search(r":\s*(;|$)", said), said

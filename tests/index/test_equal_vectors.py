@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.plain import plain
 
-from shortlist.index import BruteForce, Lists, equal_vectors
+from shortlist.index import BruteForce, Lists, equal_vectors, top
 from shortlist.index.equal_vectors import EqualVectors
-from shortlist.index.pruning import Pruning
 
 A, B, C = [1.0, 0.0], [0.0, 1.0], [2.0, 2.0]
 
@@ -89,8 +88,8 @@ def test_lists_are_those_of_sorting_everything(seed, n, m, k, denied, allow, exc
 def test_a_search_looks_at_a_few_of_each_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """20,000 candidates on eight vectors: ten of each, rounded up to sixteen, are all that is scored."""
     looked: list[int] = []
-    run = Pruning.run
-    monkeypatch.setattr(Pruning, "run", lambda self: (looked.append(self.n), run(self))[1])
+    several = top._several
+    monkeypatch.setattr(top, "_several", lambda *given: (looked.append(len(given[1])), several(*given))[1])
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((8, 16)).astype(np.float32)[rng.integers(0, 8, 20_000)]
     index = BruteForce().build(vectors)

@@ -28,3 +28,22 @@ def test_many_near_ties_stay_exact_and_few_are_held(storage, copies, monkeypatch
         assert ids.tolist() == order
         assert np.array_equal(scores, values)
     assert bool(settled) == (storage != "float32" or copies > 1)
+
+
+@pytest.mark.parametrize("queries", [2, 3, 5])
+def test_the_first_sample_raises_the_floor_however_few_the_queries(queries, monkeypatch):
+    """The largest of 200 groups or more: a tenth of the candidates or less is above the 50th of these, where all would be kept."""
+    monkeypatch.undo()  # blocks as large as they are
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((60_000, 32)).astype(np.float32)
+    kept = []
+    real = pruning.Pruning._kept
+
+    def noted(self, *given):
+        found = real(self, *given)
+        kept.append(len(found.rows))
+        return found
+
+    monkeypatch.setattr(pruning.Pruning, "_kept", noted)
+    BruteForce().build(vectors).search(rng.standard_normal((queries, 32)).astype(np.float32), 50)
+    assert 50 * queries <= sum(kept) <= 6_000 * queries

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.index.plain import plain
 
-from shortlist.index import BruteForce, Lists
+from shortlist.index import BruteForce, Lists, top
+from shortlist.index.pruning import Pruning
 
 pytestmark = pytest.mark.usefixtures("small_blocks")
 
@@ -48,3 +49,25 @@ def test_blocks_agree_with_sorting_everything(seed, n, m, k, denied, allow, excl
 def test_the_comparison_can_fail():
     vectors = np.array([[1.0], [2.0]], np.float32)
     assert plain(vectors, vectors[0], 2, set())[0] != plain(-vectors, vectors[0], 2, set())[0]
+
+
+@pytest.mark.parametrize(("n", "zeros", "pruned"), [(100, False, 0), (101, False, 1), (100, True, 1)])
+def test_several_queries_score_few_candidates_once(n, zeros, pruned, monkeypatch):
+    """A first pass over a sample would be a pass over all of them; only a query of zeros, whose best are all, needs it."""
+    runs, products = [], []
+    run, matmul = Pruning.run, np.matmul
+    monkeypatch.setattr(Pruning, "run", lambda self: (runs.append(1), run(self))[1])
+    monkeypatch.setattr(
+        top.np, "matmul", lambda *given, **to: (products.append(to["out"].size), matmul(*given, **to))[1]
+    )
+    rng = np.random.default_rng(3)
+    vectors, queries = (rng.standard_normal((rows, 4)).astype(np.float32) for rows in (n, 3))
+    queries[1] *= not zeros
+    hits = BruteForce().build(vectors).search(queries, 5)
+    for query, (ids, scores) in zip(queries, hits, strict=True):
+        order, values = plain(vectors, query, 5, set())
+        assert ids.tolist() == order
+        assert np.array_equal(scores, values)
+    assert len(runs) == pruned
+    if not pruned:
+        assert sum(products) == 3 * 100

@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 
 import shortlist as sl
+from shortlist.data.id_map import IdMap
 from shortlist.errors import BundleError
 from shortlist.recommender.added_files import pair_entry
-from shortlist.recommender.contents import CANDIDATES, QUERIES, read_state
+from shortlist.recommender.contents import CANDIDATES, QUERIES, _read_table, read_state
 from shortlist.recommender.folder import verified
+from shortlist.recommender.manifest import TableEntry
 
 
 def test_a_state_is_read_as_it_was_written(recommender: sl.Recommender, bundle: Path) -> None:
@@ -52,3 +54,15 @@ def test_null_ids_are_refused(bundle: Path) -> None:
     table.with_columns(pl.when(pl.col("who") != "ann").then(pl.col("who"))).write_parquet(bundle / QUERIES)
     with pytest.raises(BundleError, match="null ids"):
         read_state(manifest, bundle, lambda: None)
+
+
+def test_ids_that_are_numbers_are_in_memory_once(tmp_path: Path) -> None:
+    """A table is read in pieces, one for each group of rows; the array of its ids is the column itself, not a copy of it."""
+    table = pl.DataFrame({"what": [5, 3, 8, 1], "training_count": [1, 0, 2, 0]})
+    table.write_parquet(tmp_path / CANDIDATES, row_group_size=2)
+    entry = TableEntry(id="what", rows=4, columns={"what": "Int64", "training_count": "Int64"}, added="training_count")
+    read, counts = _read_table(entry, tmp_path / CANDIDATES, pl.Int64())
+    ids = IdMap(read["what"])
+    ids.take(np.array([2]))
+    assert (read["what"].to_list(), counts.tolist()) == ([5, 3, 8, 1], [1, 0, 2, 0])
+    assert np.shares_memory(ids._fixed._integers, read["what"].to_numpy(allow_copy=False))

@@ -111,6 +111,24 @@ def test_few_searches_fill_a_list_however_much_is_full(monkeypatch: pytest.Monke
     assert sizes == [2, 8, 32, 64][: len(sizes)]
 
 
+@pytest.mark.parametrize("rules", [{"diversify": 0.3}, {"boost": {"genre = 'g1'": 1.0}}, {"pin": {3: "f05"}}], ids=str)
+def test_a_k_beyond_the_catalogue_costs_no_more_than_the_catalogue(
+    monkeypatch: pytest.MonkeyPatch, rules: dict[str, Any]
+) -> None:
+    vectors = {f"f{number:02}": (99.0 - number, 0.0) for number in range(30)}
+    recommender = _of_vectors(vectors, query=(1.0, 0.0), genre=["g1", "g2"] * 15)
+    sizes: list[int] = []
+    search = reranking.answered
+
+    def counted(served: Any, asked: Any, k: int, *rest: Any) -> Any:
+        sizes.append(k)
+        return search(served, asked, k, *rest)
+
+    monkeypatch.setattr(reranking, "answered", counted)
+    assert sorted(listed(recommender, 10_000_000, "me", **rules)) == sorted(vectors)
+    assert max(sizes) <= reranking.POOL
+
+
 @pytest.mark.parametrize(
     ("column", "fits"),
     [

@@ -117,6 +117,24 @@ def test_single_requests_wait_for_one_piece_of_a_long_one(client: Any) -> None:
     assert order.count(1) == 40
 
 
+def test_all_single_requests_that_wait_are_seen_in_their_lane(client: Any) -> None:
+    """Four, each of which takes a turn: when the first has its turn three wait, then two, one and none."""
+    service = client.app.service
+    service.batcher.paces = Steady(TURN)
+    waiting: list[int] = []
+    answer = service.batcher._answer
+
+    def noted(group: Any, asks: Sequence[Any]) -> Any:
+        waiting.append(service.turns.waiting(Lane.SMALL))
+        return answer(group, asks)
+
+    service.batcher._answer = noted
+    for rounds in (1, 2):  # the first one begins as soon as it arrives
+        client.together([("/v1/recommend", ANN)] * 4)
+        assert waiting[-3:] == [2, 1, 0]
+        assert len(waiting) == 4 * rounds
+
+
 def test_four_clients_with_long_requests_refuse_no_single_one(clients: Callable[..., Any]) -> None:
     """Each of four long requests would take 64 turns, far more than anybody shall wait; all are answered, and so are 20
     single ones, each of which waits for its own kind and as many pieces of the others."""

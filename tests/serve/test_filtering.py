@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.serve.paces import on_loop
 
+from shortlist.data.conditions import Condition
 from shortlist.recommender import conditions
 from shortlist.serve import Settings
 from shortlist.serve.settings import Limits
@@ -42,7 +43,9 @@ def test_a_condition_is_computed_in_turns_of_its_own_lane_and_once(
     monkeypatch.setattr(conditions, "_MOST", 1)
     threads: list[bool] = []
     step = conditions.Evaluation.step
-    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: (threads.append(on_loop()), step(self))[1])
+    monkeypatch.setattr(
+        conditions.Evaluation, "step", lambda self, *part: (threads.append(on_loop()), step(self, *part))[1]
+    )
     body = {**ANN, "where": "stock > 3"}
     assert ids(client.post("/v1/recommend", body)) == ["c", "d"]
     assert lanes == [Lane.FILTERS] * 5
@@ -53,13 +56,37 @@ def test_a_condition_is_computed_in_turns_of_its_own_lane_and_once(
     assert lanes == [Lane.FILTERS] * 5
 
 
+def test_a_long_condition_is_read_in_several_turns_and_a_short_one_in_one(client: Any, lanes: list[Lane]) -> None:
+    """40 comparisons: 159 words, and 159 parts of the expression; a turn looks at 64 of them, and Polars has two turns."""
+    assert ids(client.post("/v1/recommend", {**ANN, "where": "stock = 5"})) == ["c"]
+    assert len(lanes) == 2
+    lanes.clear()
+    where = " or ".join(f"stock = {number}" for number in range(3, 43))
+    assert ids(client.post("/v1/recommend", {**ANN, "where": where})) == ["a", "c", "d"]
+    assert len(lanes) == 1 + 1 + 159 // 64 + 1 + 1 + 1
+
+
+@pytest.mark.parametrize(("lately", "pieces"), [(False, [4]), (True, [1, 1, 1, 1])])
+def test_pieces_of_a_condition_are_shorter_while_others_are_answered(
+    client: Any, monkeypatch: pytest.MonkeyPatch, lately: bool, pieces: list[int]
+) -> None:
+    monkeypatch.setattr(conditions, "_LEAST", 4)
+    monkeypatch.setattr(conditions, "_MOST", 4)
+    monkeypatch.setattr(Turns, "others_lately", property(lambda self: lately))
+    rows: list[int] = []
+    mask = Condition.mask
+    monkeypatch.setattr(Condition, "mask", lambda self, frame: (rows.append(len(frame)), mask(self, frame))[1])
+    assert ids(client.post("/v1/recommend", {**ANN, "where": "stock > 3"})) == ["c", "d"]
+    assert rows == pieces
+
+
 def test_a_condition_that_costs_too_much_is_refused_before_it_is_computed(
     clients: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four candidates times three (one, a comparison and "and") and then two: 16 are more than 12."""
     client = clients(Settings(limits=Limits(filter=12, wait_seconds=100.0)))
     assert client.post("/v1/recommend", {**ANN, "where": "stock > 3 "}).status_code == 200
-    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: pytest.fail("it was computed"))
+    monkeypatch.setattr(conditions.Evaluation, "step", lambda self, *part: pytest.fail("it was computed"))
     for path, body in (("recommend", ANN), ("similar", {"candidates": ["a"]})):
         reply = client.post(f"/v1/{path}", {**body, "where": "stock > 3 and stock < 5"})
         assert (reply.status_code, reply.json()["field"]) == (422, "$.where")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from shortlist.serve import Settings
-from shortlist.serve.http import NAMES, Decompression
+from shortlist.serve.http import NAMES, Decompression, read_body
 from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
 
@@ -82,3 +83,19 @@ def test_a_compressed_body_that_ends_early_is_told_so(content: bytes) -> None:
 def test_errors_may_name_every_field_of_a_request() -> None:
     assert {"queries", "k", "history", "exclude", "where", "upsert", "expire", "at", "candidate"} <= NAMES
     assert "took_ms" not in NAMES
+
+
+@pytest.mark.parametrize(("most", "status"), [(4, None), (3, 413)])
+def test_a_body_that_has_arrived_is_not_received(most: int, status: int | None) -> None:
+    async def receive() -> Mapping[str, Any]:
+        raise AssertionError("nothing is left to receive")
+
+    async def read() -> bytes:
+        return await read_body(receive, {b"content-length": b"4"}, most, bytearray(b"body"))
+
+    if status is None:
+        assert asyncio.run(read()) == b"body"
+    else:
+        with pytest.raises(Problem) as refused:
+            asyncio.run(read())
+        assert refused.value.status == status

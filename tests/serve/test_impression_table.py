@@ -111,3 +111,20 @@ def test_what_is_refused(tmp_path: Path) -> None:
     state(tmp_path, [shown(1, 7, "a")])
     with pytest.raises(sl.DataError, match="queries are strings in some impressions and integers in others"):
         impression_table(tmp_path, 10)
+
+
+def test_a_list_sent_twice_under_one_request_id_counts_once(tmp_path: Path) -> None:
+    log = state(
+        tmp_path,
+        [
+            shown(1, "ann", "a", "b", request="r1"),
+            shown(2, "ann", "a", "b", request="r1"),  # the client got no answer
+            shown(3, "ann", "a", "c", request="r1"),  # the next page of it
+            shown(4, "bob", "a", "b", request="r1"),
+            shown(5, "ann", "a"),
+            shown(5, "ann", "a"),  # without an id nobody can tell
+        ],
+    )
+    assert impression_table(log, within=9).group_by("at", maintain_order=True).len().rows() == [
+        (1.0, 2), (3.0, 2), (4.0, 2), (5.0, 2),
+    ]  # fmt: skip

@@ -143,7 +143,7 @@ def test_korean_in_the_browser(browser, address):  # noqa: F811
         assert page.locator("#card dt").all_inner_texts()[:3] == ["번들", "만든 때", "사람"]
         page.locator("#where").fill("yeer > 3")
         expect(page.locator("#problem")).to_contain_text(
-            "조건의 1번째 글자에서 시작하는 이름의 열이 없습니다(candidates). ($.where) 도움말: 혹시 'year'인가요?"
+            "조건의 1번째 글자에서 시작하는 이름의 열이 없습니다(후보). ($.where) 도움말: 혹시 'year'인가요?"
         )
         page.locator("#where").fill("")
         expect(page.locator("#problem")).to_be_hidden()

@@ -18,6 +18,7 @@ from shortlist.serve.http import NAMES
 from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.predict import PredictRequest
 from shortlist.serve.schema import RecommendRequest, ScoreRequest
+from shortlist.serve.settings import Limits
 
 SHOWN = '{"impressions":[{"query":1,"items":[{"candidate":2,"shares":{'
 KINDS = (RecommendRequest, ScoreRequest, ChangeRequest, EventsRequest, ImpressionsRequest, PredictRequest)
@@ -184,6 +185,32 @@ def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     blocks = -(-len(body) // piecewise.BLOCK)
     assert len(lengths) + 2 * (blocks + 1) >= len(pauses) >= len(lengths) > 50
     assert max(lengths) <= piecewise.PIECE + 2
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"queries": [{"id": "1"}], "columns": ["title"] * 84_000}, "$.columns"),
+        ({"queries": [{}] * 84_000}, "$.queries"),
+        ({"queries": [{"id": "1"}], "allow": ["1"] * 84_000}, "$.allow"),
+        ({"queries": [{"id": "1", "exclude": ["1"] * 84_000}]}, "$.queries[0].exclude"),
+        ({"queries": [{"id": "1", "features": {"a": [1] * 84_000}}]}, "$.queries[0].features[...]"),
+    ],
+)
+def test_too_many_values_are_counted_and_none_is_made(monkeypatch: pytest.MonkeyPatch, body: Any, path: str) -> None:
+    """Up to five calls of the decoder: the heads of the objects around the array, and none for what is in it."""
+    lengths = []
+    plain = piecewise._one
+
+    def noted(kind: Any, text: bytes, known: frozenset[str]) -> Any:
+        lengths.append(len(text))
+        return plain(kind, text, known)
+
+    monkeypatch.setattr(piecewise, "_one", noted)
+    with pytest.raises(msgspec.ValidationError, match=re.escape(path) + "`$"):
+        decode(RecommendRequest, json.dumps(body).encode(), NAMES, lambda: None, Limits().array)
+    assert len(lengths) <= 5
+    assert sum(lengths) < 200
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"queries": 3' + b" " * 100_000, b"no JSON" * 20_000])

@@ -19,6 +19,7 @@ import uvicorn
 from tests.serve.conftest import WRITE
 from tests.serve.paces import Steady, watched
 from tests.serve.running import Running
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from shortlist.serve.app import COMPLETE
@@ -277,7 +278,7 @@ def test_who_reads_nothing_is_cut_off_and_counted(client: Any) -> None:
 
 
 def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
-    """After a reply the same clock ticks on, whatever empty lines come; a request stops it."""
+    """After a reply the same clock ticks on, whatever empty lines come, and it counts from the last reply or refusal."""
 
     async def talk() -> None:
         wire = Wire()
@@ -291,9 +292,22 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
             assert connection.timeout_keep_alive_task is clock
             assert not clock.cancelled()
         connection.data_received(b"\r\n" + GET + b"\r\n")
-        assert clock.cancelled()
+        connection.idle_since -= 76
+        connection.timeout_keep_alive_handler()  # it strikes
+        assert not wire.closed  # a request is being answered
         await asyncio.gather(*connection.tasks)
         assert wire.written.count(b"HTTP/1.1 200") == 2
+        clock, idle_since = connection.timeout_keep_alive_task, connection.idle_since
+        assert clock is not None
+        connection.idle_since -= 74
+        for line in (b"\r\n", b"\n"):
+            connection.data_received(line)
+        connection.timeout_keep_alive_handler()
+        assert not wire.closed
+        assert connection.timeout_keep_alive_task.when() - connection.loop.time() < 1.5
+        connection.idle_since = idle_since - 76
+        connection.timeout_keep_alive_handler()
+        assert wire.closed
         connection.connection_lost(None)
 
     client.loop.run_until_complete(talk())
@@ -679,3 +693,54 @@ def test_nothing_is_written_to_a_client_that_has_hung_up(client: Any, requests: 
 
     client.loop.run_until_complete(talk())
     assert answered == [False]
+
+
+@pytest.mark.parametrize(
+    ("length", "first", "head", "received"),
+    [(26, 26, b"", 0), (26, 25, b"", 2), (4097, 4097, b"", 1), (26, 26, b"expect: 100-continue\r\n", 1)],
+)
+def test_a_short_body_that_is_there_is_not_received_again(
+    client: Any, length: int, first: int, head: bytes, received: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receiving goes through an event; a long body, a slow one and a client that waits to be asked need it."""
+    calls: list[int] = []
+    receive = RequestResponseCycle.receive
+    monkeypatch.setattr(RequestResponseCycle, "receive", lambda cycle: (calls.append(1), receive(cycle))[1])
+    body = b'{"queries":[{"id":"ann"}]}'.ljust(length)
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        start = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\n%scontent-length: %d\r\n\r\n" % (head, length)
+        connection.data_received(start + body[:first])
+        if first < length:
+            await asyncio.sleep(0)  # it is being answered
+            connection.data_received(body[first:])
+        await settled(connection)
+        assert wire.written.count(b"HTTP/1.1 200") == 1
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert len(calls) == received
+
+
+def test_a_connection_has_one_clock_for_all_its_requests(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk() -> None:
+        connection = connected(client, Wire())
+        clocks: list[float] = []
+        later = connection.loop.call_later
+        monkeypatch.setattr(connection, "_strike_in", lambda seconds: (clocks.append(seconds), set_clock(seconds))[1])
+
+        def set_clock(seconds: float) -> None:
+            connection.timeout_keep_alive_task = later(seconds, connection.timeout_keep_alive_handler)
+
+        for _ in range(5):
+            connection.data_received(GET + b"\r\n")
+            await settled(connection)
+        assert clocks == [75]
+        clock = connection.timeout_keep_alive_task
+        assert clock is not None
+        connection.connection_lost(None)
+        assert clock.cancelled()
+
+    client.loop.run_until_complete(talk())

@@ -59,6 +59,16 @@ def test_long_work_and_filters_share_what_small_work_leaves(turns: Turns) -> Non
     assert order_of(turns, tasks) == ["f0", "s0", "l0", "s1", "f1", "l1"]
 
 
+def test_while_small_work_waits_long_work_has_a_quarter_of_its_time(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every turn takes 18 ms. After a long one small work is owed 72 ms, less the 20 ms of half a turn's debt."""
+    monkeypatch.setattr("shortlist.serve.turns.Work.since", lambda self, earlier: 0.018)
+    small = [(Lane.SMALL, f"s{number}") for number in range(5)]
+    large = [(Lane.LARGE, f"l{number}") for number in range(4)]
+    assert order_of(turns, large + small) == ["l0", "s0", "s1", "s2", "l1", "s3", "s4", "l2", "l3"]
+
+
 def test_small_work_alone_takes_all_turns(turns: Turns) -> None:
     assert order_of(turns, [(Lane.SMALL, str(number)) for number in range(5)]) == list("01234")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -90,3 +91,14 @@ def test_an_empty_table_and_missing_columns():
         read_impressions({name: values for name, values in SHOWN.items() if name != "clicked"}, COLUMNS)
     with pytest.raises(sl.ConfigError, match="query and candidate are both 'x'"):
         Places("x", "x", "place", "clicked")
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [([0, 1, 1, 2], "where places begin at 0"), ([1.0, 1.0, 1.0, 2.0], r"cast\(pl.Int64\)"), ([1, None, 1, 2], "drop_nulls"),
+     (["1", "1", "1", "2"], r"cast\(pl.Int64\)")],
+)  # fmt: skip
+def test_the_hint_on_places_fits_what_came(values, hint):
+    with pytest.raises(sl.DataError) as caught:
+        read_impressions({**SHOWN, "place": values}, COLUMNS)
+    assert re.search(hint, str(caught.value.hint))

@@ -113,3 +113,28 @@ def test_what_it_returns_reads_well():
 def test_what_is_refused(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_a_table_is_read_by_its_places():
+    places = {"query": ["a", "b", "a", "a"], "candidate": [1, 9, 2, 3], "place": [3, 1, 1, 2]}
+    mixed = sl.interleave(places, {"query": ["a", "b"], "candidate": [4, 8]}, k=9)
+    assert [one for one in mixed.lists[0] if one != 4] == [2, 3, 1]
+    renamed = {"rank" if name == "place" else name: values for name, values in places.items()}
+    other = {"query": ["a", "b"], "candidate": [4, 8]}
+    assert sl.interleave(renamed, other, k=9, place="rank") == mixed
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [([1, 1], "place 1 twice in the list of 'a'"), ([1, None], "1 nulls"), ([1.0, 2.0], "Float64")],
+)
+def test_places_that_are_none_are_refused(places, message):
+    table = {"query": ["a", "a"], "candidate": [1, 2], "place": places}
+    with pytest.raises(sl.DataError, match=message):
+        sl.interleave(table, {"query": ["a"], "candidate": [3]})
+
+
+@pytest.mark.parametrize("a", [[["1"]], [[2, "1"]]])
+def test_ids_of_two_types_are_refused(a):
+    with pytest.raises(sl.DataError, match="candidates of two types, '1' and"):
+        sl.interleave(a, [[1, 2]])

@@ -293,3 +293,24 @@ def test_it_reads_well_and_is_plain():
     assert "The new lists would bring more clicks" in str(result)
     plain = json.loads(json.dumps(result.to_dict()))
     assert plain["ips"]["value"] == result.ips.value
+
+
+@pytest.mark.parametrize(
+    ("chances", "words"),
+    [
+        ([0.5, 2.0, None, 1.0], "others in 2 of 4 rows, the first 2.0 in row 2"),
+        ([0.5, 0.5, 0.5, float("nan")], "others in 1 of 4 rows, the first nan in row 4"),
+        (["a", "b", "c", "d"], "of type String"),
+    ],
+)
+def test_wrong_propensities_are_shown(chances, words):
+    shown = {
+        "query": [1, 1, 2, 2],
+        "candidate": list("xyxy"),
+        "place": [1, 2, 1, 2],
+        "clicked": [1, 0, 0, 1],
+        "p": chances,
+    }
+    new = {"query": [1, 2], "candidate": ["x", "x"], "place": [1, 1]}
+    with pytest.raises(sl.DataError, match=words):
+        sl.off_policy_evaluate(shown, new, propensity="p", examination=[1.0, 0.5], least_effective=0)

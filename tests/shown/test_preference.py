@@ -76,3 +76,15 @@ def test_it_reads_well_and_is_plain():
 def test_what_is_refused(shown, words):
     with pytest.raises(sl.DataError, match=words):
         sl.preference(shown)
+
+
+def test_few_queries_that_agree_still_have_an_interval():
+    shown = {"query": list("aabbcc"), "team": ["new", "old"] * 3, "clicked": [True, False] * 3}
+    result = sl.preference(shown)
+    assert result.share == 0.0
+    # Wilson 1927 with n = 3 and nothing won: from 0 to z^2 / (n + z^2) = 3.8415 / 6.8415
+    np.testing.assert_allclose(result.interval, (0.0, 0.56150), atol=1e-4)
+    assert result.p_value > 0.05  # and 0.5 is inside, as it must be then
+    alone = sl.preference({"query": ["a", "a"], "team": ["new", "old"], "clicked": [True, False]})
+    np.testing.assert_allclose(alone.interval, (0.0, 3.8415 / 4.8415), atol=1e-4)
+    assert "nan" not in str(alone)

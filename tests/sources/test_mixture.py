@@ -98,3 +98,28 @@ def test_a_warm_start_takes_the_towers_of_a_mixture() -> None:
         sl.fit(model, train, epochs=1, warm_start=before)
         found.append(model.candidate_vectors(train.candidates))
     np.testing.assert_array_equal(*found)
+
+
+SOURCES = (
+    sl.Transitions(), sl.Cooccurrence(), sl.EASE(), sl.OwnHistory(), sl.Popular(), sl.Recent(), sl.Newest(), sl.Newest(column="at"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SOURCES, ids=lambda one: type(one).__name__)
+def test_a_source_of_the_same_candidates_in_another_order_is_refused(settings) -> None:
+    def data(ids: list[str]) -> sl.Dataset:
+        frame = pl.DataFrame(PAIRS, schema=["who", "what", "at", "weight"], orient="row")
+        table = {"what": ids, "at": list(range(len(ids)))}
+        return sl.Dataset(frame, "who", "what", timestamp="at", candidates=table)
+
+    train = data(["a", "b", "c", "d"])
+    Mixture([sl.popularity(train), settings.fit(train)], train)
+    for ids in (["b", "a", "c", "d"], ["a", "b", "c", "e"]):
+        with pytest.raises(ConfigError, match="was fitted on other candidates than the towers"):
+            Mixture([sl.popularity(train), settings.fit(data(ids))], train)
+
+
+@pytest.mark.parametrize("options", [{"weights": [1e300, 1.0]}, {"temperatures": 1e300}, {"temperatures": 1e-300}])
+def test_numbers_that_scores_cannot_hold_are_refused_with_the_range(mixture: Mixture, options) -> None:
+    with pytest.raises(ConfigError, match=r"to 1e\+30 was expected"):
+        Mixture([mixture.towers, mixture.neighbours], dataset(), **options)

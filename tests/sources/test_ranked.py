@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.sources.plain import ranked
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.sources import RankedList
 
 SIZE = 6
@@ -65,3 +65,15 @@ def test_new_candidates_come_first_by_arrival_or_where_their_column_says() -> No
 def test_lists_that_cannot_be(offsets, rows, values) -> None:
     with pytest.raises(ConfigError, match="ranked lists"):
         RankedList(np.array(offsets), np.array(rows, np.int32), 3, "popular", by="land", values=values)
+
+
+def test_a_column_of_another_type_is_refused_and_a_list_counts_its_candidates() -> None:
+    ranked = RankedList(np.array([0, 2, 4]), np.array([1, 0, 0, 1], np.int32), 3, "popular", "land", ("kr",))
+    assert repr(ranked) == "RankedList(popular: 2 of 3 candidates, by 'land': 1 segments)"
+    assert ranked.segments(pl.Series([None, None]), 2).tolist() == [0, 0]
+    with pytest.raises(DataError, match="'land' is of type Int64; in training it had values such as 'kr'"):
+        ranked.segments(pl.Series([5]), 1)
+    numbers = RankedList(np.array([0, 2, 4]), np.array([1, 0, 0, 1], np.int32), 3, "popular", "age", (30,))
+    assert numbers.segments(pl.Series([30, 31], dtype=pl.Int8), 2).tolist() == [1, 0]
+    with pytest.raises(DataError, match="values such as 30"):
+        numbers.segments(pl.Series(["30"]), 1)

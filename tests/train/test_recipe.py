@@ -118,12 +118,63 @@ def test_quotas_and_short_histories_of_a_recipe(tmp_path) -> None:
         ('kind = "towers"', 'kind = "ease"', "a section of towers"),
         ("weight = 0.3", "share = 0.3", r"unknown key 'share' in \[\[sources\]\]"),
         ('kind = "popular"', 'kind = "best"', "Invalid enum value 'best'"),
+        ("temperature = 2.0", "temperature = 0", "temperature=0"),
+        ("temperature = 0.5", "temperature = -1", "temperature=-1"),
+        (
+            "temperature = 0.5",
+            "temperature = 0.5\noptions = { age = 0.1 }",
+            "kind 'towers' and options, which it does not read",
+        ),
+        (
+            'kind = "popular"',
+            'kind = "popular"\ntemperature = 0.5',
+            "kind 'popular' and temperature, which it does not read",
+        ),
+        ("[sources.towers.model]", "[sources.towers.loss]\ntemperature = 0\n[sources.towers.model]", "temperature"),
+        ("temperature = 2.0", '[neighbours]\nkind = "ease"\nshare = 1.2', "share=1.2"),
+        ("temperature = 2.0", '[neighbours]\nkind = "ease"\noptions = { strenght = 3 }', "no option 'strenght'"),
+        (
+            "temperature = 2.0",
+            'temperature = 2.0\n[neighbours]\nkind = "ease"',
+            "temperature = 2, which it does not read",
+        ),
+        (
+            "temperature = 2.0",
+            "[model]\ndim = 8",
+            r"towers = 'popularity', which are not trained, and a section \[model\]",
+        ),
     ],
 )
 def test_sources_that_cannot_be(before: str, after: str, words: str, tmp_path) -> None:
     (tmp_path / "bad.toml").write_text(SOURCES.replace(before, after))
     with pytest.raises(sl.ConfigError, match=words):
-        sl.recipes.load(tmp_path / "bad.toml").train(logged())
+        sl.recipes.load(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("popular", 'by = "nope"', "no column 'nope'"),
+        ("new", 'column = "nope"', "no column 'nope'"),
+        ("recent", "half_life = 3", "needs timestamps"),
+        ("transitions", "window = 3", "need timestamps"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_found_before_towers_are_trained(
+    data: sl.Dataset, kind: str, options: str, words: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late.toml").write_text(
+        f'[model]\ndim = 4\n[[sources]]\nkind = "{kind}"\nweight = 0.1\n[sources.options]\n{options}\n'
+    )
+    recipe = sl.recipes.load(tmp_path / "late.toml")
+    monkeypatch.delattr(type(recipe), "train_towers")
+    with pytest.raises(sl.ShortlistError, match=words):
+        recipe.train(data)
+
+
+def test_a_temperature_that_nothing_reads_is_refused(tmp_path) -> None:
+    with pytest.raises(sl.ConfigError, match=r"temperature = 0\.5, which it does not read"):
+        sl.recipes.load("factorization", ["temperature=0.5"])
 
 
 def test_sources_need_memory_and_one_process(tmp_path) -> None:
@@ -135,3 +186,14 @@ def test_sources_need_memory_and_one_process(tmp_path) -> None:
         recipe.check_from_disk()
     with pytest.raises(sl.ConfigError, match="does not support warm start"):
         recipe.train(logged(), warm_start=sl.popularity(logged()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['towers = "popularity"', '[neighbours]\nkind = "cooccurrence"', '[[sources]]\nkind = "popular"\nweight = 0.1'],
+)
+def test_what_counts_choices_cannot_train_on_new_rows_alone(text: str, data: sl.Dataset, tmp_path) -> None:
+    (tmp_path / "counting.toml").write_text(text)
+    before = sl.popularity(data)
+    with pytest.raises(sl.ConfigError, match="counts choices and would forget all earlier ones"):
+        sl.recipes.load(tmp_path / "counting.toml").train(data, warm_start=sl.WarmStart(before, only_new=True))

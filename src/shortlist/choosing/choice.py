@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
@@ -11,6 +10,7 @@ import polars as pl
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.display import Tabular, frame_html
+from shortlist.language import folded, padded, shown
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
@@ -144,14 +144,15 @@ class Choice(Tabular):
         }
 
     def __str__(self) -> str:
-        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in _folded(line))])
+        return "\n".join([self.table(), "", *(part for line in self.verdict() for part in _folded(shown(line)))])
 
 
 def _table(choice: Choice) -> str:
     """The contenders, best first; the chosen one is marked. At most 80 columns."""
     trial = choice.trial
     counted = "seen items excluded" if trial.exclude_seen else "seen items left in"
-    lines = [f"  {'model':<36}{trial.name:>11}  {'± s.e.':>7}  {'seconds':>7}"]
+    seconds = padded(shown("seconds"), 7, right=True)
+    lines = [f"  {padded(shown('model'), 36)}{trial.name:>11}  {'± s.e.':>7}  {seconds}"]
     for one in choice.tried:
         if one.figure is None:
             continue
@@ -160,19 +161,19 @@ def _table(choice: Choice) -> str:
             f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
-    lines.append(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}")
+    lines.append(shown(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}"))
     skipped = [one for one in choice.tried if one.figure is None]
     for one in skipped:
-        lines += _folded(f"  not tried: {one.name}: {one.reason}")
+        lines += _folded(shown(f"  not tried: {one.name}: {one.reason}"))
     for one in choice.tried:
         if one.note is not None:
-            lines += _folded(f"  {one.name}: {one.note}")
+            lines += _folded(f"  {one.name}: {shown(one.note)}")
     return "\n".join(lines)
 
 
 def _folded(line: str) -> list[str]:
     """A line as lines of at most 80 columns; all but the first are indented."""
-    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    return folded(line, WIDTH, rest="    ")
 
 
 def _verdict(choice: Choice) -> list[str]:

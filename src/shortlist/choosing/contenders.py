@@ -178,7 +178,7 @@ class _Columns:
                 continue
             feature = _feature(unpatterned(table[name]), max(len(table), 1), ids, table)
             if isinstance(feature, str):
-                unread.append(f"{name!r} {feature}")
+                unread.append(f"{name!r}{feature}")
             elif len(found) == MOST_COLUMNS:
                 unread.append(f"{name!r} comes after {MOST_COLUMNS} others")
             else:
@@ -187,10 +187,10 @@ class _Columns:
 
 
 def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dict[str, Any] | str:
-    """The feature of a column, or why it is not read."""
+    """The feature of a column, or why it is not read, to be put behind its name."""
     dtype = values.dtype
     if values.null_count() == len(values):
-        return "is null throughout"
+        return " is null throughout"
     if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
         return {"kind": "MultiCategory"}
     if dtype == pl.Boolean:
@@ -198,7 +198,7 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
     if dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer():
         distinct = values.n_unique()
         if distinct < 2:
-            return "is the same in every row"
+            return " is the same in every row"
         if distinct <= max(50, rows // 5):
             return {"kind": "Category"}
         return {"kind": "Discretization", "bins": 20} if dtype.is_integer() else {"kind": "Text"}
@@ -208,10 +208,10 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
             return {"kind": "Discretization", "bins": 20}
         first = table[ids][int(bad.arg_true()[0])]
         return (
-            f"has NaN or infinity in {int(bad.sum()):,} of {rows:,} rows, the first where {ids!r} is {first!r} (a missing "
+            f" has NaN or infinity in {int(bad.sum()):,} of {rows:,} rows, the first where {ids!r} is {first!r} (a missing "
             "value is a null)"
         )
-    return f"is of type {dtype}"
+    return f" is of type {dtype}"
 
 
 def _histories(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:

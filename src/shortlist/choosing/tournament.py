@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, TrainingError
 from shortlist.sources import Mixture, towers_of
 from shortlist.train import recipes
-from shortlist.train.recipe import TowersSection
+from shortlist.train.model_section import TowersSection
 from shortlist.train.recipes import Recipe
 from shortlist.train.sections import NeighboursSection
 
@@ -89,9 +90,7 @@ class Tournament:
         assert figure is not None
         if before is None or before.figure is None or before.figure.value <= figure.value:
             self.tried[contender.name] = tried
-        self.say(
-            f"  {contender.name:<24} {self.trial.name} {figure.value:.4f} ± {figure.error:.4f}   {tried.seconds:.1f} s"
-        )
+        self._say_of(tried)
         return tried
 
     def halve(self, field_: list[Contender]) -> None:
@@ -211,10 +210,11 @@ class Tournament:
         return Tried(contender.name, contender.kind, contender.rank, found, trial.measure(model), model=model)
 
     def _say_of(self, tried: Tried) -> None:
-        """A line about a mixture."""
+        """A line about a contender; of one query there is no standard error."""
         assert tried.figure is not None
         value, error = tried.figure.value, tried.figure.error
-        self.say(f"  {tried.name:<24} {self.trial.name} {value:.4f} ± {error:.4f}   {tried.seconds:.1f} s")
+        spread = "" if math.isnan(error) else f" ± {error:.4f}"
+        self.say(f"  {tried.name:<24} {self.trial.name} {value:.4f}{spread}   {tried.seconds:.1f} s")
 
     def _best_figure(self) -> Figure | None:
         """The best figure so far."""

@@ -45,9 +45,8 @@ def cleaned(
     from shortlist.recommender.cleaning import clean, remaining
 
     done = clean(link, keep, dry_run)
-    verb = "would remove" if dry_run else "removed"
     for one in done.removed:
-        say(f"{verb} {one.kind} {one.path} ({one.bytes / 1e6:,.1f} MB)")
+        say(f"{'would remove' if dry_run else 'removed'} {one.kind} {one.path} ({one.bytes / 1e6:,.1f} MB)")
     result = done.to_dict()
     if uri is not None and name is not None:
         from shortlist.index.databases import drop_versions, place_named
@@ -57,7 +56,7 @@ def cleaned(
         database = place_named(uri, collection=name).database()
         dropped = drop_versions(database, name, wanted, dry_run)
         for collection in dropped:
-            say(f"{verb} collection {collection}")
+            say(f"{'would remove' if dry_run else 'removed'} collection {collection}")
         result["removed"] += [{"kind": "collection", "path": collection} for collection in dropped]
     if not result["removed"]:
         say("nothing to remove")

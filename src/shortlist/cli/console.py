@@ -7,7 +7,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import rich_click as click
 
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
-from shortlist.language import shown
+from shortlist.language import columns, padded, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,10 +31,12 @@ __all__ = [
     "as_json_text",
     "as_one",
     "epoch_printer",
+    "facts",
     "print_json",
     "progress",
     "say",
     "say_account",
+    "show",
 ]
 
 INTERRUPTED = 130
@@ -48,18 +50,35 @@ SCORERS = {"model": "model", "popularity": "popularity"}
 SEEN = {"seen_in": "seen left in", "seen_out": "seen excluded"}
 
 
-def say(message: str = "") -> None:
-    """A message for the person, on stderr."""
+def say(message: str = "", made: bool = False) -> None:
+    """A message for the person, on stderr.
+
+    Args:
+        made: whether it is in the language in force already, such as a table.
+    """
     if not _quiet:
-        click.echo(wrapped(shown(message).translate(ESCAPED)), err=True)
+        click.echo(wrapped((message if made else shown(message)).translate(ESCAPED)), err=True)
+
+
+def show(text: str = "") -> None:
+    """A text for the person that is a command's result, on stdout."""
+    click.echo(shown(text))
+
+
+def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]:
+    """Lines of names and values, the values below each other."""
+    named = [(shown(name), shown(str(value))) for name, value in rows]
+    width = max((columns(name) for name, _ in named), default=0)
+    for name, value in named:
+        yield f"{indent}{padded(name, width)}  {value}".rstrip()
 
 
 def say_account(account: Account, how: str = "read") -> None:
     """Print an account of the data that was read, on stderr."""
     first, *others = account.lines()
-    say(f"{how} {first}")
+    say(f"{shown(how)} {first}", made=True)
     for line in others:
-        say(f"  {line}")
+        say(f"  {shown(line)}", made=True)
 
 
 def as_one(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -142,7 +161,7 @@ def progress(description: str) -> Iterator[Callable[[int, int], None] | None]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(description, total=None)
+        task = bars.add_task(shown(description), total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
@@ -160,5 +179,5 @@ def accuracy_table(accuracies: Mapping[str, Mapping[str, Mapping[str, float]]]) 
     for seen, title in SEEN.items():
         for scorer, by_seen in accuracies.items():
             if seen in by_seen:
-                table.add_row(SCORERS[scorer], title, *(f"{value:.4f}" for value in by_seen[seen].values()))
+                table.add_row(SCORERS[scorer], shown(title), *(f"{value:.4f}" for value in by_seen[seen].values()))
     return table

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import accuracy_table, epoch_printer, progress
+from shortlist.cli.console import accuracy_table, epoch_printer, progress, show
+from shortlist.language import padded, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,7 +57,7 @@ def command(recipe: str, json_file: Path | None, data_dir: Path | None, out: Pat
     demo.run()
     if json_file is not None:
         json_file.write_text(json.dumps(demo.figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        click.echo(f"\nEvery figure above is in {json_file}.")
+        show(f"\nEvery figure above is in {json_file}.")
 
 
 @dataclass
@@ -86,7 +87,7 @@ class _Demo:
         if waiting is not None and sys.stderr.isatty():
             from rich.console import Console
 
-            with Console(stderr=True).status(waiting):
+            with Console(stderr=True).status(shown(waiting)):
                 yield
         else:
             yield
@@ -99,11 +100,11 @@ class _Demo:
         with self._timed("data", "fetching MovieLens-100k"):
             data = datasets.movielens("100k", data_dir=self.data_dir)
         rows = {"ratings": len(data), "users": len(data.queries), "movie titles": len(data.candidates)}
-        click.echo("  " + " · ".join(f"{count:,} {name}" for name, count in rows.items()))
+        click.echo("  " + " · ".join(shown(f"{count:,} {name}") for name, count in rows.items()))
         for note in data.notes:
-            click.echo(f"  {note}")
+            click.echo(f"  {shown(note)}")
         for name, table in (("a rating", data.interactions), ("a user", data.queries), ("a movie", data.candidates)):
-            click.echo(f"  {name + ':':<10} {_sample(table)}")
+            click.echo(f"  {padded(shown(name) + ':', 10)} {_sample(table)}")
         click.echo(f"\n  {datasets.MOVIELENS_LICENCE}")
         self.figures["data"] = {**{name.replace(" ", "_"): count for name, count in rows.items()}, "notes": data.notes}
         return data
@@ -114,7 +115,7 @@ class _Demo:
         _headline(2, "The split: random, 80% to train on, 20% to test")
         with self._timed("split"):
             train, test = split_random(data, test=0.2, seed=SEED)
-        click.echo(f"  {len(train):,} ratings to train on, {len(test):,} to test, seed {SEED}")
+        show(f"  {len(train):,} ratings to train on, {len(test):,} to test, seed {SEED}")
         self.figures["split"] = {"train": len(train), "test": len(test), "seed": SEED}
         return train, test
 
@@ -131,11 +132,11 @@ class _Demo:
             if plan.als is not None
             else f"{plan.optimizer['name']}, batches of {plan.fit.batch_size:,}"
         )
-        click.echo(f"  two towers of {plan.model.dim} dimensions, {how}")
-        say_epoch = epoch_printer(epochs, lambda line: click.echo(f"  {line}"))
+        show(f"  two towers of {plan.model.dim} dimensions, {how}")
+        say_epoch = epoch_printer(epochs, lambda line: click.echo(f"  {shown(line)}"))
         with self._timed("training"), progress("  training") as bar:
             model, history = plan.train(train, validation=test, on_epoch=say_epoch, on_batch=bar)
-        click.echo(
+        show(
             "  (loss is per example; chance is what a model that scores every candidate alike would have;"
             "\n   top-k is measured on the test ratings against all titles, seen ones left in)"
         )
@@ -184,13 +185,13 @@ class _Demo:
             try:
                 approximate = Recommender(model, index=Quantized(), seen=train)
             except ShortlistError as error:
-                click.echo(f"  Quantized cannot run here: {error.message}")
+                show(f"  Quantized cannot run here: {error.message}")
                 self.figures["ann"] = {"overlap_10": None, "reason": error.message}
                 return exact
             self._show_list("Quantized", approximate)
             overlap = approximate.ann_overlap(k=10)
-        click.echo(f"  Over all users Quantized found {overlap:.1%} of the exact top 10.")
-        click.echo(
+        show(f"  Over all users Quantized found {overlap:.1%} of the exact top 10.")
+        show(
             "  (A catalogue this small is searched exactly by default; Quantized is for ten thousand candidates and more.)"
         )
         self.figures["ann"] = {"overlap_10": overlap}
@@ -214,7 +215,7 @@ class _Demo:
         with self._timed("save"):
             recommender.save(self.out, overwrite=True, metadata=metadata)
         size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
-        click.echo(f"  wrote {self.out} ({size / 1e6:.2f} MB): towers, vocabularies, index, seen items")
+        show(f"  wrote {self.out} ({size / 1e6:.2f} MB): towers, vocabularies, index, seen items")
         request = [sys.executable, "-m", "shortlist", "recommend", str(self.out), USER, "--k", "3", "--json"]
         with self._timed("reload", "a fresh process loads the bundle"), tempfile.TemporaryFile("w+") as errors:
             answer = subprocess.run(request, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
@@ -226,21 +227,21 @@ class _Demo:
         self.figures["reload"] = {"identical": identical}
         if not identical:
             raise RuntimeError(f"a fresh process answered differently: {answer.stdout} {reason}")
-        click.echo(f"  a fresh process loaded it and gave user {USER} the same three titles with the same scores")
+        show(f"  a fresh process loaded it and gave user {USER} the same three titles with the same scores")
 
     def _show_next(self) -> None:
         seconds = self.figures["seconds"]
-        click.echo(f"\nDone in {seconds['total']:.1f} s, {seconds['fit']:.2f} s of it training. What to type next:\n")
+        show(f"\nDone in {seconds['total']:.1f} s, {seconds['fit']:.2f} s of it training. What to type next:\n")
         click.echo(f"  shortlist report {self.out} -o report.html")
         click.echo(f"  shortlist recommend {self.out} {USER} --k 10")
         click.echo(f"  shortlist evaluate {self.out} your_test_ratings.csv")
         click.echo("  shortlist train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")
         command = "shortlist" if shutil.which("shortlist") else os.path.relpath(sys.argv[0])
-        click.echo(f"\nTo look at the model in a browser (http://127.0.0.1:8080/):\n\n  {command} serve {self.out}")
+        show(f"\nTo look at the model in a browser (http://127.0.0.1:8080/):\n\n  {command} serve {self.out}")
 
 
 def _headline(number: int, title: str) -> None:
-    click.echo(f"\n{click.style(f'{number}. {title}', bold=True)}")
+    click.echo(f"\n{click.style(f'{number}. {shown(title)}', bold=True)}")
 
 
 def _sample(table: pl.DataFrame) -> str:

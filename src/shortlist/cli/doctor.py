@@ -13,7 +13,7 @@ from typing import Any
 import rich_click as click
 
 from shortlist._public import __version__
-from shortlist.cli.console import print_json
+from shortlist.cli.console import facts, print_json, show
 
 __all__ = ["command", "examine"]
 
@@ -29,10 +29,8 @@ def command(as_json: bool) -> None:
         print_json(found)
         return
     for title, lines in found.items():
-        click.echo(f"{title}")
-        width = max(len(name) for name in lines)
-        for name, value in lines.items():
-            click.echo(f"  {name:<{width}}  {value}")
+        show(title)
+        click.echo("\n".join(facts(lines.items(), "  ")))
 
 
 def examine() -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ from shortlist.cli.events import event_options
 from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset, Events, Reading
@@ -109,7 +110,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
         return
     click.echo(str(evaluation))
     if verdicts := _verdicts(evaluation):
-        click.echo("\n" + "\n".join(one["says"] for one in verdicts))
+        click.echo("\n" + "\n".join(shown(one["says"]) for one in verdicts))
 
 
 def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
@@ -164,9 +165,9 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
         if metric is None or scorer in ("model", "index") or metric not in evaluation.sums[scorer][seen]:
             continue
         one = sl.compare(evaluation, evaluation, metric, scorers=(scorer, "model"), resamples=2000)
-        verdict = ("is better than" if one.difference > 0 else "is worse than") if one.real else "is no different from"
         says = (
-            f"model {verdict} {scorer}: {figure_name(metric)} {one.difference:+.4f} "
+            f"model {('is better than' if one.difference > 0 else 'is worse than') if one.real else 'is no different from'} "
+            f"{scorer}: {figure_name(metric)} {one.difference:+.4f} "
             f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {_chance(one.p_value)})"
         )
         rows.append({"scorer": scorer, **one._asdict(), "real": one.real, "seen": seen, "says": says})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.cli.console import say
 from shortlist.errors import BundleError, ConfigError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from shortlist.evaluation.gate import Gate, Judged
@@ -72,10 +73,10 @@ def say_changes(changes: dict[str, Any]) -> None:
     say("\nsince yesterday:")
     comparison, churn = changes["comparison"], changes["churn"]
     if comparison is not None:
-        shown = {f"top_{changes['k']}", "top_100"}
+        named = {f"top_{changes['k']}", "top_100"}
         for one in comparison["differences"]:
-            if one["metric"] in shown:
-                say(f"  {one['text']}")
+            if one["metric"] in named:
+                say(f"  {shown(one['text'])}", made=True)
     for side in ("candidates", "queries"):
         if side in changes["drift"]:
             moved = changes["drift"][side]

@@ -82,7 +82,7 @@ class _Lazy(click.RichGroup):
         except click.UsageError as error:
             raise in_words(error) from None
         except KeyboardInterrupt:
-            click.echo("\ninterrupted", err=True)
+            click.echo(f"\n{shown('interrupted')}", err=True)
             sys.exit(INTERRUPTED)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

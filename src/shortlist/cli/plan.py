@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say, say_account
+from shortlist.cli.console import facts, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
@@ -176,8 +176,7 @@ def lines(found: Forecast) -> list[str]:
             f"{_duration(found.seconds_per_epoch)}; {found.epochs} of them {_duration(found.seconds_per_epoch * found.epochs)}",
         ),
     ]
-    width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+    return list(facts(rows))
 
 
 def _files(count: int | None) -> str:

@@ -85,6 +85,10 @@ def command(
         print_json(found.to_dicts())
         return
     click.echo(str(found).translate(ESCAPED))
+    known = set(recommender.candidate_ids)
+    absent = [one for one in own if one not in known]
+    if absent:
+        say(f"--history: the catalogue does not have {', '.join(map(str, absent))}; nothing follows from that")
     unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]
     if unknown:
         how = "from what they chose" if own else _how_answered(found)

@@ -247,7 +247,7 @@ class Daily:
             plan = sl.recipes.load(self.yesterday.metadata["recipe"], changes)
         else:
             plan = sl.recipes.load(name or DEFAULT, changes)
-        if self.only_new and (plan.neighbours is not None or plan.sources or plan.towers != "trained"):
+        if self.only_new and plan.counts:
             raise ConfigError(
                 "--only-new trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
                 hint="give all interactions and omit --only-new, or use --recipe factorization",
@@ -311,8 +311,10 @@ class Daily:
 
         for left in reversed(range(TRIES)):
             if not verdict.passed:
-                there = "is there to be looked at" if written else "is what it was before; this training was not kept"
-                say(f"not promoted: {bundle} {there}")
+                say(
+                    f"not promoted: {bundle} "
+                    f"{'is there to be looked at' if written else 'is what it was before; this training was not kept'}"
+                )
                 break
             if self.promote is None or not self.turns:
                 break

@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from shortlist.cli.console import print_json, say
+from shortlist.language import shown
 
 __all__ = ["command"]
 
@@ -29,7 +30,10 @@ def command(link: Path, only_list: bool, as_json: bool) -> None:
         if as_json:
             print_json(msgspec.to_builtins(found))
         else:
-            click.echo("\n".join(f"{one.at or 'before':25}  {one.bundle}" for one in found) or "nothing was promoted")
+            click.echo(
+                "\n".join(f"{one.at or shown('before'):25}  {one.bundle}" for one in found)
+                or shown("nothing was promoted")
+            )
         return
     done = rollback(link)
     say(f"{link} → {done.bundle}")

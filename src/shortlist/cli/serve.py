@@ -220,6 +220,7 @@ def command(
         raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
     if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
         raise ConfigError("--max-memory and --worker-timeout are about several processes.", hint="give --workers 2")
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # conditions are computed in pieces too short for several threads
     if workers > 1:
         _prepare(workers)
     import shortlist.index  # noqa: F401 - while nothing else runs
@@ -352,14 +353,14 @@ def _port(taken: socket.socket) -> int | None:
 def _prepare(workers: int) -> None:
     """Set what numpy, Polars and turbovec look for when they are imported.
 
-    Threads: those of all workers together are as many as there are processors. Memory: Polars gives back at once what it frees,
+    Threads: those of all workers together are as many as there are processors; Polars has one everywhere. Memory: Polars gives back at once what it frees,
     since the thread that would do it later does not outlive a fork. It takes memory from one place and keeps little for each
     thread: what is spread over several stays in each worker.
     """
     if not hasattr(os, "fork"):
         raise ConfigError("--workers needs a system that can fork: Linux or macOS.", hint="leave --workers out")
     each = max(1, (os.cpu_count() or 1) // workers)
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"):
         os.environ.setdefault(name, str(each))
     os.environ.setdefault("_RJEM_MALLOC_CONF", MEMORY)
 

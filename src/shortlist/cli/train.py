@@ -209,7 +209,7 @@ def _kept(
         say(f"saved {out} after {result['seconds']:.1f} s")
         say(f"  {recommender!r}")
     if outcome.choice is not None:  # before the figures are measured, which takes long on a large catalogue
-        say(f"\n{outcome.choice}\n")
+        say(f"\n{outcome.choice}\n", made=True)
     try:
         if measured is None and held_out is not None:
             measured = figures_of(outcome, given, recommender, weighted)

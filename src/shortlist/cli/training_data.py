@@ -195,10 +195,10 @@ def _warn_of_a_single_id(account: Account, columns: dict[str, Any]) -> None:
     """Warn of a table with only one query or one candidate."""
     for side, number in (("query", account.queries), ("candidate", account.candidates)):
         if number == 1:
-            alike = "no list can differ from another's" if side == "query" else "every list is the same"
             say(
-                f"warning: all interactions have one {side}, so {alike}; is {columns[side]!r} the column of "
-                f"{side} ids (--{side})?"
+                f"warning: all interactions have one {side}, so "
+                f"""{"no list can differ from another's" if side == "query" else "every list is the same"}; """
+                f"is {columns[side]!r} the column of {side} ids (--{side})?"
             )
 
 

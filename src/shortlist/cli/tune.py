@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import print_json, say, show
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError, ConfigError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -134,25 +135,25 @@ def _show(measured: Mapping[str, Any]) -> None:
     from shortlist.tuning.spaces import TITLES
 
     chosen = measured["chosen"]
-    click.echo(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")
-    shown = {name: value for name, value in chosen["settings"].items() if value is not None and name != "kind"}
-    if shown:
-        click.echo("  " + "  ".join(f"{name} {value}" for name, value in shown.items()))
+    show(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")
+    settings = {name: value for name, value in chosen["settings"].items() if value is not None and name != "kind"}
+    if settings:
+        click.echo("  " + "  ".join(f"{name} {value}" for name, value in settings.items()))
     click.echo("")
-    click.echo("recall on held-out queries     mean  at least  worst 5%  worst 1%")
+    show("recall on held-out queries     mean  at least  worst 5%  worst 1%")
     for entry in chosen["recalls"]:
-        promised = "  (promised)" if entry["k"] == measured["k"] else ""
+        promised = shown("  (promised)") if entry["k"] == measured["k"] else ""
         figures = (entry["mean"], max(0.0, entry["lower"]), entry["worst_5"], entry["worst_1"])
         click.echo(f"  top {entry['k']:<24}" + "".join(f"{value:>9.4f} " for value in figures).rstrip() + promised)
     click.echo("")
     median, tail, exact = (chosen[name] for name in ("milliseconds", "milliseconds_99", "exact_milliseconds"))
-    click.echo(f"a query   {median:.3g} ms (99th percentile {tail:.3g}); exact search {exact:.3g} ms")
-    click.echo(f"memory    {chosen['nbytes'] / 1e6:,.1f} MB; built in {chosen['build_seconds']:.1f} s")
+    show(f"a query   {median:.3g} ms (99th percentile {tail:.3g}); exact search {exact:.3g} ms")
+    show(f"memory    {chosen['nbytes'] / 1e6:,.1f} MB; built in {chosen['build_seconds']:.1f} s")
     if "accuracy" in measured:
         accuracy = measured["accuracy"]
-        click.echo(f"accuracy  on {accuracy['pairs']:,} test pairs, seen items excluded")
+        show(f"accuracy  on {accuracy['pairs']:,} test pairs, seen items excluded")
         for name, value in accuracy["exact"].items():
-            click.echo(f"  {name.replace('_', '-'):<10} {accuracy['index'][name]:.4f}; exact search {value:.4f}")
+            show(f"  {name.replace('_', '-'):<10} {accuracy['index'][name]:.4f}; exact search {value:.4f}")
     for name, reason in measured["missing"].items():
         say(f"left out: {name}: {reason}")
-    click.echo(measured["reason"])
+    show(measured["reason"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import textwrap
+
+from shortlist.language import columns, folded
 
 __all__ = ["for_command_line", "wrapped"]
 
@@ -16,7 +17,7 @@ JOINED = r"(?:, or |, | or )"
 BEFORE = re.compile(rf"{PYTHON}{JOINED}(?=--[a-z])")
 BEHIND = re.compile(rf"(--[a-z][^;]*?),(?: or)? {CALL}(?=[).;,]|$)")
 NAMED = re.compile(r"\b(\w+)(=\w*)?(?: \(| or )(--([a-z-]+)[^);,]*)\)?")
-FRAME = re.compile(rf"(?:,? for example )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
+FRAME = re.compile(rf"(?:,? for example |: )?\bframe(?:\.\w+\({INNER}\)|\[{INNER}?\])+")
 ONLY_PYTHON = {
     "Dataset(…, timestamp=…)": "--time COLUMN",
     "Dataset(…, weight=…)": "--weight COLUMN",
@@ -60,16 +61,7 @@ def wrapped(text: str) -> str:
 
 
 def _lines(line: str, width: int) -> str:
-    if len(line) <= width:
+    if columns(line) <= width:
         return line
     indent = " " * (len(line) - len(line.lstrip()))
-    return "\n".join(
-        textwrap.wrap(
-            line,
-            width,
-            initial_indent=indent,
-            subsequent_indent=f"{indent}  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
+    return "\n".join(folded(line, width, indent, f"{indent}  "))

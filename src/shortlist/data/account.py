@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.source import counted_stamps
+from shortlist.language import shown
 
 __all__ = ["Account", "share_again"]
 
@@ -173,8 +174,12 @@ class Account:
     def lines(self) -> list[str]:
         """The account as lines of text, without the warnings, which were shown already."""
         of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
-        sides = f"{_counted(self.queries, 'query', 'queries')}, {_counted(self.candidates, 'candidate', 'candidates')}"
-        lines = [f"{_counted(self.rows, 'interaction', 'interactions')}{of}, {sides}"]
+        counts = (
+            f"{_counted(self.rows, 'interaction', 'interactions')}{of}",
+            _counted(self.queries, "query", "queries"),
+            _counted(self.candidates, "candidate", "candidates"),
+        )
+        lines = [", ".join(map(shown, counts))]
         if self.since is not None:
             lines.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
         lines.append(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from shortlist.data.argument_checks import kind_of
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
@@ -78,6 +79,10 @@ def check_text(where: object, option: str) -> None:
 
 def tokens_of(where: str, option: str, of: str) -> list[Token]:
     """The condition's tokens; DataError for the first that a condition cannot have."""
+    if not isinstance(where, str):
+        raise DataError(
+            f"{option} is {kind_of(where)}; a condition in SQL was expected.", hint=f'{option}="price >= 10"'
+        )
     if len(where) > _LONGEST:
         raise DataError(
             f"{option} has {len(where):,} characters; at most {_LONGEST:,} were expected.",

@@ -8,7 +8,7 @@ numbers are refused: Polars would compare days or microseconds since 1970.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,10 +32,11 @@ from shortlist.data.condition_text import (
 from shortlist.data.ids import free_name
 from shortlist.errors import DataError, did_you_mean
 
-__all__ = ["UNREADABLE", "Condition", "condition"]
+__all__ = ["UNREADABLE", "Condition", "condition", "in_parts"]
 
 UNREADABLE = "the condition is not one that SQL can read."
 _JOINS, _ARITHMETIC = ("&", "|"), ("+", "-", "*", "/", "//", "%")
+_AT_ONCE = 64  # words of a text, or parts of its expression, that are looked at in about a millisecond
 _LONG = 8  # conditions joined by and, or by or, beyond which they are joined as a tree
 _CALL_COST, _PART_COST, _DEPTH_COST = 1 << 16, 1 << 10, 1 << 7  # comparisons that Polars could make meanwhile
 _ARGUMENTS = ("not", "sql_is_in", "starts_with", "ends_with")
@@ -108,9 +109,28 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
         >>> condition("stock > 0", table.schema).mask(table).to_list()
         [False, True, False]
     """
+    reading = in_parts(where, schema, option=option, of=of)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as end:
+            found: Condition = end.value
+            return found
+
+
+def in_parts(
+    where: str, schema: pl.Schema, *, option: str = "where", of: str = "candidates"
+) -> Generator[None, None, Condition]:
+    """The condition, read in parts of a millisecond or two: between two of them others may have their turn.
+
+    Arguments, errors and value are those of ``condition``; a short one is read in one part.
+    """
     check_text(where, option)
     tokens = tokens_of(where, option, of)
     check_words(tokens, option)
+    is_long = len(tokens) > _AT_ONCE
+    if is_long:
+        yield
     columns = _checked_columns(tokens, schema, of)
     hint = _types(columns, schema)
     texts = columns_as_text(tokens)
@@ -133,13 +153,17 @@ def condition(where: str, schema: pl.Schema, *, option: str = "where", of: str =
                 plain=UNREADABLE,
             )
     helpers = tuple(_readable(schema[name], name, name in texts).alias(other) for name, other in moved.items())
+    if is_long:
+        yield
     expression = _balanced(expression)
     found = Condition(where, columns, cost(tokens), _overhead(expression), expression, helpers, moved, option, hint)
     empty = pl.DataFrame(schema=schema)
     label = f"{option}={shown(where)}"
     with _computing(label, hint, moved):
         zones = {other: schema[name] for name, other in moved.items()}
-        _check_types(expression, empty.lazy().with_columns(*helpers), zones, label, hint)
+        yield from _check_types(expression, empty.lazy().with_columns(*helpers), zones, label, hint)
+    if is_long:
+        yield
     kind = found._selected(empty).dtype
     if kind not in (pl.Null, pl.Boolean):
         raise _unfit(label, f"gives {kind} for each of the {of}; true or false was expected.", EXAMPLE)
@@ -223,7 +247,7 @@ def _zone(kind: pl.DataType | None) -> str | None:
 
 def _check_types(
     expression: pl.Expr, table: pl.LazyFrame, zones: dict[str, pl.DataType], label: str, hint: str | None
-) -> None:
+) -> Generator[None, None, None]:
     """DataError for values that Polars would take as something else.
 
     These are texts that are put together (each row would get longer ones than the table has), lists that are looked up in a
@@ -233,7 +257,7 @@ def _check_types(
     """
     schema = table.collect_schema()
     timed = any(map(_class, schema.values())) or any(word in label.lower() for word in LITERALS)
-    parts = [part for part in _parts(expression) if part.is_checked(timed)]
+    parts = [part for part in (yield from _parts(expression)) if part.is_checked(timed)]
     asked = [inner for part in parts for inner in (part.expression, *part.inputs)]
     found = iter(table.select([one.alias(str(number)) for number, one in enumerate(asked)]).collect_schema().values())
     for part in parts:
@@ -248,16 +272,16 @@ def _check_arguments(part: _Part, result: pl.DataType, inputs: list[pl.DataType]
     if part.operation == "+" and _member(result) == pl.String:
         raise _unfit(label, "adds texts; + is for numbers.", "compare each column with its own text")
     if part.operation == "sql_is_in" and _member(inputs[0]) != inputs[0]:
-        reason = f"looks for a list, {inputs[0]}, among single values."
-        raise _unfit(label, reason, "array_contains(column, value)")
+        raise _unfit(label, f"looks for a list, {inputs[0]}, among single values.", "array_contains(column, value)")
     if part.operation in ("starts_with", "ends_with") and inputs[1] not in (
         pl.String,
         pl.Null,
         pl.Categorical,
         pl.Enum,
     ):
-        reason = f"gives {inputs[1]} to {part.operation}; a text was expected."
-        raise _unfit(label, reason, "write 'a text' in single quotes")
+        raise _unfit(
+            label, f"gives {inputs[1]} to {part.operation}; a text was expected.", "write 'a text' in single quotes"
+        )
     if part.operation == "not" and inputs[0] not in (pl.Boolean, pl.Null):
         raise _unfit(label, f"gives {inputs[0]} to not; true or false was expected.", EXAMPLE)
 
@@ -309,19 +333,26 @@ class _Part(NamedTuple):
         return self.operation in _ARGUMENTS or (timed and self.compares)
 
 
-def _parts(expression: pl.Expr) -> list[_Part]:
-    """Every part of an expression, each once."""
-    found, waiting = [], [expression]
+def _parts(expression: pl.Expr) -> Generator[None, None, list[_Part]]:
+    """Every part of an expression, each once; some at a time."""
+    found: list[tuple[pl.Expr, str, tuple[pl.Expr, ...]]] = []
+    nested: set[int] = set()  # those that have a sum, difference, product or quotient among their inputs
+    waiting = [(expression, -1)]
     while waiting:
-        node = waiting.pop()
+        node, outer = waiting.pop()
         inputs = _inputs(node)
         operation = _operation(node, inputs)
-        nested = operation == "+" and any(_operation(one, _inputs(one)) in _ARITHMETIC for one in inputs)
-        if operation == "strict_cast":  # not makes its value true or false first
-            operation = "not"
-        found.append(_Part(node, operation, inputs, nested))
-        waiting += inputs
-    return found
+        if operation in _ARITHMETIC:
+            nested.add(outer)
+        waiting += [(one, len(found)) for one in inputs]
+        found.append((node, operation, inputs))
+        if len(found) % _AT_ONCE == 0:
+            yield
+    names = {"strict_cast": "not"}  # not makes its value true or false first
+    return [
+        _Part(node, names.get(operation, operation), inputs, operation == "+" and number in nested)
+        for number, (node, operation, inputs) in enumerate(found)
+    ]
 
 
 def _balanced(expression: pl.Expr) -> pl.Expr:

@@ -147,12 +147,12 @@ def _to_text(values: pl.Series) -> str:
     """How a column becomes one of ids, as code."""
     name, column = values.name, f"pl.col({values.name!r})"
     if isinstance(values.dtype, (pl.List, pl.Array)):
-        return f"one row for each id: frame.explode({name!r})"
+        return f"make one row for each id: frame.explode({name!r})"
     if isinstance(values.dtype, pl.Struct):
-        return f"frame.with_columns({column}.struct.json_encode())"
+        return f"write the ids as text: frame.with_columns({column}.struct.json_encode())"
     if values.dtype == pl.Object:
-        return f"frame.with_columns(pl.Series({name!r}, [str(one) for one in frame[{name!r}]]))"
-    return f"cast the column: frame.with_columns({column}.cast(pl.String))"
+        return f"write the ids as text: frame.with_columns(pl.Series({name!r}, [str(one) for one in frame[{name!r}]]))"
+    return f"write the ids as text: frame.with_columns({column}.cast(pl.String))"
 
 
 def _reads_back(text: pl.Series, dtype: pl.DataType) -> bool:

@@ -16,7 +16,7 @@ __all__ = ["lake_version", "open_lake"]
 
 PACKAGES = {"delta": "deltalake", "iceberg": "pyiceberg"}
 NAMES = {"delta": "Delta", "iceberg": "Iceberg"}
-ARTICLES = {"delta": "a", "iceberg": "an"}
+KINDS = {"delta": "a Delta", "iceberg": "an Iceberg"}
 
 
 def lake_version(lake: str, where: str, table: str) -> str:
@@ -40,7 +40,7 @@ def lake_version(lake: str, where: str, table: str) -> str:
         return f"snapshot {None if snapshot is None else snapshot.snapshot_id} of {metadata}"
     except Exception as error:  # an error of the library that reads the log
         raise DataError(
-            f"the {table} table {where!r} is {ARTICLES[lake]} {NAMES[lake]} table whose log could not be read: {first_line(error)}.",
+            f"the {table} table {where!r} is {KINDS[lake]} table whose log could not be read: {first_line(error)}.",
             hint="check that the folder is the whole table, with its log",
         ) from error
 

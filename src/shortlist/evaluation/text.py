@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from shortlist.display import table_html
 from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
+from shortlist.language import columns, folded, padded, shown
 
 __all__ = ["evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
@@ -34,17 +34,17 @@ def evaluation_text(
     Args:
         notes: the headline first. The others as in ``Evaluation``.
     """
-    parts = [*notes[:1], *(textwrap.fill(note, WIDTH) for note in notes[1:])]
+    parts = [*map(shown, notes[:1]), *("\n".join(folded(shown(note), WIDTH)) for note in notes[1:])]
     for seen, title in TITLES.items():
         if seen in figures["model"]:
             lines = _scorer_table(figures, intervals, seen)
             if seen in index_recall:
                 lines += ["", *_recall_rows(index_recall[seen], _label(figures, seen))]
-            parts.append("\n".join([title, *lines]))
+            parts.append("\n".join([shown(title), *lines]))
     for name, members in groupby(segments, key=lambda segment: segment.name):
         parts.append("\n".join(_segment_table(name, list(members))))
     if intervals or any(segment.intervals for segment in segments):
-        parts.append("± is half the 95% interval, from resampled queries.")
+        parts.append(shown("± is half the 95% interval, from resampled queries."))
     return "\n\n".join(parts)
 
 
@@ -54,7 +54,7 @@ def evaluation_html(headline: str, notes: Sequence[str], figures: ByScorer, inte
     Args:
         headline: how much was measured. The others as in ``Evaluation``.
     """
-    parts = [table_html("Evaluation", (), (), [headline, *notes])]
+    parts = [table_html("Evaluation", (), (), [shown(note) for note in (headline, *notes)])]
     for seen, title in TITLES.items():
         if seen in figures["model"]:
             names = list(figures["model"][seen])
@@ -69,7 +69,7 @@ def evaluation_html(headline: str, notes: Sequence[str], figures: ByScorer, inte
                 for scorer, by_seen in figures.items()
                 if seen in by_seen
             ]
-            parts.append(table_html(title, ["", *map(figure_name, names)], rows))
+            parts.append(table_html(shown(title), ["", *map(figure_name, names)], rows))
     return "".join(parts)
 
 
@@ -102,7 +102,7 @@ def headline_figure(names: Iterable[str]) -> str | None:
 def _label(figures: ByScorer, seen: str) -> int:
     """How wide the names of the rows are."""
     return 2 + max(
-        len(text) for text in (*(one for one, by_seen in figures.items() if seen in by_seen), "index recall")
+        columns(text) for text in (*(one for one, by_seen in figures.items() if seen in by_seen), shown("index recall"))
     )
 
 
@@ -134,7 +134,7 @@ def _recall_rows(recall: Mapping[str, float], label: int) -> list[str]:
     names = [name.replace("recall_", "of top-") for name in recall]
     width = 2 + max(map(len, [*names, "0.0000"]))
     head = " " * label + "".join(f"{name:>{width}}" for name in names)
-    return [head, f"{'index recall':<{label}}" + "".join(f"{value:>{width}.4f}" for value in recall.values())]
+    return [head, padded(shown("index recall"), label) + "".join(f"{value:>{width}.4f}" for value in recall.values())]
 
 
 def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
@@ -150,14 +150,14 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         by_scorer = {segment.scorer: segment for segment in members}
         one = next(iter(by_scorer.values()))
         figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
-        rows.append([_cut(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
-    table = [["", "pairs", "queries", *scorers], *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    lines = [f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})"]
+        rows.append([_cut(shown(group)), f"{one.pairs:,}", f"{one.queries:,}", *figures])
+    table = [["", shown("pairs"), shown("queries"), *scorers], *rows]
+    widths = [max(columns(row[column]) for row in table) for column in range(len(table[0]))]
+    lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:
         cells = [
-            f"{row[0]:<{widths[0]}}",
-            *(f"{cell:>{width + 2}}" for cell, width in zip(row[1:], widths[1:], strict=True)),
+            padded(row[0], widths[0]),
+            *(padded(cell, width + 2, right=True) for cell, width in zip(row[1:], widths[1:], strict=True)),
         ]
         lines.append("".join(cells).rstrip())
     return lines

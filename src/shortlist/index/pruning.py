@@ -37,6 +37,7 @@ _PRODUCT = 1 << 18  # multiplications in a product of several queries: at most w
 _VECTOR = 1 << 13  # and in a product of one
 _GROUPS = 32  # groups that a product's candidates are compared in, at most; four times as many for one query
 _SAMPLE = 4096  # candidates in the first sample, at least
+_SPARE = 4  # groups of the first sample for each wanted candidate, at least
 _BUDGET = 1 << 16  # candidates kept before the floor is raised, at least
 _THREADED = 1 << 22  # multiplications from which a search uses a second thread
 _LOWEST = np.float32(-3.0e38)  # below any score, above −inf
@@ -204,9 +205,11 @@ class Pruning:
         wanted = max(_SAMPLE, 64 * self.k)
         if self.k * 8 > self.n or size == 0:
             return
-        blocks = self.n // size
-        chosen = np.unique(np.linspace(0, blocks - 1, min(blocks, -(-wanted // size))).astype(np.int64))
-        scratch, m = _Scratch(), len(self.queries)
+        blocks, m = self.n // size, len(self.queries)
+        groups = min(size, _GROUPS if m > 1 else 4 * _GROUPS)
+        several = max(-(-wanted // size), -(-_SPARE * self.k // groups))  # products: fewer than k groups raise no floor
+        chosen = np.unique(np.linspace(0, blocks - 1, min(blocks, several)).astype(np.int64))
+        scratch = _Scratch()
         lows = []
         for block in chosen.tolist():
             scores, error = self._scores(block * size, (block + 1) * size, size, scratch)

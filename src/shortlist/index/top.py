@@ -15,7 +15,11 @@ __all__ = ["others", "top"]
 _ROWS = 1024  # queries in a block, at most
 _PAIRS = 1 << 22  # results of a block, at most
 _SMALL = 1 << 14  # candidates that one query scores without a first pass
+_FEW = 1 << 12  # candidates that several queries score so
+_SCORES = 1 << 17  # scores of several queries at a time: what a processor's own cache holds
 _VECTOR = 1 << 13  # multiplications of a product with one query: what OpenBLAS does in one thread
+_PRODUCT = 1 << 18  # and with several
+_GROUP = 4  # scores of which the largest alone is looked at for the k-th best
 _LOWEST = -3.0e38  # below any score, above −inf
 
 
@@ -67,18 +71,27 @@ def top(
         positions = positions if allowed is None else allowed[positions]
         rows = np.zeros(positions.size, np.int64)
         return best(Matches(rows, positions, pair_scores(queries, vectors, rows, positions)), 1, k)
+    few = 0 < n <= _FEW and scan is None and bool(norms.all())  # each candidate is a best one of a query of zeros
     step = max(1, min(_ROWS, _PAIRS // max(1, min(k, n))))
+    if few:
+        chosen = whole(vectors) if allowed is None else vectors.take(allowed, axis=0)
+        step = min(step, max(8, _VECTOR // dim), max(1, _SCORES // n))
     parts = []
     for low in range(0, len(queries), step):
         part = slice(low, low + step)
         pairs = None if excluded is None else excluded.block(low, min(low + step, len(queries)))
-        pruning = Pruning(
-            queries[part], lengths[part], margins[part], vectors, scan or Plain(vectors), n, k, allowed,
-            _masks(blocked, closed, pairs),
-        )  # fmt: skip
-        kept = pruning.run()
-        scores = pair_scores(queries[part], vectors, kept.rows, kept.positions)
-        found = best(Matches(kept.rows, kept.positions, scores), len(queries[part]), k)
+        if few:
+            rows, positions = _several(queries[part], chosen, k, margins[part], closed, blocked, pairs)
+            positions = positions if allowed is None else allowed[positions]
+        else:
+            pruning = Pruning(
+                queries[part], lengths[part], margins[part], vectors, scan or Plain(vectors), n, k, allowed,
+                _masks(blocked, closed, pairs),
+            )  # fmt: skip
+            kept = pruning.run()
+            rows, positions = kept.rows, kept.positions
+        scores = pair_scores(queries[part], vectors, rows, positions)
+        found = best(Matches(rows, positions, scores), len(queries[part]), k)
         parts.append(Matches(found.rows + low, found.positions, found.scores) if low else found)
     return parts[0] if len(parts) == 1 else join(parts)
 
@@ -107,6 +120,48 @@ def _few(
         return np.flatnonzero(scores > -np.inf)
     kth = np.partition(scores, n - k)[n - k]
     return np.flatnonzero(scores >= max(kth - 2 * margin, _LOWEST))
+
+
+def _several(
+    queries: Floats,
+    vectors: Floats,
+    k: int,
+    margins: Floats,
+    closed: Floats | None,
+    blocked: Ints | None,
+    pairs: Pairs | None,
+) -> tuple[Ints, Ints]:
+    """Rows and positions that may be among the k best of several queries, as ``_few`` for one."""
+    (m, dim), n = queries.shape, len(vectors)
+    size = max(1, _PRODUCT // (m * dim))
+    whole = n - n % size
+    scores = np.empty((m, n), np.float32)
+    tiles = vectors[:whole].reshape(-1, size, dim).transpose(0, 2, 1)  # [tiles, dim, size]
+    np.matmul(queries, tiles, out=scores[:, :whole].reshape(m, -1, size).transpose(1, 0, 2))
+    np.matmul(queries, vectors[whole:].T, out=scores[:, whole:])
+    if closed is not None:
+        scores += closed
+    if blocked is not None:
+        scores[:, blocked] = -np.inf
+    if pairs is not None:
+        scores[pairs.rows, pairs.positions] = -np.inf
+    if k >= n:
+        found = np.flatnonzero(scores > -np.inf)
+    else:
+        largest = _largest(scores, k)
+        kth = np.partition(largest, largest.shape[1] - k, axis=1)[:, largest.shape[1] - k]
+        found = np.flatnonzero(scores >= np.maximum(kth - 2 * margins, np.float32(_LOWEST))[:, None])
+    rows, positions = np.divmod(found, n)
+    return rows, positions
+
+
+def _largest(scores: Floats, k: int) -> Floats:
+    """The largest of every ``_GROUP`` scores of each query, if there are many: their k-th best is at most that of all."""
+    width = scores.shape[1] // _GROUP
+    if width < 8 * k:
+        return scores
+    largest: Floats = scores[:, : _GROUP * width].reshape(len(scores), _GROUP, width).max(axis=1)
+    return largest
 
 
 def _masks(blocked: Ints | None, closed: Floats | None, pairs: Pairs | None) -> Masks | None:

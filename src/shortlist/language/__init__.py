@@ -2,15 +2,19 @@
 
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
+from shortlist.language.width import columns, folded, padded
 
 __all__ = [
     "Catalogue",
     "catalogue",
+    "columns",
+    "folded",
     "from_environment",
     "from_header",
     "language",
     "languages",
     "marked",
+    "padded",
     "shown",
     "speaking",
     "translated",

@@ -46,8 +46,11 @@ def translated(english: str, /, **values: object) -> str:
         **values: by these names, as texts or numbers.
     """
     code = _chosen.get()
-    text = english if code == ENGLISH else catalogue(code).get(english)
-    return with_values(text, values) if values else text
+    if code == ENGLISH:
+        return with_values(english, values) if values else english
+    words = catalogue(code)
+    text = words.get(english)
+    return words.finished(with_values(text, values)) if values else text
 
 
 def marked(english: str) -> str:

@@ -189,7 +189,7 @@ class _Block:
     ) -> Tensor:
         """The loss of these rows."""
         options, c = self.options, self.candidate
-        places = placed(pairs, block)
+        places = placed(pairs, pairs.places(len(c)), block)
         i, j, flat, of_pairs = places.row, places.candidate, block.view(-1), places.weight.dtype
         own = _dots(q, c, i, j).to(of_pairs)  # [pairs], S_ij
         if self.lower is None:

@@ -37,6 +37,10 @@ class Pairs(NamedTuple):
     candidate: Tensor
     weight: Tensor
 
+    def places(self, columns: int) -> Tensor:
+        """Their places in a flat block of so many columns ``[B]``."""
+        return torch.add(self.candidate, self.query, alpha=columns)
+
 
 class PlacedPairs(NamedTuple):
     """Pairs of a block of rows; all ``[pairs]``.
@@ -84,13 +88,13 @@ def merged(pair_query: Tensor, pair_candidate: Tensor, weight: Tensor | None, co
     return Pairs(keys // columns, keys % columns, together)
 
 
-def placed(pairs: Pairs, block: Tensor) -> PlacedPairs:
+def placed(pairs: Pairs, at: Tensor, block: Tensor) -> PlacedPairs:
     """The pairs, with one chosen of those that share a place.
 
     Args:
-        block: memory ``[rows, candidates]`` that may be written over.
+        at: their places in the block.
+        block: memory ``[rows, candidates]`` that may be written over at these places.
     """
-    at = pairs.query * block.shape[1] + pairs.candidate
     whole = {4: torch.int32, 8: torch.int64}.get(block.element_size())
     marks = torch.empty_like(block, dtype=torch.int32).view(-1) if whole is None else block.view(-1).view(whole)
     number = torch.arange(len(at), dtype=marks.dtype, device=at.device)

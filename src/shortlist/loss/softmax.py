@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.loss.places import Pairs, PlacedPairs, by_block, exact, occurrences, placed, without_own
+from shortlist.loss.places import Pairs, by_block, exact, occurrences, placed, without_own
 from shortlist.loss.tiles import elements_on
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
@@ -103,11 +103,11 @@ def differentiable(
     Under ``torch.autocast`` it gets float32 vectors, and the lower precision for its matrix products; else None.
     """
     kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if not torch.is_autocast_enabled(kind):
+        return _Differentiable.apply(compute, query, candidate, None)  # type: ignore[no-untyped-call, no-any-return]
+    lower = torch.get_autocast_dtype(kind)
     with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _Differentiable.apply(compute, query, candidate, lower)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Differentiable.apply(compute, query.float(), candidate.float(), lower)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -145,15 +145,17 @@ def loss_and_gradients(
     occurring = occurrences(pair_candidate, len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
-    scaled = query / temperature  # [queries, dim]
-    unshifted = _exponents_are_small(scaled, candidate, log_mu)
-    mu = log_mu.exp() if unshifted else None
+    scaled = query if temperature == 1 else query / temperature  # [queries, dim]
+    mu = log_mu.exp() if _exponents_are_small(scaled, candidate, log_mu) else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
     most = elements_on(query.device, BLOCK_ELEMENTS) if block_elements is None else block_elements
     rows = max(1, min(len(query), most // max(1, len(candidate))))
     of_pairs = exact(query)
     weights = query.new_ones(len(pair_query), dtype=of_pairs) if weight is None else weight.to(of_pairs)
     some_row_is_empty = weight is not None or mu is None  # without weight, or without mass that this precision can hold
+    m_of = count.to(of_pairs)
+    log_m_of, log_mu_of = m_of.log(), log_mu.to(of_pairs)
+    mu_of = None if mu is None else mu.to(of_pairs)  # all [candidates]
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
@@ -162,58 +164,59 @@ def loss_and_gradients(
     for number, part in enumerate(by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
         block = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
-        q = scaled[start:stop]  # [rows, dim]
-        pairs = placed(part, block)
+        flat, q, d_q = block.view(-1), scaled[start:stop], d_query[start:stop]  # q: [rows, dim]
+        at = part.places(len(candidate))
         _product(q, candidate.T, block, lower)
-        exponent, rest = _exponentials(block, pairs, log_mu, mu)
+        exponent = _exponentials(block, at, None if mu is not None else log_mu).to(of_pairs)  # [pairs]
+        pairs = placed(part, at, block)
+        flat.index_fill_(0, at, 0)
+        rest = (block.sum(1) if mu is None else torch.mv(block, mu)).to(of_pairs)  # [rows], but for the pairs' places
+        j = pairs.candidate
+        if mu is not None:
+            exponent += log_mu_of.index_select(0, j)
         mass = exponent.exp()  # [pairs], μ P
         others = without_own(pairs, mass, rest)  # [pairs], R
-        m = count.index_select(0, pairs.candidate)  # [pairs], whole numbers
-        m = m if mu is not None and remove_accidental_hits else m.to(of_pairs)
-        own = mass / m if remove_accidental_hits else mass  # [pairs], h μ P / m
+        own = mass / m_of.index_select(0, j) if remove_accidental_hits else mass  # [pairs], h μ P / m
         if mu is not None:
             each = (others / own).log1p_()
         else:  # the own mass may be too small for exp
-            log_own = exponent - m.log() if remove_accidental_hits else exponent
+            log_own = exponent - log_m_of.index_select(0, j) if remove_accidental_hits else exponent
             each = torch.logaddexp(others.log() - log_own, torch.zeros_like(own))
         if not remove_accidental_hits:
-            each += m.log()
+            each += log_m_of.index_select(0, j)
         loss += torch.dot(pairs.once(pairs.weight), each)
 
         share = pairs.weight / (others + own)  # [pairs], w / Z
         a = torch.zeros_like(rest).index_add_(0, pairs.row, pairs.once(share))  # [rows]
         of_row = a.index_select(0, pairs.row)
-        d_own = (of_row - share) * mass - share * others
-        divisor = of_row if mu is None else of_row * mu.index_select(0, pairs.candidate)
+        d_own = (of_row - share).mul_(mass).sub_(share.mul_(others))
+        divisor = of_row if mu_of is None else of_row.mul_(mu_of.index_select(0, j))
         d_own /= divisor
         if some_row_is_empty:
             d_own = torch.where(divisor == 0, 0, d_own)
-        block.view(-1).scatter_(0, pairs.at, d_own.to(block.dtype))
+        flat.scatter_(0, at, d_own.to(block.dtype))
         a = a.to(block.dtype).unsqueeze(1)
-        _product(block, weighted, d_query[start:stop], lower)
-        d_query[start:stop] *= a
+        _product(block, weighted, d_q, lower)
+        d_q *= a
         _product(block.T, q * a, d_candidate, lower, add=True)
     if mu is not None:
         d_candidate *= mu.unsqueeze(1)
-    return LossAndGradients(loss.to(query.dtype), d_query.div_(temperature), d_candidate)
+    if temperature != 1:
+        d_query /= temperature
+    return LossAndGradients(loss.to(query.dtype), d_query, d_candidate)
 
 
-def _exponentials(block: Tensor, pairs: PlacedPairs, log_mu: Tensor, mu: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Turns S ``[rows, candidates]`` into its exponentials, with 0 at the pairs' places. Returns in float64 the exponent of
-    each pair's μ_j P_ij ``[pairs]``, and the sum of μ P over the other places of each row ``[rows]``.
+def _exponentials(block: Tensor, at: Tensor, log_mu: Tensor | None) -> Tensor:
+    """Turns S ``[rows, candidates]`` into its exponentials. Returns the exponents at the pairs' places ``[pairs]``.
 
-    Without mu every row is shifted by its largest exponent, and P has μ in it.
+    With log_mu every row is shifted by its largest exponent, and P and its exponents have μ in them.
     """
-    flat, of_pairs = block.view(-1), exact(block)
-    if mu is None:
+    if log_mu is not None:
         block += log_mu
         block -= block.amax(1, keepdim=True)
-        exponent = flat.index_select(0, pairs.at).to(of_pairs)
-    else:
-        exponent = flat.index_select(0, pairs.at).to(of_pairs) + log_mu.index_select(0, pairs.candidate)
+    exponent = block.view(-1).index_select(0, at)
     block.exp_()
-    flat.index_fill_(0, pairs.at, 0)
-    return exponent, (block.sum(1) if mu is None else torch.mv(block, mu)).to(of_pairs)
+    return exponent
 
 
 def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:
@@ -231,5 +234,5 @@ def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> b
     """Whether no exponent can leave the safe range; only called on the CPU, where the answer need not be waited for."""
     if scaled.device.type != "cpu":
         return False
-    largest = scaled.square().sum(1).amax().sqrt() * candidate.square().sum(1).amax().sqrt()
-    return bool(torch.maximum(largest, log_mu.abs().amax()) < SAFE_EXPONENT)
+    longest = [float(torch.linalg.vector_norm(side, dim=1).amax()) for side in (scaled, candidate)]
+    return longest[0] * longest[1] < SAFE_EXPONENT and float(log_mu.abs().amax()) < SAFE_EXPONENT

@@ -104,10 +104,14 @@ def mixing_entries(added: Added | None) -> dict[str, Any]:
 def read_pair(entry: NeighboursEntry, tensors: Mapping[str, NDArray[Any]], state: State) -> Added:
     """One pair of towers and one table; BundleError where the table is not one of this catalogue."""
     _check_types(tensors, {**TABLE, **HISTORIES}, PAIR)
-    arrays = {name: tensors[name] for name in TABLE}
-    table = Neighbours(**arrays, age=entry.age, length=entry.length, kind=entry.kind)
+    table = _neighbours("", entry, tensors)
     weights = Blend(entry.share, entry.temperature).weights
     return _checked(Added((table,), (), _histories(tensors), weights), state, PAIR)
+
+
+def _neighbours(prefix: str, entry: NeighboursEntry | WeightedEntry, tensors: Mapping[str, NDArray[Any]]) -> Neighbours:
+    offsets, columns, weights = (tensors[prefix + name] for name in TABLE)
+    return Neighbours(offsets, columns, weights, entry.age, entry.length, entry.kind)
 
 
 def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: State) -> Added:
@@ -128,15 +132,10 @@ def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: S
     for number in range(len(of_lists)):
         expected |= {f"list-{number}.{name}": dtype for name, dtype in LIST.items()}
     _check_types(tensors, expected, SOURCES)
-    tables = [
-        Neighbours(
-            **{name: tensors[f"table-{number}.{name}"] for name in TABLE}, age=one.age, length=one.length, kind=one.kind
-        )
-        for number, one in enumerate(of_tables)
-    ]
+    tables = [_neighbours(f"table-{number}.", one, tensors) for number, one in enumerate(of_tables)]
     lists = [
         RankedList(
-            **{name: tensors[f"list-{number}.{name}"] for name in LIST},
+            tensors[f"list-{number}.offsets"], tensors[f"list-{number}.rows"],
             size=len(state.candidates), kind=one.kind, by=one.by, values=tuple(one.values), length=one.length,
             newest=one.newest,
         )

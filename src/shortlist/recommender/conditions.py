@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from shortlist._forks import refuse_after_fork
 from shortlist.data.condition_text import check_text
-from shortlist.data.conditions import condition
+from shortlist.data.conditions import Condition, in_parts
 
 __all__ = ["Conditions", "Evaluation"]
 
@@ -35,25 +35,38 @@ class Evaluation:
         option: what to call the condition in errors.
 
     Attributes:
-        cost: of all pieces, in comparisons of numbers; what each but the first costs whatever its rows counts too.
+        is_read: whether all of the text is read; ``read`` reads more of it.
         rows: the rows that meet it, rising, not to be written to; None until ``step`` has seen the whole table.
 
     Raises:
-        DataError: for an invalid condition and columns that the table lacks.
+        DataError: for an invalid condition and columns that the table lacks; as soon as that is read.
     """
 
     def __init__(
         self, table: pl.DataFrame, where: str, done: Callable[[NDArray[np.int64]], object], option: str = "where"
     ) -> None:
-        self._condition = condition(where, table.schema, option=option)
         self._table, self._done = table, done
-        self._at, self._size = 0, min(max(_PIECE // self._weight, _LEAST), _MOST)
-        self._pieces = -(-len(table) // self._size)  # as expected
+        self._at = self._size = 0
         self._found: list[NDArray[np.int64]] = []
+        self._reading = in_parts(where, table.schema, option=option)
+        self.is_read = False
         self.rows: NDArray[np.int64] | None = None
+        self.read()
+
+    def read(self) -> None:
+        """Reads the next part of the condition, in a millisecond or two."""
+        try:
+            next(self._reading)
+        except StopIteration as end:
+            self._condition: Condition = end.value
+            self._size = min(max(_PIECE // self._weight, _LEAST), _MOST)
+            self._pieces = -(-len(self._table) // self._size)  # as expected
+            self.is_read = True
 
     @property
     def cost(self) -> int:
+        """The cost of all pieces, in comparisons of numbers; what each but the first costs whatever its rows counts too."""
+        self._read_all()
         return len(self._table) * self._weight + max(0, self._pieces - 1) * self._condition.overhead
 
     @property
@@ -64,19 +77,27 @@ class Evaluation:
         longest = int(max((column.estimated_size() for column in texts), default=0)) // max(1, len(table))
         return self._condition.weight * max(1, longest // length)
 
-    def step(self) -> bool:
+    def _read_all(self) -> None:
+        while not self.is_read:
+            self.read()
+
+    def step(self, part: int = 1) -> bool:
         """Computes the next piece, of some milliseconds; whether that was the last.
+
+        Args:
+            part: a piece is so many times shorter, for others' sake.
 
         Raises:
             DataError: for values that cannot be compared.
         """
-        begun = time.perf_counter()
-        piece = self._table.slice(self._at, self._size)
+        self._read_all()
+        begun, size = time.perf_counter(), -(-self._size // part)
+        piece = self._table.slice(self._at, size)
         mask = self._condition.mask(piece)
         self._found.append(np.flatnonzero(mask.to_numpy()).astype(np.int64, copy=False) + self._at)
-        self._at += self._size
-        rows = self._size * self._weight  # the rest of the time does not depend on how many rows there are
-        taken = max((time.perf_counter() - begun) * rows / (rows + self._condition.overhead), 1e-6)
+        self._at += size
+        rows = size * self._weight  # the rest of the time does not depend on how many rows there are
+        taken = max((time.perf_counter() - begun) * rows / (rows + self._condition.overhead), 1e-6) * self._size / size
         self._size = int(min(max(self._size * min(2.0, _SECONDS / taken), _LEAST), _MOST))
         if self._at < len(self._table):
             return False

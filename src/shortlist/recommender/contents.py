@@ -174,7 +174,8 @@ def _read_table(entry: TableEntry, path: Path, added: pl.DataType) -> tuple[pl.D
         raise BundleError(f"{path.name!r} differs from the table that the manifest describes.", hint=SAVE_AGAIN)
     if table[entry.id].null_count():
         raise BundleError(f"{path.name!r} has null ids.", hint=SAVE_AGAIN)
-    return table.drop(entry.added), table[entry.added].to_numpy()
+    ids = table[entry.id].rechunk()  # else each map of its numbers would hold a copy of them
+    return table.drop(entry.added).with_columns(ids), table[entry.added].to_numpy()
 
 
 def _read_tensors(manifest: Manifest, root: Path, name: str) -> dict[str, NDArray[Any]]:

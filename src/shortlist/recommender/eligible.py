@@ -52,7 +52,7 @@ def allowed(
     rows = None if allow is None else candidate_rows(allow, state.candidate_ids, "allow")
     if where is None:
         return rows
-    met = state.conditions.rows(where) if isinstance(where, str) else where
+    met = where if isinstance(where, np.ndarray) else state.conditions.rows(where)
     if rows is None or not len(met):
         return met
     rows = np.unique(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple, overload
 
 import numpy as np
@@ -15,6 +15,7 @@ from shortlist.data.ids import free_name
 from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
+from shortlist.language import shown
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 from shortlist.recommender.reasons import Reason
 
@@ -32,6 +33,9 @@ class Item(NamedTuple):
     id: Id
     score: float
     source: str
+
+
+_item = partial(tuple.__new__, Item)  # the item of three values; Item(...) takes four times as long
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Recommendation(Sequence[Item]):
 
     def __str__(self) -> str:
         width = max((len(str(item.id)) for item in self.items), default=0)
-        head = f"{self.query}" + ("" if self.known else "  (unknown to the model)")
+        head = f"{self.query}" + ("" if self.known else shown("  (unknown to the model)"))
         lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
         for more in (self.titles, self.reasons):
             if more is not None:
@@ -88,7 +92,10 @@ class Recommendation(Sequence[Item]):
                 *(
                     lines
                     or [
-                        "  nothing is left to recommend (seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                        shown(
+                            "  nothing is left to recommend "
+                            "(seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                        )
                     ]
                 ),
             ]
@@ -169,10 +176,10 @@ class Recommendations(Sequence[Recommendation], Tabular):
         answers = self._answers
         ids, scores = self._candidates.take(answers.rows[:number]), answers.scores[:number].tolist()
         if answers.sources is None:
-            source = SOURCES[MODEL]
-            return [Item(one, score, source) for one, score in zip(ids, scores, strict=True)]
-        sources = [SOURCES[one] for one in answers.sources[:number].tolist()]
-        return list(map(Item, ids, scores, sources))
+            sources = [SOURCES[MODEL]] * len(ids)
+        else:
+            sources = [SOURCES[one] for one in answers.sources[:number].tolist()]
+        return list(map(_item, zip(ids, scores, sources, strict=True)))
 
     @cached_property
     def _titles(self) -> pl.Series | None:
@@ -199,14 +206,16 @@ class Recommendations(Sequence[Recommendation], Tabular):
     def __getitem__(self, index: int | slice) -> Recommendation | list[Recommendation]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
-        number = range(len(self))[index]
+        return self._list(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return map(self._list, range(len(self)))
+
+    def _list(self, number: int) -> Recommendation:
         part = slice(self._offsets[number], self._offsets[number + 1])
         reasons = None if self._reasons is None else tuple(self._reasons[part])
         named = None if self._titles is None else Titles(self._titles, self._answers.rows[part])
         return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons, named)
-
-    def __iter__(self) -> Iterator[Recommendation]:
-        return (self[number] for number in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recommendations) and list(self) == list(other)
@@ -292,8 +301,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
 
 def _score(item: Item) -> str:
     if item.source == SOURCES[POPULARITY]:
-        return f"{item.score:10,.0f}  by {item.source}"
-    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {item.source}")
+        return f"{item.score:10,.0f}  {shown(f'by {item.source}')}"
+    return f"{item.score:10.4f}" + ("" if item.source == SOURCES[MODEL] else f"  {shown(item.source)}")
 
 
 def _typed(values: list[Any], dtype: pl.DataType) -> pl.Series:

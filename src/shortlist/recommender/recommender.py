@@ -449,7 +449,11 @@ class Recommender:
         self._change(lambda now: changed(now, table))
 
     def delete(self, ids: Sequence[Id]) -> int:
-        """Remove candidates from lists and fallbacks, and return how many there were; unknown ids are ignored."""
+        """Remove candidates from lists and fallbacks, and return how many there were; unknown ids are ignored.
+
+        Choices of deleted candidates count for people's vectors until the next ``save``. A bundle no longer has these choices, so it
+        answers requests with a ``history`` slightly otherwise.
+        """
         sizes = []
 
         def without(now: Served) -> Served:
@@ -548,7 +552,8 @@ class Recommender:
         verify: Verify | None = None,
         guard: bool | None = None,
     ) -> Recommender:
-        """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine.
+        """The recommender saved at ``path``; it answers as the saved one did, bit for bit on one machine
+        (after deletions see ``delete``).
 
         Without the index's package (turbovec, ScaNN, Faiss) exact search is used instead, with a ShortlistWarning.
 

@@ -91,10 +91,12 @@ class Rerank:
         if self.explore > 0 and not explores:
             raise ConfigError(
                 "Rerank got explore= without a rule of what is explored.",
-                hint="explore_rarer_than=5, or explore_where=\"added > date '2026-11-01'\"",
+                hint="explore_rarer_than=5 (--explore-rarer-than 5), or explore_where=\"added > date '2026-11-01'\" (--explore-where)",
             )
         if explores and self.explore == 0:
-            raise ConfigError("Rerank got a rule of what is explored, and no share of the places.", hint="explore=0.1")
+            raise ConfigError(
+                "Rerank got a rule of what is explored, and no share of the places.", hint="explore=0.1 (--explore 0.1)"
+            )
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
             raise _wrong("seed", self.seed, "a whole number from 0 to 2^63 - 1")
 

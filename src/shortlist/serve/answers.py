@@ -17,7 +17,7 @@ from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
 from shortlist.serve.reply_parts import ENCODER, ReplyParts
-from shortlist.serve.rules import check_explained, rules_of
+from shortlist.serve.rules import check_explained, rules_of, unknown_pins
 from shortlist.serve.schema import (
     Cause,
     EmbedReply,
@@ -25,6 +25,7 @@ from shortlist.serve.schema import (
     Found,
     Item,
     Part,
+    Passed,
     Query,
     RecommendReply,
     RecommendRequest,
@@ -55,7 +56,7 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     parts = ReplyParts(len(asked.asks), service.reply_memory)
     take = partial(_put_list, service.ids, parts, loaded, request.columns)
     await service.recommend(asked, take, _values(loaded, request.k, request.columns, request.explain))
-    return await _lists(service, loaded, parts, started)
+    return await _lists(service, loaded, parts, started, unknown_pins(request, loaded))
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
@@ -64,7 +65,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     Raises:
         Problem: when it does not fit.
     """
-    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names)
+    request = decoded(RecommendRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits)
     request = service.ids.read(request, loaded) if service.ids.on else request
     limits = service.settings.limits
     check_request(request, loaded, limits)
@@ -72,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
     rules = rules_of(request, loaded, limits)
     asks = read_queries(loaded, service.events, request.queries, request.exclude_seen, service.turns.yield_to_loop)
     check_known(loaded, asks)
-    return Asked(request, loaded, asks, light, rules)
+    return Asked(request, loaded, asks, light, rules, len(body))
 
 
 async def similar(service: Service, incoming: Incoming) -> Reply:
@@ -91,7 +92,10 @@ async def similar(service: Service, incoming: Incoming) -> Reply:
 
 def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRequest:
     request, limits = (
-        service.ids.read(decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(SimilarRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits,
     )
     if not 1 <= len(request.candidates) <= limits.queries:
@@ -148,7 +152,10 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Score
         Problem: when it does not fit.
     """
     request, limits = (
-        service.ids.read(decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(ScoreRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits,
     )
     check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
@@ -180,7 +187,7 @@ async def embed(service: Service, incoming: Incoming) -> Reply:
 
 def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Sequence[Any] | None, list[Ask]]:
     request: EmbedRequest = service.ids.read(
-        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded
+        decoded(EmbedRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits), loaded
     )
     if (request.queries is None) == (request.candidates is None):
         raise Problem(422, "either queries or candidates were expected.", "$")
@@ -251,8 +258,13 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query], exclude_se
     return read_queries(loaded, service.events, queries, exclude_seen, service.turns.yield_to_loop)
 
 
-async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:
-    return await _reply(service, parts, lambda results: RecommendReply(results, loaded.bundle, milliseconds(started)))
+async def _lists(
+    service: Service, loaded: Loaded, parts: ReplyParts, started: float, warnings: Sequence[Passed] = ()
+) -> Reply:
+    def make(results: list[Any]) -> RecommendReply:
+        return RecommendReply(results, loaded.bundle, milliseconds(started), list(warnings))
+
+    return await _reply(service, parts, make)
 
 
 async def _reply(service: Service, parts: ReplyParts, make: Callable[[list[Any]], Any]) -> Reply:

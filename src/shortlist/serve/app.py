@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import itertools
 import re
@@ -42,6 +41,7 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much is under way
 PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
+BODY = "shortlist.body"  # and the body, where it is short and has arrived whole
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
 LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
@@ -156,7 +156,9 @@ class App:
             route = self._route(method, path)
             label = route.label
             self._check_key(route, headers)
-            body = b"" if method in NO_BODY else await read_body(receive, headers, service.settings.limits.body)
+            body = b""
+            if method not in NO_BODY:
+                body = await read_body(receive, headers, service.settings.limits.body, scope.get(BODY))
             incoming = Incoming(path, scope["query_string"], headers, body)
             if incoming.query and method == "POST":
                 parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
@@ -232,8 +234,10 @@ class App:
             if route.access != "write":
                 self._cancellable.add(task)
             body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
-            large = isinstance(body, Decompression) or len(body) > SMALL
-            async with self._large if large else contextlib.nullcontext():
+            if not isinstance(body, Decompression) and len(body) <= SMALL:
+                plain = incoming if body is incoming.body else incoming._replace(body=body)
+                return await route.handler(self.service, plain)
+            async with self._large:
                 if isinstance(body, Decompression):
                     body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
@@ -249,7 +253,11 @@ class App:
                 reason="late",
                 hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
             ) from None
+        except Problem as problem:
+            drop_traceback(problem)  # its frames hold what is freed below
+            raise
         finally:
+            self.service.free(task)
             turns.leave()
             self._cancellable.discard(task)
             if self._in_progress.pop(task, None) is not None:

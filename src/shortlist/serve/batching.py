@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -110,7 +109,7 @@ class Batcher:
         self.arrived: Callable[[], int] = lambda: 0  # requests that have begun until now
         self._seen = self._looks = 0  # how many had when the batch was looked at last, and how often it was
         self._flushing = self._finishing = False
-        self._slow_task: asyncio.Task[None] | None = None
+        self._slow_tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, group: Group, asks: Sequence[Ask], take: Take, *, values: int = 1, light: bool = True) -> None:
         """Answer ``asks``, and call ``take`` with each part of the answers and the position of its first.
@@ -128,7 +127,7 @@ class Batcher:
         if not light:
             group = group._replace(light=False)
         pace = self.paces.of(group)
-        if len(asks) > self._fitting(pace) or len(asks) * values > WRITTEN:
+        if (len(asks) > 1 and len(asks) > self._fitting(pace)) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
@@ -139,8 +138,11 @@ class Batcher:
         self._expected[quick] += cost
         try:
             self._enqueue(one, quick, loop)
-            with contextlib.nullcontext() if quick else self._turns.off_loop():
+            if quick:
                 found = await one.future
+            else:
+                with self._turns.off_loop():
+                    found = await one.future
         finally:
             self._expected[quick] -= cost
         take(0, found)
@@ -223,8 +225,9 @@ class Batcher:
                 self._flush_soon(loop)
         else:
             self._slow.append(one)
-            if self._slow_task is None:
-                self._slow_task = loop.create_task(self._turn())
+            task = loop.create_task(self._turn())  # each waits in the lane, so that it is seen how many do
+            self._slow_tasks.add(task)
+            task.add_done_callback(self._slow_tasks.discard)
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flushing, self._seen, self._looks = True, self.arrived(), 0
@@ -253,26 +256,24 @@ class Batcher:
             self._flush_soon(asyncio.get_running_loop())
 
     async def _turn(self) -> None:
-        """Answer the other requests, a batch in each turn, until none waits."""
-        while self._slow:
-            batch: list[_Waiting] = []
+        """Answer, in one turn, the request that has waited longest and those that can join it."""
+        batch: list[_Waiting] = []
 
-            def begin(batch: list[_Waiting] = batch) -> Callable[[], tuple[list[Any], float]] | None:
-                self._slow = [one for one in self._slow if not one.future.done()]
-                if not self._slow:  # all have been given up
-                    return None
-                most = self._fitting(self.paces.of(self._slow[0].group))
-                joined, self._slow = _joined(self._slow, most)
-                batch += joined
-                return partial(self._timed, batch)
+        def begin() -> Callable[[], tuple[list[Any], float]] | None:
+            self._slow = [one for one in self._slow if not one.future.done()]
+            if not self._slow:  # the others have joined, or have been given up
+                return None
+            most = self._fitting(self.paces.of(self._slow[0].group))
+            joined, self._slow = _joined(self._slow, most)
+            batch.extend(joined)
+            return partial(self._timed, batch)
 
-            try:
-                found = await self._turns.take_prepared(Lane.SMALL, begin)
-            except Exception as error:
-                found = [error] * len(batch), 0.0
-            if batch:
-                self._done(batch, *found)
-        self._slow_task = None
+        try:
+            found = await self._turns.take_prepared(Lane.SMALL, begin)
+        except Exception as error:
+            found = [error] * len(batch), 0.0
+        if batch:
+            self._done(batch, *found)
 
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""

@@ -34,7 +34,10 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(ChangeRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(ChangeRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits.ids,
     )
     count = len(request.upsert) + len(request.delete) + len(request.expire)
@@ -80,7 +83,10 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
         Problem: when it does not fit.
     """
     request, most = (
-        service.ids.read(decoded(EventsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(EventsRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits.ids,
     )
     if not 1 <= len(request.events) <= most:
@@ -112,7 +118,10 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
         Problem: when they do not fit.
     """
     request, most = (
-        service.ids.read(decoded(ImpressionsRequest, body, service.turns.yield_to_loop, loaded.about.names), loaded),
+        service.ids.read(
+            decoded(ImpressionsRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits),
+            loaded,
+        ),
         service.settings.limits.ids,
     )
     count = sum(len(one.items) for one in request.impressions)

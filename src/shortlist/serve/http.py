@@ -14,6 +14,7 @@ import msgspec
 from shortlist.serve import change_schema, schema
 from shortlist.serve.piecewise import DuplicateKeyError, decode
 from shortlist.serve.problems import Problem, from_decoding
+from shortlist.serve.settings import Limits
 
 __all__ = [
     "CLOSE",
@@ -48,6 +49,7 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Headers: TypeAlias = "Sequence[tuple[bytes, bytes]]"
 Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
 Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
+LIMITS = Limits()
 DECOMPRESSED = 131_072  # bytes that one step decompresses
 CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
@@ -75,7 +77,13 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Collection[str] = ()) -> T:
+def decoded(
+    kind: type[T],
+    body: bytes,
+    pause: Callable[[], object],
+    names: Collection[str] = (),
+    limits: Limits = LIMITS,
+) -> T:
     """The body as a route's type; nothing is converted, and no key occurs twice.
 
     Args:
@@ -83,12 +91,13 @@ def decoded(kind: type[T], body: bytes, pause: Callable[[], object], names: Coll
         body: JSON.
         pause: called between the pieces of a long body.
         names: columns that errors may name.
+        limits: of a request.
 
     Raises:
         Problem: for anything else.
     """
     try:
-        return decode(kind, body, _names(kind), pause)  # type: ignore[arg-type]
+        return decode(kind, body, _names(kind), pause, limits.array)  # type: ignore[arg-type]
     except DuplicateKeyError as error:
         raise Problem(422, "duplicate key in a JSON object.", error.path, hint="give each key once") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError) as error:
@@ -134,7 +143,9 @@ def limit_of(given: Mapping[str, str], standard: int, most: int) -> int:
 def reply_head(status: int, headers: Headers, keep_alive: bool) -> bytes:
     """The head of a reply; ``CLOSE`` is added where the connection is not kept."""
     lines = [_status_line(status)]
-    lines += [b"%s: %s\r\n" % one for one in headers if one != CLOSE]
+    for one in headers:
+        if one != CLOSE:
+            lines += (one[0], b": ", one[1], b"\r\n")
     lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
     return b"".join(lines)
 
@@ -144,8 +155,16 @@ def _status_line(status: int) -> bytes:
     return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], most: int, arrived: bytearray | None = None
+) -> bytes:
     """The whole body, as it was sent.
+
+    Args:
+        receive: of ASGI.
+        headers: of the request.
+        most: bytes that it may have.
+        arrived: the body, where nothing is left to be received.
 
     Raises:
         Problem: for one that is longer than ``most``, or incomplete.
@@ -153,6 +172,8 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], most: int)
     length = headers.get(b"content-length", b"0")
     if len(length) > 18 or (length.isdigit() and int(length) > most):
         raise _too_long(most)
+    if arrived is not None and len(arrived) <= most:
+        return bytes(arrived)
     message = await receive()
     body: bytes = message.get("body", b"")
     if message.get("more_body"):

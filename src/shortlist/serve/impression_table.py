@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ SHARE = "share "
 
 
 def impression_table(state: Path, within: float, query: str = "query", candidate: str = "candidate") -> pl.DataFrame:
-    """One row per place shown, in the order of the times.
+    """One row per place shown, in the order of the times. A list that was sent twice under one request id counts once.
 
     A click belongs to the last list that showed the candidate to the query before it, at most ``within`` seconds
     before.
@@ -59,10 +60,13 @@ def _read(state: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     shown: list[dict[str, Any]] = []
     chosen: list[dict[str, Any]] = []
     names: set[str] = set()
+    known: set[bytes] = set()
     for path in segments(state / FOLDER):
         for record in records_of(path):
             if record["op"] == "events":
                 chosen += record["events"]
+                continue
+            if _again(record, known):
                 continue
             for item in record["items"]:
                 shares = {f"{SHARE}{name}": value for name, value in (item.get("shares") or {}).items()}
@@ -83,6 +87,19 @@ def _read(state: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     if shown:
         shown[0] = {**shown[0], **{name: shown[0].get(name) for name in sorted(names)}}
     return _of_one_type(shown), chosen
+
+
+def _again(record: Mapping[str, Any], known: set[bytes]) -> bool:
+    """Whether the same list of the same request was read before: a client that got no answer sends it again."""
+    if record.get("request") is None:
+        return False
+    same = repr([record["request"], record["bundle"], record["query"], record["items"]]).encode(
+        "utf-8", "surrogatepass"
+    )
+    digest = hashlib.blake2b(same, digest_size=16).digest()
+    again = digest in known
+    known.add(digest)
+    return again
 
 
 def _of_one_type(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, ProcessCollector, generate_latest
+
+from shortlist.serve.tally import Count, Histograms, Observations, Replies
 
 __all__ = ["Figures", "Metrics"]
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+STAGES = ("queue", "wait", "answer", "total")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 CUT = (
     "slow",
@@ -33,17 +36,20 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         of = self.registry
-        self.requests = Counter("shortlist_requests", "Replies by route and status.", ["route", "status"], registry=of)
-        self.latency = Histogram(
-            "shortlist_stage_seconds",
-            "Time by stage: queue, wait, answer, total.",
-            ["stage"],
-            buckets=SECONDS,
-            registry=of,
-        )
-        self.batch = Histogram("shortlist_batch_queries", "Queries answered together.", buckets=SIZES, registry=of)
-        self.queries = Counter("shortlist_queries", "Queries asked.", registry=of)
-        self.unknown = Counter("shortlist_unknown_queries", "Queries that training had no interaction of.", registry=of)
+        self._replies = Replies("shortlist_requests", "Replies by route and status.")
+        stages = {stage: Observations(SECONDS) for stage in STAGES}
+        self.queue, self.wait, self.answer, self.total = stages.values()
+        self.batch = Observations(SIZES)
+        self.queries = Count("shortlist_queries", "Queries asked.")
+        self.unknown = Count("shortlist_unknown_queries", "Queries that training had no interaction of.")
+        for one in (
+            self._replies,
+            Histograms("shortlist_stage_seconds", "Time by stage: queue, wait, answer, total.", stages, "stage"),
+            Histograms("shortlist_batch_queries", "Queries answered together.", {"": self.batch}),
+            self.queries,
+            self.unknown,
+        ):
+            of.register(one)
         self.under_way = Gauge("shortlist_requests_under_way", "Requests at this moment.", registry=of)
         self.unsent = Gauge("shortlist_unsent_bytes", "Bytes of replies that wait for their readers.", registry=of)
         self.cut = Counter("shortlist_connections_cut", "Connections cut off, by reason.", ["reason"], registry=of)
@@ -65,9 +71,6 @@ class Metrics:
             "shortlist_log_failures", "Times that the log of changes could not be written.", registry=of
         )
         self.bundle = Gauge("shortlist_bundle", "1 for the bundle that answers.", ["id"], registry=of)
-        self.queue, self.wait, self.answer, self.total = (
-            self.latency.labels(stage) for stage in ("queue", "wait", "answer", "total")
-        )
         self.refused = Counter("shortlist_refused", "Requests refused by 503, by reason.", ["reason"], registry=of)
         for reason in REASONS:
             self.refused.labels(reason)
@@ -80,7 +83,6 @@ class Metrics:
             registry=of,
         )
         ProcessCollector(registry=of)
-        self._replies: dict[tuple[str, int], Counter] = {}
 
     def expect(self, routes: Iterable[str]) -> None:
         """Start the counts of replies at 0, so that the first one is an increase."""
@@ -90,10 +92,7 @@ class Metrics:
 
     def replied(self, route: str, status: int, count: int = 1) -> None:
         """Count replies."""
-        key = route, status
-        if key not in self._replies:
-            self._replies[key] = self.requests.labels(route, str(status))
-        self._replies[key].inc(count)
+        self._replies.add(route, status, count)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text form."""

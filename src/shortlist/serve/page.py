@@ -41,7 +41,7 @@ HEADERS = (
 )
 VARIES = (*HEADERS, (b"vary", b"accept-language"))
 TEXT = re.compile(r"(>|aria-label=\")([^<>\"]*[^\W\d_][^<>\"]*)(?=<|\")")
-WORDS = ("page", "server", "errors")  # the parts of a catalogue that the scripts may need
+WORDS = ("page", "server")  # the parts of a catalogue that the scripts may need
 Handler = Callable[[Service, Incoming], Awaitable[Reply]]
 
 

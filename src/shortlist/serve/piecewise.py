@@ -7,8 +7,9 @@ answers nobody.
 from __future__ import annotations
 
 import re
+import sys
 import types
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -42,19 +43,27 @@ class DuplicateKeyError(ValueError):
         self.path = path
 
 
-def decode(kind: type[T], body: bytes, known: frozenset[str], pause: Callable[[], object]) -> T:
+def decode(
+    kind: type[T],
+    body: bytes,
+    known: frozenset[str],
+    pause: Callable[[], object],
+    longest: Callable[[str], int] = lambda field: sys.maxsize,
+) -> T:
     """The value of a body, as ``msgspec.json.decode`` has it; no key occurs twice in an object.
 
     1. The beginning is decoded by itself, so that a body that is wrong from there on costs no more than that.
     2. Brackets, commas and colons outside texts are found, by NumPy, which lets other threads run meanwhile.
     3. Arrays and objects longer than ``PIECE`` are cut at their commas, and each piece is decoded by itself. However the
-       text is cut, all pieces are valid only if the whole is.
+       text is cut, all pieces are valid only if the whole is. One with too many values is refused before its first is
+       decoded: what is not made need not be freed.
 
     Args:
         kind: the type.
         body: JSON.
         known: names that the path of a duplicate key may contain.
         pause: called between pieces.
+        longest: values that a long array of a field may have; where the type says less, that holds.
 
     Raises:
         msgspec.DecodeError: for another text; a ValidationError has the path from the root.
@@ -64,7 +73,7 @@ def decode(kind: type[T], body: bytes, known: frozenset[str], pause: Callable[[]
     if len(body) <= PIECE:
         return _one(kind, body, known)  # type: ignore[no-any-return]
     _check_start(kind, body)
-    return _Body(body, known, pause).value(kind, 0, len(body), "$")  # type: ignore[no-any-return]
+    return _Body(body, known, pause, longest).value(kind, 0, len(body), "$")  # type: ignore[no-any-return]
 
 
 def _check_start(kind: type, body: bytes) -> None:
@@ -104,10 +113,13 @@ class _Body:
         body: JSON.
         known: names that paths may contain.
         pause: called between pieces.
+        longest: values that a long array of a field may have.
     """
 
-    def __init__(self, body: bytes, known: frozenset[str], pause: Callable[[], object]) -> None:
-        self._body, self._known, self._pause = body, known, pause
+    def __init__(
+        self, body: bytes, known: frozenset[str], pause: Callable[[], object], longest: Callable[[str], int]
+    ) -> None:
+        self._body, self._known, self._pause, self._longest = body, known, pause, longest
         self._places = np.concatenate([np.empty(0, np.int64), *_structure(body, pause)])
         pause()
         self._marks = np.frombuffer(body, np.uint8)[self._places]
@@ -115,8 +127,8 @@ class _Body:
         depths = np.cumsum(steps, dtype=np.int32)
         self._depths = depths - (steps > 0)  # of brackets the depth around them
 
-    def value(self, kind: Any, start: int, stop: int, path: str) -> Any:
-        """The value of a part of the body."""
+    def value(self, kind: Any, start: int, stop: int, path: str, field: str = "") -> Any:
+        """The value of a part of the body; of a field of an object, with its name."""
         opening = self._opening(start, stop)
         if stop - start <= PIECE or opening is None:
             return self._one(kind, self._body[start:stop], path)
@@ -128,6 +140,9 @@ class _Body:
         if self._body[self._places[closing] + 1 : stop].strip():
             raise msgspec.DecodeError("JSON is malformed: something follows a value")
         if container.origin is list:
+            longest = self._longest(field)
+            if container.longest is None or longest < container.longest:
+                container = container._replace(longest=longest)
             return self._list(container, opening, closing, path)
         if container.origin is dict:
             return self._dict(container, opening, closing, path)
@@ -155,11 +170,18 @@ class _Body:
         found: NDArray[np.int64] = self._places[inner][within]
         return found
 
-    def _groups(self, opening: int, closing: int) -> Iterator[tuple[int, int, int, int]]:
+    def _groups(
+        self, what: str, container: _Container, opening: int, closing: int, path: str
+    ) -> Iterator[tuple[int, int, int, int]]:
         """Parts between two brackets that are no longer than a piece, or one value: its ends, the number of its first
         value, and how many values it has.
+
+        Raises:
+            msgspec.ValidationError: for more values than the type takes.
         """
         commas = np.append(self._commas(opening, closing), self._places[closing])
+        if container.longest is not None and len(commas) > container.longest:
+            raise msgspec.ValidationError(f"Expected `{what}` of length <= {container.longest} - at `{path}`")
         start, done = int(self._places[opening]) + 1, 0
         while done < len(commas):
             last = max(done, int(np.searchsorted(commas, start + PIECE, "right")) - 1)
@@ -168,18 +190,17 @@ class _Body:
 
     def _list(self, container: _Container, opening: int, closing: int, path: str) -> list[Any]:
         found: list[Any] = []
-        for start, stop, number, count in self._groups(opening, closing):
+        for start, stop, number, count in self._groups("array", container, opening, closing, path):
             if count == 1:
                 found.append(self.value(container.item, start, stop, f"{path}[{number}]"))
                 continue
             some = list[container.item]  # type: ignore[name-defined]
             found += self._one(some, b"[" + self._body[start:stop] + b"]", path, number)
-        _check_length("array", found, container, path)
         return found
 
     def _dict(self, container: _Container, opening: int, closing: int, path: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        for start, stop, number, count in self._groups(opening, closing):
+        for start, stop, number, count in self._groups("object", container, opening, closing, path):
             if count == 1 and stop - start > PIECE:
                 key, colon = self._key(container.key, start, stop, path)
                 part = {key: self.value(container.item, colon + 1, stop, f"{path}[...]")}
@@ -190,7 +211,6 @@ class _Body:
             found |= part
             if len(found) != number + count:
                 raise DuplicateKeyError(f"{path}[…]")
-        _check_length("object", found, container, path)
         return found
 
     def _struct(self, kind: type, opening: int, closing: int, path: str) -> Any:
@@ -213,7 +233,7 @@ class _Body:
             start = stop + 1
         found = self._one(kind, b"{" + b",".join(texts) + b"}", path)
         for key, begin, stop in long:
-            value = self.value(hints[key], begin, stop, f"{path}.{key}")
+            value = self.value(hints[key], begin, stop, f"{path}.{key}", key)
             msgspec.structs.force_setattr(found, key, value)
         return found
 
@@ -247,11 +267,6 @@ class _Body:
             raise msgspec.ValidationError(said) from None
         except DuplicateKeyError as error:
             raise DuplicateKeyError(_placed(path, error.path[1:], number)) from None
-
-
-def _check_length(what: str, values: Sized, container: _Container, path: str) -> None:
-    if container.longest is not None and len(values) > container.longest:
-        raise msgspec.ValidationError(f"Expected `{what}` of length <= {container.longest} - at `{path}`")
 
 
 def _placed(path: str, rest: str, number: int) -> str:

@@ -73,7 +73,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
     Raises:
         Problem: when it does not fit, with places as the client names them.
     """
-    request = decoded(PredictRequest, body, service.turns.yield_to_loop, loaded.about.names)
+    request = decoded(PredictRequest, body, service.turns.yield_to_loop, loaded.about.names, service.settings.limits)
     if request.signature_name != SIGNATURE:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):
@@ -91,7 +91,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
         problem.field = None if problem.field is None else names.place(problem.field)
         problem.fields = [names.place(one) for one in problem.fields]
         raise
-    return request.instances is not None, Asked(asked, loaded, asks)
+    return request.instances is not None, Asked(asked, loaded, asks, size=len(body))
 
 
 async def status(service: Service, incoming: Incoming) -> Reply:

@@ -116,8 +116,10 @@ def from_decoding(error: Exception, kind: type, body: bytes, names: Collection[s
     if unknown := _UNKNOWN.match(reason):
         return Problem(422, "unknown field.", path, hint=_fields(types_at(kind, given), unknown[1]))
     if bound := _BOUND.match(reason):
-        side = "at least" if bound[1] == ">=" else "at most"
-        return Problem(422, f"a whole number of {side} {int(bound[2]):,} was expected.", path)
+        least = bound[1] == ">="
+        return Problem(
+            422, f"a whole number of {'at least' if least else 'at most'} {int(bound[2]):,} was expected.", path
+        )
     if _NUMBER.match(reason):
         return Problem(422, _range(types_at(kind, given)), path)
     if _EXPECTED.match(reason) or _MISSING.match(reason):
@@ -169,8 +171,10 @@ def _range(kinds: Sequence[inspect.Type]) -> str:
         if one.le is None or (low := one.ge if one.gt is None else one.gt) is None:
             break
         noun = unit or ("a whole number" if isinstance(one, inspect.IntType) else "a number")
-        between = f"from {low:,} to" if one.gt is None else f"above {low:,} and at most"
-        return f"{noun} {between} {one.le:,} {'were' if unit else 'was'} expected.".replace(".0 ", " ")
+        return (
+            f"{noun} {f'from {low:,} to' if one.gt is None else f'above {low:,} and at most'} {one.le:,} "
+            f"{'were' if unit else 'was'} expected."
+        ).replace(".0 ", " ")
     return "a number that fits into 64 bits was expected."
 
 

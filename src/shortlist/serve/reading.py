@@ -14,6 +14,7 @@ from shortlist.errors import MissingExtraError, ShortlistError, UnknownQueryErro
 from shortlist.recommender.cells import misfits, of_one_kind
 from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
+from shortlist.serve.settings import OWN
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,8 +312,8 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
         if name not in loaded.about.readable:
             known = f"features: {', '.join(sorted(loaded.about.readable)) or 'none'}"
             raise Problem(422, "the model has no such feature.", f"{field}.features", hint=known)
-    check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", 10_000)
-    check_ids(query.history, loaded.candidate_strings, f"{field}.history", 10_000)
+    check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", OWN)
+    check_ids(query.history, loaded.candidate_strings, f"{field}.history", OWN)
     features, exclude = dict(query.features), list(query.exclude)
     recent = events.of(query.id)
     if query.history is not None and not loaded.histories:

@@ -46,6 +46,8 @@ def strange(version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> Pro
 
 def name_host(url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
     """Puts the host of an absolute address in the place of the one Host header (RFC 9112, 3.2.2)."""
+    if url.startswith(b"/"):
+        return
     absolute = _ABSOLUTE.match(url)
     places = [place for place, (name, _) in enumerate(headers) if name == b"host"]
     if absolute is not None and len(places) == 1:

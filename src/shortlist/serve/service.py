@@ -25,7 +25,7 @@ from shortlist.serve.impressions import ImpressionLog
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
-from shortlist.serve.problems import Problem
+from shortlist.serve.problems import Problem, drop_traceback
 from shortlist.serve.reading import Ask, Group, Ruled, grouped, read_queries
 from shortlist.serve.reply_parts import ReplyMemory
 from shortlist.serve.rules import conditions_of, rules_of
@@ -39,6 +39,7 @@ from shortlist.serve.writer import ChangeWriter
 __all__ = ["Asked", "Service", "milliseconds"]
 
 REMEMBERED = 64  # requests, to warm the next bundle with
+LONGEST = 16_384  # bytes of the body of one of them: in memory the ids of a body take ten times its size, and more
 WARMED = 32  # queries of one request, to warm with
 LIGHT = 4096  # bytes of a body that is read on the event loop, in about a tenth of a millisecond
 
@@ -54,6 +55,7 @@ class Asked(NamedTuple):
         asks: its queries.
         light: whether it was short.
         rules: for its lists as a whole.
+        size: bytes of its body.
     """
 
     request: RecommendRequest
@@ -61,6 +63,7 @@ class Asked(NamedTuple):
     asks: Sequence[Ask]
     light: bool = True
     rules: Rerank | None = None
+    size: int = 0
 
 
 class Service:
@@ -101,6 +104,7 @@ class Service:
         self.background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
         self._background_calls = 0
         self.turns = Turns()
+        self._held: dict[asyncio.Task[Any] | None, list[Any]] = {}  # what long requests brought, by task
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
         self.scrapes = Scrapes(self._metrics_text)
@@ -136,7 +140,7 @@ class Service:
         Raises:
             Problem: when it does not fit, or would wait too long.
         """
-        request, loaded, asks, light, rules = asked
+        request, loaded, asks, light, rules, size = asked
         open_ = ruled = None
         if not (request.allow is None and request.deny is None and request.where is None):
             open_ = await self.filtering.open(loaded, request.allow, request.deny, request.where)
@@ -157,11 +161,11 @@ class Service:
             await self.batcher.ask(
                 group, [asks[number] for number in numbers], partial(keep, numbers), values=values, light=light
             )
-        self.asked.append(request)
+        if size <= LONGEST:
+            self.asked.append(request)
         self.last_asked = time.perf_counter()
-        self.metrics.queries.inc(len(asks))
-        if unknown:
-            self.metrics.unknown.inc(unknown)
+        self.metrics.queries.value += len(asks)
+        self.metrics.unknown.value += unknown
         approximate = not request.exact and not loaded.served.index.exact
         if rules is None and approximate and random.random() < self.settings.sample:
             self._sample_recall(asked, open_, first)
@@ -276,7 +280,15 @@ class Service:
         """A call that reads or writes about so many bytes: on the loop where they are few, else in a turn of the thread."""
         if size <= LIGHT:
             return function(*arguments)
-        return await self.turns.take(Lane.LARGE, partial(function, *arguments))
+        value = await self.turns.take(Lane.LARGE, partial(_read, function, *arguments))
+        self._held.setdefault(asyncio.current_task(), []).append(value)
+        return value
+
+    def free(self, task: asyncio.Task[Any]) -> None:
+        """Free in the thread what the long request of a task brought; all that else holds it is gone."""
+        held = self._held.pop(task, None)
+        if held is not None:
+            self.turns.free(held)
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """A slow call for the page, in a thread."""
@@ -295,6 +307,15 @@ class Service:
         self.turns.close()
         self.background.shutdown(wait=False)
         self.log.flush()
+
+
+def _read(function: Callable[..., T], *arguments: Any) -> T:
+    """The value of a function; after an error all that it made is freed here, and not on the event loop."""
+    try:
+        return function(*arguments)
+    except Problem as problem:
+        drop_traceback(problem)
+        raise
 
 
 def _groups(asked: Asked, open_: Open | None, ruled: Ruled | None = None) -> list[tuple[Group, list[int]]]:

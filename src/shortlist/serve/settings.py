@@ -8,7 +8,9 @@ from pathlib import Path
 
 from shortlist.errors import ConfigError
 
-__all__ = ["Limits", "Settings"]
+__all__ = ["OWN", "Limits", "Settings"]
+
+OWN = 10_000  # ids that a query may leave out or have chosen, whatever ``Limits.ids`` is
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,10 @@ class Limits:
         for name, value in vars(self).items():
             if not 0 < value < math.inf:
                 raise ConfigError(f"the limit {name} is {value}; a finite number above 0 was expected.")
+
+    def array(self, field: str) -> int:
+        """Values that a long array of a request's field may have; beyond, none of them is decoded."""
+        return self.queries if field in ("queries", "instances") else max(self.ids, OWN)
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
-from shortlist.serve.clock import clock_of_this_thread
+from shortlist.serve.clock import Work, clock_of_this_thread
+from shortlist.serve.freeing import free
 
 __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
+SHARE = 0.25  # of the time of small work, that other work may take while small work waits
+DEBT = TURN / 2  # seconds by which it may have taken more, before it lets small work have several turns
 LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
@@ -42,7 +45,8 @@ class Turns:
     """Work in turns of about ``TURN`` seconds each, one at a time.
 
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
-    others; the other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
+    others; and more turns, where those of others are longer: while it waits, others have ``SHARE`` of its time. The other
+    lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
     needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
     due has its turn before those that are due later.
 
@@ -57,6 +61,8 @@ class Turns:
         self._last = Lane.FILTERS  # whose turn it was
         self._other = Lane.FILTERS  # and among the lanes that are not small
         self._running = False
+        self._seconds = 0.0  # that the last turn took
+        self._debt = 0.0  # seconds that others took while small work waited, beyond their share
         self._free = threading.Event()  # whether the event loop has nothing to answer itself
         self._free.set()
         self._loop_answered = -1.0  # when it last answered something
@@ -165,6 +171,12 @@ class Turns:
 
     def _done(self, done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
         self._running = False
+        if not self._lanes[Lane.SMALL]:
+            self._debt = 0.0
+        elif self._last == Lane.SMALL:
+            self._debt = max(0.0, self._debt - SHARE * self._seconds)
+        else:
+            self._debt += self._seconds
         if not future.done():
             if done.cancelled():
                 future.cancel()
@@ -178,7 +190,7 @@ class Turns:
 
     def _chosen(self) -> Lane | None:
         """The lane whose turn it is."""
-        if self._lanes[Lane.SMALL] and self._last != Lane.SMALL:
+        if self._lanes[Lane.SMALL] and (self._last != Lane.SMALL or self._debt > DEBT):
             return Lane.SMALL
         first, second = (Lane.LARGE, Lane.FILTERS) if self._other == Lane.FILTERS else (Lane.FILTERS, Lane.LARGE)
         for lane in (first, second):
@@ -189,11 +201,19 @@ class Turns:
 
     def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
         """The work's value, or its error; whatever it raises, the thread continues."""
+        self.yield_to_loop()
+        begun = Work.now(self.loop_clock)
         try:
-            self.yield_to_loop()
             return work(), None
         except BaseException as error:
             return None, _raisable(error)
+        finally:
+            self._seconds = Work.now(self.loop_clock).since(begun)
+
+    def free(self, held: list[Any]) -> None:
+        """Free, in the thread, values that nothing else holds; ``held`` is empty afterwards."""
+        with contextlib.suppress(RuntimeError):  # the thread is at its end
+            self._thread.submit(free, held, self.yield_to_loop)
 
     def close(self) -> None:
         """Stop taking turns."""

@@ -191,8 +191,17 @@ def _places(values: pl.Series) -> NDArray[np.int64]:
         return places.to_numpy()
     raise DataError(
         f"the {NAME} table's {values.name!r} holds {_example(values, 1)}; expected whole numbers from 1, the first place.",
-        hint=f"frame.with_columns(pl.col({values.name!r}) + 1) where places begin at 0",
+        hint=_hint_of_places(values),
     )
+
+
+def _hint_of_places(values: pl.Series) -> str:
+    column = f"pl.col({values.name!r})"
+    if values.null_count():
+        return f"drop rows without a place: frame.drop_nulls({values.name!r})"
+    if not values.dtype.is_integer():
+        return f"write them as whole numbers: frame.with_columns({column}.cast(pl.Int64))"
+    return f"where places begin at 0, count from 1: frame.with_columns({column} + 1)"
 
 
 def _example(values: pl.Series, least: int = 0) -> str:

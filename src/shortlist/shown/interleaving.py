@@ -89,6 +89,7 @@ def interleave(
     queries: Sequence[Id] | None = None,
     query: str = "query",
     candidate: str = "candidate",
+    place: str = "place",
     seed: int = 0,
 ) -> Interleaved:
     """One list from two bundles' lists for each query, by team draft.
@@ -102,17 +103,19 @@ def interleave(
 
     Args:
         lists_a: one bundle's lists: a sequence of lists of ids, what ``Recommender.recommend`` returns, or a table with a
-            row per place, best first.
+            row per place: by the column of places where there is one, else best first.
         lists_b: the other bundle's lists, for the same queries.
         k: places of the list; by default as many as the longer of the two lists has.
         queries: ids of the queries, where the lists are sequences of ids.
         query: the column of query ids of a table.
         candidate: the column of candidate ids of a table.
+        place: the column of places of a table, whole numbers, 1 for the best.
         seed: of the coins.
 
     Raises:
         ConfigError: for values other than lists, or a k below 1.
-        DataError: for lists of other queries, or a candidate twice in one list.
+        DataError: for lists of other queries, a candidate or a place twice in one list, places other than whole numbers, or ids that are
+            text in one list and numbers in another.
 
     Example:
         >>> mixed = interleave([[1, 2, 3]], [[3, 4, 5]], k=4)
@@ -123,7 +126,8 @@ def interleave(
     if k is not None and (isinstance(k, bool) or not isinstance(k, int) or k < 1):
         raise ConfigError(f"interleave() got k={k!r}; a whole number from 1 was expected.", hint="k=10")
     by_a, by_b = (
-        _lists(one, name, queries, query, candidate) for one, name in ((lists_a, "lists_a"), (lists_b, "lists_b"))
+        _lists(one, name, queries, (query, candidate, place))
+        for one, name in ((lists_a, "lists_a"), (lists_b, "lists_b"))
     )
     if by_a.keys() != by_b.keys():
         other = sorted(map(repr, by_a.keys() ^ by_b.keys()))[:3]
@@ -132,6 +136,7 @@ def interleave(
             f"{', '.join(other)}.",
             hint="ask both bundles for the same queries",
         )
+    _check_types(by_a, by_b)
     drafted = [_draft(a, by_b[one], k, _coins(seed, one)) for one, a in by_a.items()]
     return Interleaved(tuple(by_a), tuple(one for one, _ in drafted), tuple(teams for _, teams in drafted))
 
@@ -176,10 +181,10 @@ def _coins(seed: int, query: Id) -> random.Random:
     return random.Random(int.from_bytes(digest, "big"))
 
 
-def _lists(given: Any, name: str, queries: Sequence[Id] | None, query: str, candidate: str) -> dict[Id, list[Id]]:
+def _lists(given: Any, name: str, queries: Sequence[Id] | None, columns: tuple[str, str, str]) -> dict[Id, list[Id]]:
     """The lists by query."""
     if isinstance(given, (str, Mapping)) or is_frame(given):
-        found = _from_table(given, name, query, candidate)
+        found = _from_table(given, name, *columns)
     elif isinstance(given, Sequence) and not isinstance(given, bytes):
         found = _from_sequence(given, name, queries)
     else:
@@ -192,12 +197,46 @@ def _lists(given: Any, name: str, queries: Sequence[Id] | None, query: str, cand
     return found
 
 
-def _from_table(given: Any, name: str, query: str, candidate: str) -> dict[Id, list[Id]]:
+def _from_table(given: Any, name: str, query: str, candidate: str, place: str) -> dict[Id, list[Id]]:
     read: Table = read_table(given, name, ids=(query, candidate))
     for column, role in ((query, "query"), (candidate, "candidate")):
         require_column(read, column, role)
-    grouped = read.frame.group_by(query, maintain_order=True).agg(candidate)
+    frame = read.frame
+    listed = pl.col(candidate)
+    if place in frame.columns:
+        _check_places(frame, name, query, place)
+        listed = listed.sort_by(place)
+    grouped = frame.group_by(query, maintain_order=True).agg(listed)
     return dict(zip(grouped[query].to_list(), grouped[candidate].to_list(), strict=True))
+
+
+def _check_places(frame: pl.DataFrame, name: str, query: str, place: str) -> None:
+    """DataError unless each place is a whole number that its list has once."""
+    places = frame[place]
+    if not places.dtype.is_integer() or places.null_count():
+        missing = f" with {places.null_count():,} nulls" if places.null_count() else ""
+        raise DataError(
+            f"interleave({name}) has places of type {places.dtype}{missing} in {place!r}; whole numbers were expected.",
+            hint="1 for the best of each list; place=… where another column has them",
+        )
+    twice = frame.filter(frame.select(query, place).is_duplicated())
+    if len(twice):
+        raise DataError(
+            f"interleave({name}) has the place {twice[place][0]} twice in the list of {twice[query][0]!r}; each once was expected."
+        )
+
+
+def _check_types(by_a: Mapping[Id, Sequence[Id]], by_b: Mapping[Id, Sequence[Id]]) -> None:
+    """DataError where some candidates are texts and others numbers: 1 and "1" would be two of one list."""
+    candidates = (one for lists in (by_a, by_b) for listed in lists.values() for one in listed)
+    examples: dict[bool, Id] = {}
+    for one in candidates:
+        examples.setdefault(isinstance(one, str), one)
+    if len(examples) > 1:
+        raise DataError(
+            f"interleave() got candidates of two types, {examples[True]!r} and {examples[False]!r}; one type was expected.",
+            hint="ids are never converted: give both bundles' ids as text, or both as numbers",
+        )
 
 
 def _from_sequence(given: Sequence[Any], name: str, queries: Sequence[Id] | None) -> dict[Id, list[Id]]:

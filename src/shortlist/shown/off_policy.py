@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from shortlist.data.ids import counted, few
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval
+from shortlist.language import folded, padded, shown
 from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
@@ -234,11 +234,20 @@ def _propensities(values: pl.Series) -> NDArray[np.float64]:
     numbers = values.cast(pl.Float64, strict=False) if values.dtype.is_numeric() else None
     if numbers is None or numbers.null_count() or not bool(((numbers > 0) & (numbers <= 1)).all()):
         raise DataError(
-            f"the propensities {values.name!r} are not all numbers above 0 and at most 1.",
+            f"the propensities {values.name!r} are {_wrong_propensities(values, numbers)}; numbers above 0 and at most 1 were expected.",
             hint="the chance that the candidate was in the list shown to this query",
         )
     checked: NDArray[np.float64] = numbers.to_numpy()
     return checked
+
+
+def _wrong_propensities(values: pl.Series, numbers: pl.Series | None) -> str:
+    """The type of what came in place of propensities, or how many rows hold something else, with the first of them."""
+    if numbers is None:
+        return f"of type {values.dtype}"
+    wrong = ~((numbers > 0) & (numbers <= 1)).fill_null(False)
+    at = int(wrong.arg_max() or 0)
+    return f"others in {int(wrong.sum()):,} of {len(values):,} rows, the first {values[at]!r} in row {at + 1:,}"
 
 
 def _check_numbers(least_support: object, least_effective: object, resamples: object) -> None:
@@ -255,7 +264,7 @@ def _check_propensities(sums: Sums, drawn: NDArray[np.float64]) -> None:
     low, _ = _interval(drawn[:, 4])
     if sums.support > 1.1 and low > 1:
         raise DataError(
-            f"the propensities are too low: by them, {sums.support:.0%} of what the new lists show was shown; at most "
+            f"the propensities are too low: by them, {min(sums.support, 1e4):,.0%} of what the new lists show was shown; at most "
             "100% can be.",
             hint="a propensity is the chance that the candidate was in the list at any place, not at this one",
         )
@@ -268,8 +277,10 @@ def _check_support(sums: Sums, new: NewLists, least: float) -> None:
         return
     never = ""
     if len(new.unshown):
-        were = "was" if len(new.unshown) == 1 else "were"
-        never = f"; {counted(len(new.unshown), 'candidate')} {were} never shown to anybody: {few(new.unshown)}"
+        never = (
+            f"; {counted(len(new.unshown), 'candidate')} {'was' if len(new.unshown) == 1 else 'were'} never shown to anybody: "
+            f"{few(new.unshown)}"
+        )
     raise DataError(
         f"the impressions support {sums.support:.0%} of what the new lists show, counted by how likely it is looked at; "
         f"at least {least:.0%} was expected{never}.",
@@ -346,8 +357,9 @@ def _text(result: OffPolicyEvaluation) -> str:
         f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
     )
     rows = [
-        f"{'clicks per list':<15}  {'value':>7}  {'95%':>18}  {'gain':>8}  {'95%':>20}",
-        f"{'as shown':<15}  {result.shown:7.4f}  {interval_text(result.shown_interval):>18}",
+        f"{padded(shown('clicks per list'), 15)}  {padded(shown('value'), 7, right=True)}  {'95%':>18}  "
+        f"{padded(shown('gain'), 8, right=True)}  {'95%':>20}",
+        f"{padded(shown('as shown'), 15)}  {result.shown:7.4f}  {interval_text(result.shown_interval):>18}",
     ]
     for name, title in TITLES.items():
         one = getattr(result, name)
@@ -355,6 +367,6 @@ def _text(result: OffPolicyEvaluation) -> str:
             f"{title:<15}  {one.value:7.4f}  {interval_text(one.interval):>18}  {one.gain:+8.4f}  "
             f"{interval_text(one.gain_interval, '+'):>20}"
         )
-    said = [textwrap.fill(line, WIDTH) for line in (head, basis)]
-    notes = [textwrap.fill(f"note: {note}", WIDTH) for note in result.notes]
-    return "\n".join([*said, "", *rows, "", result.verdict(), *notes])
+    said = [part for line in (head, basis) for part in folded(shown(line), WIDTH)]
+    notes = [part for note in result.notes for part in folded(shown(f"note: {note}"), WIDTH)]
+    return "\n".join([*said, "", *rows, "", shown(result.verdict()), *notes])

@@ -15,7 +15,7 @@ from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
-from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance
+from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance, wilson
 from shortlist.shown.impressions import check_apart, flags
 from shortlist.shown.text import WIDTH
 
@@ -90,8 +90,8 @@ def preference(
 
     A list is won by the bundle with more clicks on the candidates that it picked (Chapelle, Joachims, Radlinski, Yue 2012,
     "Large-scale validation and analysis of interleaved search evaluation"). Lists without a click on a candidate of
-    either say nothing. The interval is a bootstrap over queries, the p-value a randomisation test that turns each
-    query's wins round.
+    either say nothing. The interval is the wider of a bootstrap over queries and, which counts where they are few, Wilson's score interval
+    of as many observations as there are queries; the p-value is a randomisation test that turns each query's wins round.
 
     Args:
         shown: one row per place of the interleaved lists, in any form that ``Dataset`` takes, such as
@@ -153,7 +153,14 @@ def preference(
         int((signs > 0).sum()),
         int((signs == 0).sum()),
         sums.value,
-        bootstrap({"share": sums}, seed=seed)["share"],
+        _interval(sums, seed),
         chance(gain, DRAWS, seed),
         len(by_query),
     )
+
+
+def _interval(sums: PairSums, seed: int) -> Interval:
+    """The wider of both; a bootstrap of queries that all agree has no width, and of one query no ends."""
+    few = wilson(sums.value, len(sums.numerator))
+    drawn = bootstrap({"share": sums}, seed=seed)["share"]
+    return Interval(float(np.fmin(few.low, drawn.low)), float(np.fmax(few.high, drawn.high)))

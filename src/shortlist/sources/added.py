@@ -153,7 +153,7 @@ def _renumbered(table: Neighbours, row: NDArray[np.int64]) -> Neighbours:
     offsets = np.zeros(size + 1, np.int64)
     np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
     weights = table.weights[kept][order]
-    return replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights)
+    return replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights, ids=None)
 
 
 def _kept(lists: Lists, kept: NDArray[np.bool_]) -> Lists:

@@ -13,6 +13,8 @@ from shortlist.errors import ConfigError
 
 __all__ = ["Blend", "Weights"]
 
+LOWEST, HIGHEST = 1e-30, 1e30  # of weights and temperatures: what scores in float32 can be divided and multiplied by
+
 
 @dataclass(frozen=True)
 class Blend:
@@ -39,13 +41,13 @@ class Blend:
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value, high in (("share", self.share, 1.0), ("temperature", self.temperature, np.inf)):
-            low = 0.0 if name == "share" else np.finfo(np.float32).tiny
+        for name, value, high in (("share", self.share, 1.0), ("temperature", self.temperature, HIGHEST)):
+            low = 0.0 if name == "share" else LOWEST
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
                 raise ConfigError(
                     f"a mixture got {name}={value!r}; a number from 0 to 1 was expected."
                     if name == "share"
-                    else f"a mixture got temperature={value!r}; a number above 0 was expected."
+                    else f"a mixture got temperature={value!r}; a number from {LOWEST:g} to {HIGHEST:g} was expected."
                 )
 
     @property
@@ -97,13 +99,15 @@ class Weights:
 
     def __post_init__(self) -> None:
         for value in self.values:
-            if not _is_number(value) or not 0 <= value < np.inf:
-                raise ConfigError(f"a mixture got the weight {value!r}; a number of at least 0 was expected.")
+            if not _is_number(value) or not 0 <= value <= HIGHEST:
+                raise ConfigError(f"a mixture got the weight {value!r}; a number from 0 to {HIGHEST:g} was expected.")
         if not any(self.values):
             raise ConfigError("all weights of a mixture are 0; at least one above 0 was expected.")
         for value in self.temperatures:
-            if not _is_number(value) or not np.finfo(np.float32).tiny <= value <= np.inf:
-                raise ConfigError(f"a mixture got temperature={value!r}; a number above 0 was expected.")
+            if not _is_number(value) or not LOWEST <= value <= HIGHEST:
+                raise ConfigError(
+                    f"a mixture got temperature={value!r}; a number from {LOWEST:g} to {HIGHEST:g} was expected."
+                )
         if not 1 <= len(self.temperatures) <= len(self.values):
             raise ConfigError(
                 f"a mixture got {len(self.temperatures)} temperatures and {len(self.values)} weights; a temperature for each "

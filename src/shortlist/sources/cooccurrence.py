@@ -85,7 +85,9 @@ class Cooccurrence:
             block = _without((left[rows] @ right).tocsr(), rows.start)
             block = diags(by_candidate[rows] ** -self.source_power) @ block
             parts.append(heaviest(block, self.neighbours))
-        return joined(parts, age=self.age, length=self.length, kind="cooccurrence")
+        return joined(
+            parts, age=self.age, length=self.length, kind="cooccurrence", ids=train.candidates[train.candidate]
+        )
 
 
 def _without(block, first: int):  # type: ignore[no-untyped-def]

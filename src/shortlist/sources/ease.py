@@ -83,7 +83,8 @@ class EASE:
             found.append(taken[columns[kept].numpy()].astype(np.int32))
             values.append(best[kept].numpy())
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Neighbours(offsets, np.concatenate(found), np.concatenate(values), self.age, self.length, "ease")
+        ids = train.candidates[train.candidate]
+        return Neighbours(offsets, np.concatenate(found), np.concatenate(values), self.age, self.length, "ease", ids)
 
     def _taking_part(self, train: Dataset | Shards) -> NDArray[np.int64]:
         """Rows of the candidates that are chosen most often, rising."""

@@ -52,7 +52,7 @@ class Mixture:
             without one.
         quotas: for each of ``sources`` a share of the places that goes to its own best candidates, whatever the weights
             say: of each list's first n places at least ⌊quota · n⌋; at most half of the places together. Scores do not
-            change, so a list's scores may rise at such a place.
+            change, so a list's scores may rise at such a place. ``Rerank(diversify=, boost=)`` orders lists by score, without quotas.
 
     Raises:
         ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
@@ -128,6 +128,14 @@ class Mixture:
                 )
         for other in self.others:
             _check_alike(catalogue, other)
+        ids = catalogue.candidates[catalogue.candidate]
+        others: tuple[Neighbours | RankedList, ...] = (*self.tables, *self.lists)
+        for one in others:
+            if one.ids is not None and not (one.ids.dtype == ids.dtype and one.ids.equals(ids)):
+                raise ConfigError(
+                    f"the mixture's source {one!r} was fitted on other candidates than the towers, or on the same in another order.",
+                    hint="fit all on the same Dataset",
+                )
 
     @classmethod
     def of(

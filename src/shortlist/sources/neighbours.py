@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
@@ -55,6 +56,7 @@ class Neighbours:
         age: weight of an item against the next later one, in (0, 1].
         length: at least 1.
         kind: "transitions", "cooccurrence" or "ease".
+        ids: of the candidates, in the order of rows, as a mixture compares them with those of its towers; None where they are not known.
 
     Raises:
         ConfigError: for an age or a length out of range, or arrays that do not describe such a table.
@@ -71,6 +73,7 @@ class Neighbours:
     age: float = 1.0
     length: int = 500
     kind: str = "cooccurrence"
+    ids: pl.Series | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.age <= 1 or self.length < 1:

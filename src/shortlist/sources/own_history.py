@@ -45,4 +45,5 @@ class OwnHistory:
         check_choices(train, "OwnHistory.fit(train)", shards=True)
         rows = np.arange(len(train.candidates) + 1)
         weights = np.ones(len(rows) - 1, np.float32)
-        return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own")
+        ids = train.candidates[train.candidate]
+        return Neighbours(rows, rows[:-1].astype(np.int32), weights, self.age, self.length, "own", ids)

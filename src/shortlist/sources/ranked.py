@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.sources.neighbours import Scored
 
 __all__ = ["RankedList", "newest_rows"]
@@ -36,6 +36,7 @@ class RankedList:
         values: of that column, those with a list of their own.
         length: most candidates of a list.
         newest: of "new" lists, the candidates' column by which they are ordered; None for the order of arrival.
+        ids: of the candidates, in the order of rows, as a mixture compares them with those of its towers; None where they are not known.
 
     Raises:
         ConfigError: for arrays that do not describe such lists.
@@ -54,6 +55,7 @@ class RankedList:
     values: tuple[str | int | bool, ...] = ()
     length: int = 1000
     newest: str | None = None
+    ids: pl.Series | None = None
 
     def __post_init__(self) -> None:
         offsets, rows = self.offsets, self.rows
@@ -76,7 +78,7 @@ class RankedList:
 
     def __repr__(self) -> str:
         by = f", by {self.by!r}: {len(self.values)} segments" if self.by is not None else ""
-        return f"RankedList({self.kind}: {len(self.rows):,} of {self.size:,} candidates{by})"
+        return f"RankedList({self.kind}: {len(np.unique(self.rows)):,} of {self.size:,} candidates{by})"
 
     def segments(self, values: pl.Series | None, queries: int) -> NDArray[np.int64]:
         """The list of each query, int64 ``[queries]``.
@@ -84,9 +86,17 @@ class RankedList:
         Args:
             values: of each query in the column ``by``; None for everybody's list.
             queries: how many there are.
+
+        Raises:
+            DataError: for texts where the list has numbers, or the other way round.
         """
         if self.by is None or values is None:
             return np.zeros(queries, np.int64)
+        if self.values and values.dtype != pl.Null and _kind(values.dtype) != type(self.values[0]).__name__:
+            raise DataError(
+                f"the column {self.by!r} is of type {values.dtype}; in training it had values such as {self.values[0]!r}.",
+                hint="give it in the type that the training data had",
+            )
         number = {value: place for place, value in enumerate(self.values, start=1)}
         return np.array([number.get(value, 0) for value in values.to_list()], np.int64)
 
@@ -138,7 +148,7 @@ class RankedList:
         rows = row[self.rows]
         before = np.concatenate([[0], np.cumsum(rows >= 0)])
         size = int(row.max(initial=-1)) + 1
-        return replace(self, offsets=before[self.offsets], rows=rows[rows >= 0].astype(np.int32), size=size)
+        return replace(self, offsets=before[self.offsets], rows=rows[rows >= 0].astype(np.int32), size=size, ids=None)
 
     def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> RankedList:
         """The lists after candidates were added or changed; only lists of new candidates change.
@@ -149,13 +159,13 @@ class RankedList:
         """
         size = len(candidates)
         if self.kind != "new":
-            return replace(self, size=size)
+            return replace(self, size=size, ids=None)
         if self.newest is not None:
             rows = newest_rows(candidates[self.newest], self.length)
         else:
             came = np.sort(changed[changed >= self.size])[::-1]
             rows = np.concatenate([came, self.rows])[: self.length].astype(np.int32)
-        return replace(self, offsets=np.array([0, len(rows)], np.int64), rows=rows, size=size)
+        return replace(self, offsets=np.array([0, len(rows)], np.int64), rows=rows, size=size, ids=None)
 
 
 def newest_rows(column: pl.Series, most: int) -> NDArray[np.int32]:
@@ -166,6 +176,11 @@ def newest_rows(column: pl.Series, most: int) -> NDArray[np.int32]:
     rows = np.flatnonzero(there.to_numpy())
     rank = column.gather(rows).rank("dense").to_numpy().astype(np.int64)
     return rows[np.lexsort((rows, -rank))][:most].astype(np.int32)
+
+
+def _kind(dtype: pl.DataType) -> str:
+    """The name of the Python type of a column's values."""
+    return "bool" if dtype == pl.Boolean else "int" if dtype.is_integer() else "str"
 
 
 def _score(place: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -144,8 +144,9 @@ class Newest:
             rows = newest_rows(column, self.length)
         else:
             rows = newest_rows(_arrivals(train), self.length)
+        ids = candidates[train.candidate]
         return RankedList(
-            np.array([0, len(rows)], np.int64), rows, len(candidates), "new", length=self.length, newest=self.column
+            np.array([0, len(rows)], np.int64), rows, len(ids), "new", length=self.length, newest=self.column, ids=ids
         )
 
 
@@ -184,7 +185,8 @@ def _counted(train: Dataset, weights: NDArray[np.float64], settings: Popular | R
                 lists.append(_heaviest(counts, settings.length))
                 values.append(value)
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
-    return RankedList(offsets, np.concatenate(lists), size, kind, settings.by, tuple(values), length=settings.length)
+    rows, ids = np.concatenate(lists), train.candidates[train.candidate]
+    return RankedList(offsets, rows, size, kind, settings.by, tuple(values), length=settings.length, ids=ids)
 
 
 def _heaviest(counts: NDArray[Any], most: int) -> NDArray[np.int32]:

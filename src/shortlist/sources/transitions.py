@@ -94,7 +94,9 @@ class Transitions:
         often = np.maximum(often, 1)
         weighted = (diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)).tocsr()
         parts = [heaviest(weighted[rows], self.neighbours) for rows in in_blocks(np.diff(weighted.indptr))]
-        return joined(parts, age=self.age, length=self.length, kind="transitions")
+        return joined(
+            parts, age=self.age, length=self.length, kind="transitions", ids=train.candidates[train.candidate]
+        )
 
     def _counts(self, chosen: Chosen, size: int) -> Any:
         """Step 1 without ``backward``, CSR ``[size, size]``."""

@@ -16,7 +16,19 @@ from shortlist.model import EncodedDataset
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 
-__all__ = ["Batch", "Given", "Interactions", "distinct", "generator_of", "part_of_batch", "sent_distinct", "shuffled"]
+__all__ = [
+    "Batch",
+    "Distinct",
+    "Given",
+    "Interactions",
+    "distinct",
+    "generator_of",
+    "part_of_batch",
+    "sent_distinct",
+    "shuffled",
+]
+
+READ_AHEAD = 1 << 17  # interactions whose rows are read together
 
 
 class Given(NamedTuple):
@@ -40,8 +52,14 @@ class Batch(NamedTuple):
     pair_query: Tensor  # [B]
     pair_candidate: Tensor  # [B]
     weight: Tensor | None  # [B]
-    counts: Tensor | None = None  # [distinct candidates], pairs of each in the whole batch, where this is a part of it
+    counts: Tensor | None = None  # [distinct candidates], pairs of each in the whole batch, where they were counted
     given: Given | None = None  # negatives of single pairs, where they are read with the batch
+    whole: int | None = None  # pairs of the whole batch, where this is a part of it
+
+    @property
+    def size(self) -> int:
+        """Pairs of the whole batch."""
+        return len(self.pair_query) if self.whole is None else self.whole
 
     def multiplicity(self) -> Tensor:
         """How many pairs of the whole batch hold each candidate, int64 ``[distinct candidates]``."""
@@ -70,6 +88,7 @@ class Interactions:
         self._device = device
         kept_on = device if self._processes.size > 1 else torch.device("cpu")
         self._place: Tensor | None = None
+        self._ahead: tuple[Tensor, Tensor, Tensor] | None = None  # a batch's interactions, and the rows of both sides
         part: slice | NDArray[np.bool_] = slice(None)
         if owner is not None and self._processes.size > 1:
             own: NDArray[np.bool_] = owner % self._processes.size == self._processes.rank
@@ -89,11 +108,17 @@ class Interactions:
         """The batch of these interactions, int64 ``[B]``; with several processes, the part of this one."""
         if self._place is not None:
             return self._part(self._place, chosen)
-        query, candidate = (rows.index_select(0, chosen) for rows in (self.query_rows, self.candidate_rows))
-        query_rows, pair_query = sent_distinct(query, self.queries, self._device)
-        candidate_rows, pair_candidate = sent_distinct(candidate, self.candidates, self._device)
+        query, candidate = self._rows(chosen)
+        query_rows, pair_query, _ = sent_distinct(query, self.queries, self._device)
+        candidate_rows, pair_candidate, counts = sent_distinct(candidate, self.candidates, self._device)
         weight = None if self.weights is None else moved(self.weights[chosen], self._device)
-        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight)
+        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, counts)
+
+    def _rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of these interactions, int64 ``[B]`` each."""
+        if self._ahead is not None and self._ahead[0] is chosen:
+            return self._ahead[1:]
+        return self.query_rows.index_select(0, chosen), self.candidate_rows.index_select(0, chosen)
 
     def _part(self, place: Tensor, chosen: Tensor) -> Batch:
         """The pairs of a batch that are here."""
@@ -109,7 +134,11 @@ class Interactions:
         About ``size`` each: exactly, except for the last, if interactions are independent; sequences stay whole.
         """
         if self._sequences is None:
-            yield from shuffled(seed, epoch, len(self)).to(self.query_rows.device).split(size)
+            order = shuffled(seed, epoch, len(self)).to(self.query_rows.device)
+            if self._place is None:
+                yield from self._read_ahead(order, size)
+            else:
+                yield from order.split(size)
             return
         order, first = self._sequences
         sequences = shuffled(seed, epoch, len(first) - 1)
@@ -121,6 +150,14 @@ class Interactions:
             if len(within):
                 yield order[first[chosen].repeat_interleave(count) + within].to(self.query_rows.device)
 
+    def _read_ahead(self, order: Tensor, size: int) -> Iterator[Tensor]:
+        """The batches of an order; the rows of several are read together, which takes less than each alone."""
+        for several in order.split(max(1, READ_AHEAD // size) * size):
+            parts = zip(*(one.split(size) for one in (several, *self._rows(several))), strict=True)
+            for self._ahead in parts:
+                yield self._ahead[0]
+        self._ahead = None
+
 
 def part_of_batch(
     query: Tensor, candidate: Tensor, weight: Tensor | None, queries: int, candidates: int, processes: Processes
@@ -131,10 +168,12 @@ def part_of_batch(
         query: rows ``[pairs here]`` of the queries.
         candidate: rows ``[pairs here]`` of the candidates.
     """
-    candidate_rows, places = distinct(processes.concatenated(candidate), candidates)
-    query_rows, pair_query = distinct(query, queries)
-    counts = occurrences(places, len(candidate_rows))
-    return Batch(query_rows, candidate_rows, pair_query, torch.searchsorted(candidate_rows, candidate), weight, counts)
+    of_all = processes.concatenated(candidate)
+    candidate_rows, places, counts = distinct(of_all, candidates)
+    query_rows, pair_query, _ = distinct(query, queries)
+    counts = occurrences(places, len(candidate_rows)) if counts is None else counts
+    pair_candidate = torch.searchsorted(candidate_rows, candidate)
+    return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, counts, whole=len(of_all))
 
 
 def _grouped(numbers: NDArray[np.integer]) -> tuple[Tensor, Tensor]:
@@ -154,21 +193,41 @@ def generator_of(seed: int, epoch: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch], counter=[0, 0, 0, number]))
 
 
-def distinct(rows: Tensor, total: int) -> tuple[Tensor, Tensor]:
-    """The distinct values of ``rows``, ascending, and the place of each of ``rows`` among them.
+class Distinct(NamedTuple):
+    """The distinct values of some rows, ascending; the place of each row among them; how often each occurs, where it was counted."""
 
-    ``total`` bounds the values. When it is small compared with the batch a mark per value is cheaper than sorting.
+    values: Tensor
+    places: Tensor
+    counts: Tensor | None
+
+
+def distinct(rows: Tensor, total: int) -> Distinct:
+    """The distinct values of ``rows``, int64.
+
+    ``total`` bounds the values. When it is small compared with the batch, counting all of them is cheaper than sorting.
     """
     if total <= 4 * len(rows):
-        marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
-        return torch.nonzero(marks).squeeze(1), (marks.cumsum(0) - 1).index_select(0, rows)
+        return _counted(rows, total)
     ordered, order = torch.sort(rows)
     first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
     torch.ne(ordered[1:], ordered[:-1], out=first[1:])
-    return ordered[first], torch.empty_like(rows).index_copy_(0, order, first.cumsum(0) - 1)
+    return Distinct(ordered[first], torch.empty_like(rows).index_copy_(0, order, first.cumsum(0) - 1), None)
 
 
-def sent_distinct(rows: Tensor, total: int, place: torch.device) -> tuple[Tensor, Tensor]:
+def _counted(rows: Tensor, total: int) -> Distinct:
+    """``distinct`` by a number for each of ``total`` values; on the processor numpy's calls are the shorter ones."""
+    if rows.device.type != "cpu":
+        marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
+        return Distinct(torch.nonzero(marks).squeeze(1), (marks.cumsum(0) - 1).index_select(0, rows), None)
+    numbers = rows.numpy()
+    counts = np.bincount(numbers, minlength=total)
+    values = np.flatnonzero(counts)
+    place = np.empty(total, np.int64)
+    place[values] = np.arange(len(values))
+    return Distinct(*(torch.from_numpy(one) for one in (values, place[numbers], counts[values])))
+
+
+def sent_distinct(rows: Tensor, total: int, place: torch.device) -> Distinct:
     """``distinct`` of rows on the processor, on a device; a GPU would be waited for to know how many there are."""
-    values, places = distinct(rows, total)
-    return moved(values, place), moved(places, place)
+    values, places, counts = distinct(rows, total)
+    return Distinct(moved(values, place), moved(places, place), None if counts is None else moved(counts, place))

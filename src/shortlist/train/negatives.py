@@ -123,17 +123,17 @@ class Negatives:
             columns = batch.candidate_rows
         else:
             more = [part for part in (drawn, None if explicit is None else explicit.column) if part is not None]
-            columns, _ = distinct(torch.cat([batch.candidate_rows, *more]), self.candidates)
+            columns = distinct(torch.cat([batch.candidate_rows, *more]), self.candidates).values
         self._column_of[columns] = torch.arange(len(columns), device=self.device)
         count = self._count(batch, drawn, len(columns))
         competing = Columns(
             count,
-            self._log_q(columns, len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())),
+            self._log_q(columns, batch.size),
             own_counted=self._of_batch,
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
         )
-        moved = batch._replace(candidate_rows=columns, pair_candidate=self._column_of[rows])
+        moved = batch._replace(candidate_rows=columns, pair_candidate=self._column_of[rows], counts=None)
         self._column_of[columns] = -1
         return Competition(moved, competing, None)
 
@@ -141,7 +141,7 @@ class Negatives:
         """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
         size, or once if more than the batch competes."""
         if columns is None:
-            size = len(batch.pair_query) if batch.counts is None else int(batch.counts.sum())
+            size = batch.size
             if size not in self._plain_chance:
                 self._plain_chance[size] = self._mean(*self._alike(batch, log_q))
             return self._plain_chance[size]

@@ -2,196 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset
 from shortlist.errors import ConfigError
-from shortlist.features import FEATURE_KINDS, Feature, History
-from shortlist.loss import ALS, Retrieval
-from shortlist.model import Tower, TwoTower, join, popularity
-from shortlist.sources import Blend, Mixture
-from shortlist.train.als import als, als_options
+from shortlist.model import TwoTower, join, popularity
+from shortlist.sources import Blend, Mixture, Weights, checked_quotas
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
-from shortlist.train.fit import fit
-from shortlist.train.optimizers import Optimizer
-from shortlist.train.pretrain import why_not_pretrained
+from shortlist.train.model_section import JoinedSection, OneModel, TowersSection
 from shortlist.train.sections import (
     AddedSection,
-    ALSSection,
-    FitSection,
-    HistorySection,
-    LossSection,
-    ModelSection,
     NeighboursSection,
-    Section,
-    TowerSection,
-    optimizer_of,
 )
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 __all__ = ["Recipe"]
 
 SEEDS_APART = 1000
-
-
-class _Model(Section, frozen=True):
-    """One model: its towers, its loss, its training."""
-
-    model: ModelSection = ModelSection()
-    query: TowerSection = TowerSection()
-    candidate: TowerSection = TowerSection()
-    history: HistorySection | None = None
-    loss: LossSection = LossSection()
-    als: ALSSection | None = None
-    optimizer: dict[str, Any] = msgspec.field(default_factory=lambda: {"name": "Adagrad"})
-    fit: FitSection = FitSection()
-
-    def for_data(self, data: Dataset | Shards, warm: bool = False) -> Self:
-        """The same with values in place of "auto", for this data.
-
-        Args:
-            data: to train on.
-            warm: whether training starts from an earlier model.
-        """
-        if warm:  # which has vectors already
-            fit = msgspec.structs.replace(self.fit, pretrain="none")
-            return msgspec.structs.replace(self, fit=fit).for_rows(len(data))
-        pretrains = self.fit.pretrain == "auto" and self.als is None
-        if pretrains:
-            pretrains = why_not_pretrained(self.build_model(data), data) is None
-        return self.for_rows(len(data), pretrains)
-
-    def for_rows(self, rows: int, pretrains: bool = False) -> Self:
-        """The same with values in place of "auto", for so many interactions.
-
-        Args:
-            rows: interactions to train on.
-            pretrains: whether the vectors of ids can start from ALS.
-        """
-        fit = self.fit
-        if fit.pretrain == "auto":
-            fit = msgspec.structs.replace(fit, pretrain="als" if pretrains else "none")
-        if fit.schedule == "auto":
-            fit = msgspec.structs.replace(fit, schedule="constant" if fit.pretrain == "none" else "linear")
-        if fit.batch_size == "auto":
-            fit = msgspec.structs.replace(fit, batch_size=auto_batch_size(rows))
-        if fit.epochs == "auto":
-            fit = msgspec.structs.replace(fit, epochs=auto_epochs(rows, fit.pretrain == "als"))
-        return msgspec.structs.replace(self, fit=fit)
-
-    def build_model(self, data: Dataset | Shards) -> TwoTower:
-        """An unbuilt model for the ids and columns of ``data``.
-
-        Raises:
-            ConfigError: where a feature reads a column that ``data`` does not have.
-        """
-        check_dataset(data, "a recipe", shards=True)
-        self.query.check_columns("query", [*data.queries.columns, *data.interactions.columns])
-        self.candidate.check_columns("candidate", data.candidates.columns)
-        history = [] if self.history is None else [History(**msgspec.structs.asdict(self.history))]
-        return TwoTower(
-            self._tower(self.query, data.query, data.queries.schema[data.query].is_integer(), False, history),
-            self._tower(
-                self.candidate,
-                data.candidate,
-                data.candidates.schema[data.candidate].is_integer(),
-                bias=self.model.bias,
-            ),
-        )
-
-    def _tower(
-        self, section: TowerSection, id_column: str, is_integer: bool, bias: bool, more: Sequence[Feature] = ()
-    ) -> Tower:
-        lookup = FEATURE_KINDS["IntegerLookup" if is_integer else "StringLookup"]
-        ids = (
-            [lookup(id_column, min_count=section.min_count, evict_after=section.evict_after)]  # type: ignore[call-arg]
-            if section.id
-            else []
-        )
-        features = [*ids, *section.declared(), *more]
-        shared = msgspec.structs.asdict(self.model)
-        if not section.id:
-            shared["id_dropout"] = 0.0
-        shared |= {"hidden": section.hidden, "cross": section.cross, "heads": section.heads, "bias": bias}
-        return Tower(*features, **shared)
-
-    def task(self) -> Retrieval | ALS:
-        """The loss, or the options of ``als``."""
-        if self.als is not None:
-            return ALS(**msgspec.structs.asdict(self.als))
-        return self.loss.task()
-
-    def check_from_disk(self) -> None:
-        """Check that the recipe can train while the interactions stay on disk, before they are encoded.
-
-        Raises:
-            ConfigError: where it cannot.
-        """
-        if self.fit.pretrain == "als":
-            raise ConfigError(
-                'the recipe has pretrain = "als" in [fit], which needs all interactions in memory.',
-                hint='pretrain = "auto" (--set fit.pretrain=auto), or train in memory (--in-memory)',
-            )
-
-    def build_optimizer(self) -> Optimizer:
-        """The optimizer.
-
-        Raises:
-            ConfigError: for a name or an option that it does not have.
-        """
-        return optimizer_of(self.optimizer)
-
-    def train(self, data: Dataset | Shards, **options: Any) -> tuple[TwoTower, TrainingHistory]:
-        """A model built for ``data`` and trained on it. Errors are those of ``fit``.
-
-        Args:
-            data: the training data.
-            options: options of ``fit``, instead of the recipe's.
-        """
-        model = self.build_model(data)
-        fitted = self.for_data(data, options.get("warm_start") is not None).fit
-        settings = {**msgspec.structs.asdict(fitted), **options}
-        if self.als is not None:
-            return model, als(model, data, **{**msgspec.structs.asdict(self.als), **als_options(settings)})
-        return model, fit(model, data, **{"task": self.task(), "optimizer": self.build_optimizer(), **settings})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return msgspec.to_builtins(self)  # type: ignore[no-any-return]
-
-
-def auto_batch_size(rows: int) -> int:
-    """A power of two near a sixty-fourth of the interactions, from 64 to 4,096: some sixty steps in an epoch, at least.
-
-    Example:
-        >>> auto_batch_size(1_000), auto_batch_size(100_000), auto_batch_size(10_000_000)
-        (64, 1024, 4096)
-    """
-    power: int = max(6, min(12, (rows // 64).bit_length() - 1))
-    return 1 << power
-
-
-def auto_epochs(rows: int, pretrained: bool = False) -> int:
-    """15, or 6 where the vectors of ids start from ALS; beyond a million interactions fewer with their square root, and 3 at
-    least.
-
-    Example:
-        >>> auto_epochs(100_000), auto_epochs(4_000_000), auto_epochs(1_000_000_000)
-        (15, 8, 3)
-        >>> auto_epochs(100_000, pretrained=True), auto_epochs(4_000_000, pretrained=True)
-        (6, 3)
-    """
-    most = 6 if pretrained else 15
-    wanted = most * math.sqrt(1_000_000 / max(rows, 1))
-    return max(3, min(most, round(wanted)))
 
 
 def neighbours_in_memory() -> ConfigError:
@@ -200,22 +33,6 @@ def neighbours_in_memory() -> ConfigError:
         "a recipe with [neighbours] is trained in memory.",
         hint="train in memory (Dataset, --in-memory), leave [neighbours] out, or mix in Python: shortlist.Transitions().fit(shards)",
     )
-
-
-class JoinedSection(_Model, frozen=True):
-    """A model that is trained in addition to the first and joined with it.
-
-    Its seed follows from the first one's, whatever its own ``fit.seed`` says.
-
-    Attributes:
-        weight: its share of the score, see ``join``.
-    """
-
-    weight: float = 0.5
-
-
-class TowersSection(_Model, frozen=True):
-    """Towers that are trained as a source of a mixture, from the seed that their own ``fit`` has."""
 
 
 class SourceSection(AddedSection, frozen=True):
@@ -234,16 +51,29 @@ class SourceSection(AddedSection, frozen=True):
             shared: options of ``fit`` that all towers have.
 
         Raises:
-            ConfigError: where the kind and the section of towers do not fit together.
+            ConfigError: for options or a column that do not fit.
         """
+        if self.towers is not None:
+            return self.towers.train(data, **shared)[0]
+        return self.settings().fit(data)
+
+    def check(self) -> None:
+        """ConfigError for a kind without what it needs, options out of range, and keys that nothing reads."""
         if (self.kind == "towers") != (self.towers is not None):
             raise ConfigError(
                 f"a source of the recipe has kind {self.kind!r} and {'no' if self.towers is None else 'a'} section of towers.",
                 hint='kind = "towers" and [sources.towers.model], or another kind and its options',
             )
-        if self.towers is not None:
-            return self.towers.train(data, **shared)[0]
-        return self.settings().fit(data)
+        _check_short(self)
+        if self.towers is None:
+            self.settings()
+        unread = "options" if self.towers is not None and self.options else ""
+        unread = "temperature" if self.towers is None and self.temperature != 1 else unread
+        if unread:
+            raise ConfigError(
+                f"a source of the recipe has kind {self.kind!r} and {unread}, which it does not read.",
+                hint="options are those of neighbours and lists, a temperature belongs to towers",
+            )
 
 
 def _check_short(source: SourceSection) -> None:
@@ -262,7 +92,7 @@ def _weight_at(source: SourceSection, length: int) -> float:
     return next((weight for most, weight in bounds if length <= most), source.weight)
 
 
-class Recipe(_Model, frozen=True):
+class Recipe(OneModel, frozen=True):
     """Everything about a training run but its data; ``fit`` carries it out.
 
     Attributes:
@@ -321,32 +151,49 @@ class Recipe(_Model, frozen=True):
             options: options of ``fit``, instead of the recipe's.
 
         Raises:
-            ConfigError: for sources of shards, or weights that leave the first sources nothing.
+            ConfigError: for sources of shards, sources that do not fit, or weights that leave the first sources nothing.
         """
-        if self.sources:
-            self._check_sources(options)
+        self.check_sources()
+        self._check_several_towers(options)
+        self._check_only_new(options.get("warm_start"))
+        shared = {name: options[name] for name in ("device",) if name in options}
+        tables = self._tables(
+            data
+        )  # first: they take seconds, and find what does not fit the data before towers are trained
         towers, history = self.train_towers(data, **options)
-        return self.mixed(towers, data, **{name: options[name] for name in ("device",) if name in options}), history
+        return self.mixed(towers, data, tables, **shared), history
 
-    def mixed(self, towers: TwoTower, data: Dataset | Shards, **shared: Any) -> TwoTower | Mixture:
+    def _tables(self, data: Dataset | Shards) -> list[Any]:
+        """The fitted neighbours and ranked lists in the order of the recipe, None in the place of towers to train."""
+        if self.neighbours is None and not self.sources:
+            return []
+        if not isinstance(data, Dataset):
+            raise neighbours_in_memory()
+        first = [] if self.neighbours is None else [self.neighbours.source().fit(data)]
+        return [*first, *(None if one.towers is not None else one.fitted(data) for one in self.sources)]
+
+    def mixed(
+        self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None = None, **shared: Any
+    ) -> TwoTower | Mixture:
         """Trained towers with the recipe's other sources of ``data``; the towers themselves where it has none.
 
         Args:
             towers: as ``train_towers`` returns them.
             data: the training data.
+            tables: the neighbours and ranked lists where they are fitted, None in the place of towers to train.
             shared: options of ``fit`` that all towers have.
 
         Raises:
             ConfigError: for sources of shards.
         """
-        if self.neighbours is None and not self.sources:
+        tables = self._tables(data) if tables is None else tables
+        if not tables:
             return towers
-        if not isinstance(data, Dataset):
-            raise neighbours_in_memory()
-        sources: list[Any] = [towers]
-        if self.neighbours is not None:
-            sources.append(self.neighbours.source().fit(data))
-        sources += [one.fitted(data, **shared) for one in self.sources]
+        assert isinstance(data, Dataset)
+        first = len(tables) - len(self.sources)
+        sources: list[Any] = [towers, *tables[:first]]
+        for one, table in zip(self.sources, tables[first:], strict=True):
+            sources.append(one.fitted(data, **shared) if table is None else table)
         weights, temperatures = self.mixing()
         return Mixture(
             sources,
@@ -354,8 +201,13 @@ class Recipe(_Model, frozen=True):
             weights=weights,
             temperatures=temperatures,
             by_history=self.mixing_by_history(),
-            quotas=[*[0.0] * (len(weights) - len(self.sources)), *(one.quota for one in self.sources)],
+            quotas=self._quotas(),
         )
+
+    def _quotas(self) -> list[float]:
+        """The quota of each source, in the order of the recipe."""
+        first = 1 if self.neighbours is None else 2
+        return [*[0.0] * first, *(one.quota for one in self.sources)]
 
     def mixing(self) -> tuple[list[float], list[float]]:
         """The weight of each source, in the order of the recipe, and the temperature of each towers."""
@@ -380,8 +232,25 @@ class Recipe(_Model, frozen=True):
         first = (1.0,) if section is None else Blend(section.share, section.temperature).weights.values
         return [*((1 - sum(shares)) * value for value in first), *shares] if shares else [*first]
 
-    def _check_sources(self, options: Mapping[str, Any]) -> None:
-        """ConfigError for weights that leave the first sources nothing, and for what one training alone can do."""
+    def check_sources(self) -> None:
+        """Check what the recipe says of its sources, before any data are read.
+
+        Raises:
+            ConfigError: for weights that leave the first sources nothing, for numbers out of range, for options that do not exist,
+                and for keys that nothing reads.
+        """
+        if self.temperature != 1 and (self.neighbours is not None or not self.sources):
+            raise ConfigError(
+                f"the recipe has temperature = {self.temperature:g}, which it does not read.",
+                hint="with [neighbours] it is theirs; without [[sources]] there is none; that of a loss is in [loss]",
+            )
+        if self.towers != "trained":
+            self._check_untrained()
+        if self.neighbours is not None:
+            self.neighbours.source()
+            Blend(self.neighbours.share, self.neighbours.temperature)
+        if not self.sources:
+            return
         shares = [one.weight for one in self.sources]
         if not all(share > 0 for share in shares) or sum(shares) >= 1:
             raise ConfigError(
@@ -389,7 +258,11 @@ class Recipe(_Model, frozen=True):
                 hint="the towers and the neighbours have the rest",
             )
         for one in self.sources:
-            _check_short(one)
+            one.check()
+            if one.towers is not None:
+                one.towers.loss.task()
+        checked_quotas(self._quotas())
+        Weights(*map(tuple, self.mixing()))
         for most, weights in self.mixing_by_history().items():
             others = weights[len(weights) - len(self.sources) :]
             if not all(share >= 0 for share in others) or sum(others) >= 1:
@@ -398,6 +271,32 @@ class Recipe(_Model, frozen=True):
                     "whose sum is below 1 were expected.",
                     hint="the towers and the neighbours have the rest",
                 )
+
+    def _check_untrained(self) -> None:
+        """ConfigError for sections of a training that does not take place."""
+        plain = Recipe()
+        for name in ("model", "query", "candidate", "history", "loss", "als", "optimizer", "joined"):
+            if getattr(self, name) != getattr(plain, name):
+                raise ConfigError(
+                    f"the recipe has towers = {self.towers!r}, which are not trained, and a section [{name}], which nothing reads.",
+                    hint=f"leave [{name}] out, or towers",
+                )
+
+    def _check_only_new(self, warm_start: Any) -> None:
+        """ConfigError for new rows alone where earlier ones would be forgotten."""
+        if getattr(warm_start, "only_new", False) and self.counts:
+            raise ConfigError(
+                "WarmStart(only_new=True) trains on new rows only, but this recipe counts choices and would forget all earlier ones.",
+                hint="give all interactions, without only_new",
+            )
+
+    @property
+    def counts(self) -> bool:
+        """Whether any of its sources counts choices, and so needs all of them at every training."""
+        return self.neighbours is not None or bool(self.sources) or self.towers != "trained"
+
+    def _check_several_towers(self, options: Mapping[str, Any]) -> None:
+        """ConfigError for what one training alone can do."""
         several = any(one.kind == "towers" for one in self.sources)
         if several and (options.get("warm_start") is not None or joined().size > 1):
             what = "warm start" if options.get("warm_start") is not None else "several processes"

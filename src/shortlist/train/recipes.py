@@ -131,7 +131,9 @@ def _parse_change(change: str) -> tuple[str, Any]:
 
 def _convert(tree: dict[str, Any], name: str) -> Recipe:
     try:
-        return msgspec.convert(tree, Recipe)
+        recipe = msgspec.convert(tree, Recipe)
+        recipe.check_sources()
+        return recipe
     except msgspec.ValidationError as error:
         message = str(error)
         unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.?(.*)`)?", message)

@@ -61,9 +61,9 @@ class OrderedInteractions:
         if self._processes.size > 1:
             query, candidate = (moved(rows, self._device) for rows in (chosen, candidate))
             return part_of_batch(query, candidate, weight, self.queries, self.candidates, self._processes)
-        query_rows, pair_query = sent_distinct(chosen, self.queries, self._device)
-        candidate_rows, pair_candidate = sent_distinct(candidate, self.candidates, self._device)
-        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, self._given(chosen))
+        query_rows, pair_query, _ = sent_distinct(chosen, self.queries, self._device)
+        candidate_rows, pair_candidate, counts = sent_distinct(candidate, self.candidates, self._device)
+        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, counts, self._given(chosen))
 
     def _given(self, chosen: Tensor) -> Given | None:
         """The negatives of these places' own, where the shards keep them."""

@@ -65,11 +65,12 @@ class StreamedInteractions:
         if self._parted:
             number = int(chosen[0]) // self._size
             return self._part(torch.arange(int(self._before[number]), int(self._before[number + 1])))
-        query_rows, pair_query = sent_distinct(self._rows(chosen), self.queries, self.device)
-        candidate_rows, pair_candidate = sent_distinct(buffer.candidate[chosen].long(), self.candidates, self.device)
+        query_rows, pair_query, _ = sent_distinct(self._rows(chosen), self.queries, self.device)
+        candidate = buffer.candidate[chosen].long()
+        candidate_rows, pair_candidate, counts = sent_distinct(candidate, self.candidates, self.device)
         weight = None if buffer.weight is None else moved(buffer.weight[chosen], self.device)
         given = None if buffer.negatives is None else Given.of(buffer.negatives.at(chosen.numpy()), self.device)
-        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, None, given)
+        return Batch(query_rows, candidate_rows, pair_query, pair_candidate, weight, counts, given)
 
     def _part(self, here: Tensor) -> Batch:
         """The pairs of a batch that this process has."""

@@ -19,7 +19,7 @@ async function catalogue() {
   return { messages: {}, patterns: [] };
 }
 
-/** A regular expression for a message whose values are filled in. */
+/** A regular expression for a message whose values are filled in: {n} is a number, {t} the name of a type. */
 function pattern(english) {
   const pieces = english.split(/\{(\w+)\}/);
   const seen = new Set();
@@ -27,7 +27,7 @@ function pattern(english) {
     if (i % 2 === 0) return piece.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
     if (seen.has(piece)) return `\\k<_${piece}>`;
     seen.add(piece);
-    return `(?<_${piece}>.+?)`;
+    return `(?<_${piece}>${{ n: "\\d[\\d,.]*", t: "[\\w.]+(?: [\\w.]+)?" }[piece[0]] ?? ".*?"})`;
   }).join("")}$`, "s");
 }
 
@@ -38,12 +38,12 @@ export function translated(english, values = {}) {
   return filled(messages[english] ?? english, { ...named, ...values });
 }
 
-/** A finished text of the server in the page's language; unchanged where the catalogue has none. */
+/** A finished text of the server in the page's language, and so its values; unchanged where the catalogue has none. */
 export function shown(text) {
   if (messages[text]) return messages[text];
   for (const [english, translation] of patterns) {
     const found = english.exec(text);
-    if (found) return filled(translation, Object.fromEntries(Object.entries(found.groups).map(([name, value]) => [name.slice(1), value])));
+    if (found) return filled(translation, Object.fromEntries(Object.entries(found.groups).map(([name, value]) => [name.slice(1), value === text ? value : shown(value)])));
   }
   return text;
 }
