@@ -142,10 +142,8 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 
     def show(epoch: Epoch) -> None:
         figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
-        out(
-            f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f}){figures}"
-            f"   {epoch.examples_per_second:,.0f} examples/s"
-        )
+        head = shown(f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f})")
+        out(f"{head}{figures}   {shown(f'{epoch.examples_per_second:,.0f} examples/s')}")
 
     return show
 
