@@ -76,7 +76,8 @@ def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]
 def say_account(account: Account, how: str = "read") -> None:
     """Print an account of the data that was read, on stderr."""
     first, *others = account.lines()
-    say(f"{shown(how)} {first}", made=True)
+    counts = ", ".join(map(shown, first.split(", ")))
+    say(f"{shown(how)} {counts}", made=True)
     for line in others:
         say(f"  {shown(line)}", made=True)
 
