@@ -7,7 +7,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from tests.evaluation.small import FILMS, TEST, TRAIN, trained
+from tests.evaluation.small import FILMS, TEST, TRAIN, dataset, trained
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
@@ -102,6 +102,16 @@ def test_baselines_in_the_same_table(model):
         sl.evaluate(model, TEST, baselines=["ease"])
     with pytest.raises(ConfigError, match="no baseline 'popular'"):
         sl.evaluate(model, TEST, baselines=["popular"])
+
+
+@pytest.mark.parametrize("name", ["transitions", "cooccurrence", "ease", "ials"])
+def test_queries_without_a_choice_get_popularity(model, name):
+    """Also where training and test share the table of queries, as parts of a split do."""
+    assert "dan" in TRAIN.queries["user"]
+    assert "dan" not in TRAIN.interactions["user"]
+    late = dataset([("dan", 2, 6)])  # film 1 was chosen three times, film 2 twice
+    found = sl.evaluate(model, late, seen=TRAIN, ks=(1, 2), metrics=["top"], baselines=[name])
+    assert found[name]["seen_out"] == {"top_1": 0.0, "top_2": 1.0}
 
 
 def test_recent_popularity_needs_times(model):

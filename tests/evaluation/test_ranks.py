@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shortlist.errors import TrainingError
 from shortlist.evaluation import Hidden, Pairs, ranks
-from shortlist.evaluation.ranks import top_lists
+from shortlist.evaluation.ranks import check_finite, top_lists
 
 TILES = ("TILE_ELEMENTS", "COLUMNS", "PAIRS", "PRODUCTS")
 
@@ -202,3 +202,16 @@ def test_of_equal_scores_the_first_rows_are_listed() -> None:
     query = torch.tensor([[1.0], [-1.0], [0.0]])
     candidate = torch.tensor([1.0] * 40 + [2.0] + [1.0] * 400)[:, None]
     assert top_lists(query, candidate, 3).tolist() == [[40, 0, 1], [0, 1, 2], [0, 1, 2]]
+
+
+def test_finite_vectors_whose_sum_is_not_are_no_error() -> None:
+    check_finite("query", torch.full((4, 2), 3e38))
+    with pytest.raises(TrainingError, match="first: row 1"):
+        check_finite("query", torch.tensor([[1.0], [-torch.inf], [torch.inf]]))
+
+
+def test_more_queries_than_sixteen_bits_can_number() -> None:
+    """Query 65,537 would be query 1 in 16 bits; each query's vector is its own number, so its score for candidate 1 is above that for 0."""
+    query = torch.arange(65_538.0).unsqueeze(1)
+    pairs = Pairs(torch.tensor([65_537, 1, 0]), torch.tensor([0, 1, 1]))
+    assert ranks(query, torch.tensor([[1.0], [2.0]]), pairs).tolist() == [2, 1, 2]  # all tie for query 0

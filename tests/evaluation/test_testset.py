@@ -8,7 +8,7 @@ import pytest
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.evaluation.testset import TestSet
+from shortlist.evaluation.testset import TestSet, _distinct
 
 USERS = pl.DataFrame({"user": ["ann", "bob", "cat", "dan"]})
 FILMS = pl.DataFrame({"film": [1, 2, 3, 4, 5], "since": [0, 0, 6, 0, None]})
@@ -48,6 +48,12 @@ def test_who_asks_and_what_competes(model, test) -> None:
     assert found.propensity.tolist() == pytest.approx([2**0.5, 1, 1, 3**0.5])
     assert found.hidden is found.released is found.weight is found.grade is None
     assert found.with_all is found
+
+
+@pytest.mark.parametrize("total", [8, 1000])  # few rows are counted, many are sorted
+def test_distinct_rows_and_their_places(total) -> None:
+    asked, places = _distinct(np.array([5, 2, 5, 7], np.int32), total)
+    assert (asked.tolist(), places.tolist()) == ([2, 5, 7], [1, 0, 1, 2])
 
 
 def test_what_is_hidden(model, test) -> None:

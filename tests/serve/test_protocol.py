@@ -278,7 +278,7 @@ def test_who_reads_nothing_is_cut_off_and_counted(client: Any) -> None:
 
 
 def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
-    """After a reply the same clock ticks on, whatever empty lines come; a request stops it."""
+    """After a reply the same clock ticks on, whatever empty lines come, and it counts from the last reply or refusal."""
 
     async def talk() -> None:
         wire = Wire()
@@ -292,9 +292,22 @@ def test_empty_lines_do_not_keep_an_idle_connection(client: Any) -> None:
             assert connection.timeout_keep_alive_task is clock
             assert not clock.cancelled()
         connection.data_received(b"\r\n" + GET + b"\r\n")
-        assert clock.cancelled()
+        connection.idle_since -= 76
+        connection.timeout_keep_alive_handler()  # it strikes
+        assert not wire.closed  # a request is being answered
         await asyncio.gather(*connection.tasks)
         assert wire.written.count(b"HTTP/1.1 200") == 2
+        clock, idle_since = connection.timeout_keep_alive_task, connection.idle_since
+        assert clock is not None
+        connection.idle_since -= 74
+        for line in (b"\r\n", b"\n"):
+            connection.data_received(line)
+        connection.timeout_keep_alive_handler()
+        assert not wire.closed
+        assert connection.timeout_keep_alive_task.when() - connection.loop.time() < 1.5
+        connection.idle_since = idle_since - 76
+        connection.timeout_keep_alive_handler()
+        assert wire.closed
         connection.connection_lost(None)
 
     client.loop.run_until_complete(talk())
@@ -709,3 +722,25 @@ def test_a_short_body_that_is_there_is_not_received_again(
 
     client.loop.run_until_complete(talk())
     assert len(calls) == received
+
+
+def test_a_connection_has_one_clock_for_all_its_requests(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def talk() -> None:
+        connection = connected(client, Wire())
+        clocks: list[float] = []
+        later = connection.loop.call_later
+        monkeypatch.setattr(connection, "_strike_in", lambda seconds: (clocks.append(seconds), set_clock(seconds))[1])
+
+        def set_clock(seconds: float) -> None:
+            connection.timeout_keep_alive_task = later(seconds, connection.timeout_keep_alive_handler)
+
+        for _ in range(5):
+            connection.data_received(GET + b"\r\n")
+            await settled(connection)
+        assert clocks == [75]
+        clock = connection.timeout_keep_alive_task
+        assert clock is not None
+        connection.connection_lost(None)
+        assert clock.cancelled()
+
+    client.loop.run_until_complete(talk())

@@ -50,6 +50,17 @@ def test_lists_are_those_of_the_same_rules_in_python(client: Any, name: str) -> 
         assert found == [list(one) for one in expected]
 
 
+def test_pinned_ids_that_the_catalogue_lacks_are_named_by_their_place(client: Any) -> None:
+    reply = client.post("/v1/recommend", {**ASKED, "rerank": {"pin": RULES["pin"]}}).json()
+    assert [one["items"][1]["id"] for one in reply["results"]] == ["d"] * 3
+    (warning,) = reply["warnings"]
+    assert warning["field"] == "$.rerank.pin[1].id"
+    assert "does not have this candidate" in warning["detail"]
+    assert "nowhere" not in str(warning)
+    for rules in ({"pin": RULES["pin"][:1]}, {"diversify": 0.1}, None):
+        assert "warnings" not in client.post("/v1/recommend", {**ASKED, "rerank": rules}).json()
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [

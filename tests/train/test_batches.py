@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import chain
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist.features import Codes
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import Interactions
+from shortlist.train.batches import READ_AHEAD, Interactions, distinct
 
 
 def interactions(sequences: list[int] | None, count: int) -> Interactions:
@@ -37,6 +38,29 @@ def test_independent_interactions_fill_their_batches(count: int, size: int) -> N
     batches = [batch.tolist() for batch in interactions(None, count).batches(0, 1, size)]
     assert sorted(chain.from_iterable(batches)) == list(range(count))
     assert all(len(batch) == size for batch in batches[:-1])
+
+
+@pytest.mark.parametrize(("total", "counted"), [(10, True), (100, False)])  # few values are counted, many are sorted
+def test_distinct_rows_their_places_and_how_often_each_occurs(total: int, counted: bool) -> None:
+    found = distinct(torch.tensor([7, 2, 7, 9]), total)
+    assert found.values.tolist() == [2, 7, 9]
+    assert found.places.tolist() == [1, 0, 1, 2]
+    assert (found.counts is not None) == counted
+    assert found.counts is None or found.counts.tolist() == [1, 2, 1]
+
+
+def test_a_batch_read_ahead_is_the_batch_of_the_same_interactions() -> None:
+    rows = np.arange(READ_AHEAD + 5) % 7
+    codes = {"id": Codes(np.arange(7, dtype=np.int32), 7)}
+    encoded = EncodedDataset(codes, codes, rows, (rows % 3).astype(np.int32), None, np.ones(7, np.int64))
+    ahead, alone = (Interactions(encoded, torch.device("cpu")) for _ in range(2))
+    seen = 0
+    for chosen in ahead.batches(3, 1, 50_000):  # two are read together, then the last
+        for one, other in zip(ahead.batch(chosen)[:4], alone.batch(chosen)[:4], strict=True):
+            assert torch.equal(one, other)
+        seen += len(chosen)
+    assert seen == len(rows)
+    assert ahead.batch(torch.tensor([8])).query_rows.tolist() == [1]  # after the epoch too
 
 
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:

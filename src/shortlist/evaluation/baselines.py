@@ -37,7 +37,7 @@ class Training:
 
     Attributes:
         asked: int64 ``[queries]``, the row of each asked query among ``queries`` training queries, −1 for one that
-            training never saw.
+            chose nothing in training.
         query: int64 ``[pairs]``, the rows of distinct pairs.
         candidate: int64 ``[pairs]``, likewise.
         time: float64 ``[pairs]``, or None.
@@ -68,6 +68,8 @@ class Training:
         train = choices_alone(train)
         row = _rows(train.candidates[train.candidate], candidate_ids)[train.candidate_rows]
         asked = _rows(query_ids, train.queries[train.query])
+        chose = np.append(np.bincount(train.query_rows, minlength=len(train.queries)) > 0, False)
+        asked[~chose[asked]] = -1  # parts of a split share a table of queries, also of those that chose nothing
         inside = row >= 0
         query, row = train.query_rows[inside].astype(np.int64), row[inside]
         time = None

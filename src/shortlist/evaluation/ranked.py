@@ -66,9 +66,15 @@ class RankedPairs:
 
     def per_pair(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over test pairs of ``values`` ``[pairs]``, weighted where there are weights."""
+        weight = self.test.weight
+        weighed = values if weight is None else weight * values
+        return PairSums(_summed(self.test.query, weighed, self.queries), self._weight_per_query)
+
+    @cached_property
+    def _weight_per_query(self) -> NDArray[np.float64]:
+        """How much the pairs of each query count together, ``[queries]``."""
         query, weight = self.test.query, self.test.weight
-        weight = np.ones(len(query)) if weight is None else weight
-        return PairSums(_summed(query, weight * values, self.queries), _summed(query, weight, self.queries))
+        return _summed(query, np.ones(len(query)) if weight is None else weight, self.queries)
 
     def per_query(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over queries with a test pair of ``values`` ``[queries]``; a query weighs as much as its pairs."""

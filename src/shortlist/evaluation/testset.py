@@ -87,7 +87,7 @@ class TestSet:
                 hint="use the column names of the training data in the test",
             )
         table, rows = query_table(model.query, test)
-        asked, query = np.unique(rows, return_inverse=True)
+        asked, query = _distinct(rows, len(table))
         queries = model.with_histories(table[asked], seen)
         query_ids = queries[test.query]
         candidates, row_of = _joined_candidates(catalogue, test)
@@ -95,7 +95,7 @@ class TestSet:
         counts[: len(catalogue.counts)] = catalogue.counts
         known = np.append(catalogue.known, False)[catalogue.query_ids.find(query_ids)]
         made = cls(
-            query.astype(np.int64),
+            query,
             row_of[test.candidate_rows],
             queries,
             candidates,
@@ -222,6 +222,17 @@ class TestSet:
     def _towers(self) -> TwoTower:
         assert self.model is not None, "a test set of rows alone has no model"
         return self.model
+
+
+def _distinct(rows: NDArray[np.integer], total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The distinct rows of a table of ``total``, ascending, and the place of each of ``rows`` among them."""
+    if total > 4 * len(rows):
+        asked, places = np.unique(rows, return_inverse=True)
+        return asked.astype(np.int64), places.astype(np.int64)
+    asked = np.flatnonzero(np.bincount(rows, minlength=total))
+    place = np.empty(total, np.int64)
+    place[asked] = np.arange(len(asked))
+    return asked, place[rows]
 
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:

@@ -103,11 +103,11 @@ def differentiable(
     Under ``torch.autocast`` it gets float32 vectors, and the lower precision for its matrix products; else None.
     """
     kind = query.device.type
-    lower = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    if not torch.is_autocast_enabled(kind):
+        return _Differentiable.apply(compute, query, candidate, None)  # type: ignore[no-untyped-call, no-any-return]
+    lower = torch.get_autocast_dtype(kind)
     with torch.autocast(kind, enabled=False):
-        if lower is not None:
-            query, candidate = query.float(), candidate.float()
-        loss: Tensor = _Differentiable.apply(compute, query, candidate, lower)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Differentiable.apply(compute, query.float(), candidate.float(), lower)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -164,12 +164,12 @@ def loss_and_gradients(
     for number, part in enumerate(by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
         block = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
-        q = scaled[start:stop]  # [rows, dim]
+        flat, q, d_q = block.view(-1), scaled[start:stop], d_query[start:stop]  # q: [rows, dim]
         at = part.places(len(candidate))
         _product(q, candidate.T, block, lower)
         exponent = _exponentials(block, at, None if mu is not None else log_mu).to(of_pairs)  # [pairs]
         pairs = placed(part, at, block)
-        block.view(-1).index_fill_(0, at, 0)
+        flat.index_fill_(0, at, 0)
         rest = (block.sum(1) if mu is None else torch.mv(block, mu)).to(of_pairs)  # [rows], but for the pairs' places
         j = pairs.candidate
         if mu is not None:
@@ -194,10 +194,10 @@ def loss_and_gradients(
         d_own /= divisor
         if some_row_is_empty:
             d_own = torch.where(divisor == 0, 0, d_own)
-        block.view(-1).scatter_(0, at, d_own.to(block.dtype))
+        flat.scatter_(0, at, d_own.to(block.dtype))
         a = a.to(block.dtype).unsqueeze(1)
-        _product(block, weighted, d_query[start:stop], lower)
-        d_query[start:stop] *= a
+        _product(block, weighted, d_q, lower)
+        d_q *= a
         _product(block.T, q * a, d_candidate, lower, add=True)
     if mu is not None:
         d_candidate *= mu.unsqueeze(1)

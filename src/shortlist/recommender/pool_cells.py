@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["PoolCells"]
+__all__ = ["PoolCells", "each"]
 
 BLOCK, BLOCKS = 256, 256  # cells that are read at a time, and how many such blocks are kept
 
@@ -34,3 +34,15 @@ class PoolCells:
             start = at // BLOCK * BLOCK
             self._blocks[key] = self._table[column].gather(self._rows[start : start + BLOCK]).to_list()
         return self._blocks[key][at % BLOCK]
+
+    def values(self, column: str, at: int) -> list[Any]:
+        """The values of that cell: none of null, each of a list."""
+        return each(self.value(column, at))
+
+
+def each(value: Any) -> list[Any]:
+    """The values of a cell: none of null, each of a list."""
+    if value is None:
+        return []
+    listed = isinstance(value, (list, pl.Series))
+    return [one for one in dict.fromkeys(value) if one is not None] if listed else [value]

@@ -18,7 +18,8 @@ from shortlist.data.id_map import Id
 from shortlist.errors import DataError, ShortlistWarning, did_you_mean
 from shortlist.index import Lists
 from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
-from shortlist.recommender.pool_cells import PoolCells
+from shortlist.recommender.exploring import Explored
+from shortlist.recommender.pool_cells import PoolCells, each
 from shortlist.recommender.requests import candidate_rows, exact_ids
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
@@ -286,6 +287,7 @@ class _List:
         self.items: dict[int, tuple[int, float, int]] = {}  # by place: row, score, source
         self.taken: set[int] = set()
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in rules.at_most}
+        self.explored: Explored | None = None  # what is left of the candidates to explore
         self.near: NDArray[np.float32] | None = None  # the largest cosine of each of the pool's to the list
         self.size = pool_size(k)
 
@@ -302,6 +304,8 @@ class _List:
             self._take(place, row, score, PINNED)
         open_places = [place for place in range(1, self.k + 1) if place not in self.items]
         drawn = self._places_to_explore(open_places)
+        if drawn:
+            self._begin_exploring(explored)
         self._enter(pool)
         for place in open_places:
             if not (place in drawn and self._explore(place, explored)) and not self._next(place):
@@ -314,14 +318,29 @@ class _List:
         number = int(self.rules.explore * self.k + self.drawing.random())
         return {int(one) for one in self.drawing.choice(places, min(number, len(places)), replace=False)}
 
-    def _explore(self, place: int, explored: _Pool) -> bool:
+    def _begin_exploring(self, pool: _Pool) -> None:
+        """Draw from these, less what does not fit next to what the list has."""
+        self.explored = Explored(self.state.candidates, pool.rows, self.counts)
+        for row in self.taken:
+            self.explored.without(row)
+        for column, counts in self.counts.items():
+            self._close_full(column, counts)
+
+    def _close_full(self, column: str, values: Iterable[Any]) -> None:
+        """Explore no more candidates with those of the values that the list has often enough."""
+        if self.explored is not None:
+            for value in values:
+                if self.counts[column][value] >= self.rules.at_most[column]:
+                    self.explored.without_value(column, value)
+
+    def _explore(self, place: int, pool: _Pool) -> bool:
         """Fill the place with one that is drawn; whether there was one."""
-        rows = explored.rows.tolist()
-        fits = [at for at, row in enumerate(rows) if row not in self.taken and self._fits(self._values(row))]
-        if not fits:
+        assert self.explored is not None
+        fits = self.explored.fitting()
+        if not len(fits):
             return False
-        at = fits[int(self.drawing.integers(len(fits)))]
-        self._take(place, int(explored.rows[at]), float(explored.scores[at]), EXPLORED)
+        at = int(fits[int(self.drawing.integers(len(fits)))])
+        self._take(place, int(pool.rows[at]), float(pool.scores[at]), EXPLORED, values=self.explored.values(at))
         return True
 
     def _enter(self, pool: _Pool) -> None:
@@ -387,15 +406,26 @@ class _List:
         """
         table = self.state.candidates
         return {
-            column: _each(table[column][row] if at is None else self.cells.value(column, at)) for column in self.counts
+            column: each(table[column][row]) if at is None else self.cells.values(column, at) for column in self.counts
         }
 
-    def _take(self, place: int, row: int, score: float, source: int, at: int | None = None) -> None:
-        """Put a row at a place, which is ``at`` in the pool."""
+    def _take(
+        self,
+        place: int,
+        row: int,
+        score: float,
+        source: int,
+        at: int | None = None,
+        values: Mapping[str, list[Any]] | None = None,
+    ) -> None:
+        """Put a row at a place; it is ``at`` in the pool, or has these values."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
-        for column, values in self._values(row, at).items():
-            self.counts[column].update(values)
+        if self.explored is not None:
+            self.explored.without(row)
+        for column, some in (self._values(row, at) if values is None else values).items():
+            self.counts[column].update(some)
+            self._close_full(column, some)
         if self.near is not None:
             self._met(self.units[at] if at is not None else self._unit(row))
 
@@ -441,14 +471,6 @@ def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Poo
         rows = np.intersect1d(rows, rows_of(rules.explore_where, "explore_where"))
     found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
     return [_Pool.of(found, number) for number in range(len(asked.by_model))]
-
-
-def _each(value: Any) -> list[Any]:
-    """The values of a cell: none of null, each of a list."""
-    if value is None:
-        return []
-    listed = isinstance(value, (list, pl.Series))
-    return [one for one in dict.fromkeys(value) if one is not None] if listed else [value]
 
 
 def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
 from shortlist.serve.reply_parts import ENCODER, ReplyParts
-from shortlist.serve.rules import check_explained, rules_of
+from shortlist.serve.rules import check_explained, rules_of, unknown_pins
 from shortlist.serve.schema import (
     Cause,
     EmbedReply,
@@ -25,6 +25,7 @@ from shortlist.serve.schema import (
     Found,
     Item,
     Part,
+    Passed,
     Query,
     RecommendReply,
     RecommendRequest,
@@ -55,7 +56,7 @@ async def recommend(service: Service, incoming: Incoming) -> Reply:
     parts = ReplyParts(len(asked.asks), service.reply_memory)
     take = partial(_put_list, service.ids, parts, loaded, request.columns)
     await service.recommend(asked, take, _values(loaded, request.k, request.columns, request.explain))
-    return await _lists(service, loaded, parts, started)
+    return await _lists(service, loaded, parts, started, unknown_pins(request, loaded))
 
 
 def _asked(service: Service, loaded: Loaded, body: bytes, light: bool) -> Asked:
@@ -257,8 +258,13 @@ def _asks(service: Service, loaded: Loaded, queries: Sequence[Query], exclude_se
     return read_queries(loaded, service.events, queries, exclude_seen, service.turns.yield_to_loop)
 
 
-async def _lists(service: Service, loaded: Loaded, parts: ReplyParts, started: float) -> Reply:
-    return await _reply(service, parts, lambda results: RecommendReply(results, loaded.bundle, milliseconds(started)))
+async def _lists(
+    service: Service, loaded: Loaded, parts: ReplyParts, started: float, warnings: Sequence[Passed] = ()
+) -> Reply:
+    def make(results: list[Any]) -> RecommendReply:
+        return RecommendReply(results, loaded.bundle, milliseconds(started), list(warnings))
+
+    return await _reply(service, parts, make)
 
 
 async def _reply(service: Service, parts: ReplyParts, make: Callable[[list[Any]], Any]) -> Reply:

@@ -12,14 +12,14 @@ from shortlist.recommender.rerank import MOST_CONDITIONS
 from shortlist.recommender.reranking import countable, pool_size
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_ids
-from shortlist.serve.schema import Rules
+from shortlist.serve.schema import Passed, Rules
 
 if TYPE_CHECKING:
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.schema import RecommendRequest
     from shortlist.serve.settings import Limits
 
-__all__ = ["check_explained", "conditions_of", "rules_of"]
+__all__ = ["check_explained", "conditions_of", "rules_of", "unknown_pins"]
 
 
 NONE = Rules()
@@ -57,6 +57,20 @@ def rules_of(request: RecommendRequest, loaded: Loaded, limits: Limits) -> Reran
         explore_where=given.explore_where,
         seed=given.seed,
     )
+
+
+def unknown_pins(request: RecommendRequest, loaded: Loaded) -> list[Passed]:
+    """The pinned ids that the catalogue lacks: their places are filled as others."""
+    if request.rerank is None:
+        return []
+    row_of = loaded.state.candidate_ids.row_of
+    return [
+        Passed(
+            f"$.rerank.pin[{number}].id", "the catalogue does not have this candidate; its place is filled as others."
+        )
+        for number, one in enumerate(request.rerank.pin)
+        if one.id not in row_of
+    ]
 
 
 def conditions_of(rules: Rules | None) -> list[tuple[str, str]]:

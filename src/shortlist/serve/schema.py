@@ -21,6 +21,7 @@ __all__ = [
     "Label",
     "Length",
     "Part",
+    "Passed",
     "Pin",
     "Query",
     "Reason",
@@ -249,17 +250,31 @@ class Found(msgspec.Struct):
     items: list[Item]
 
 
-class RecommendReply(msgspec.Struct):
+class Passed(msgspec.Struct):
+    """A part of a request that had no effect.
+
+    Attributes:
+        field: where in the request, as a path.
+        detail: why, as a sentence.
+    """
+
+    field: str
+    detail: str
+
+
+class RecommendReply(msgspec.Struct, omit_defaults=True):
     """A list for each query.
 
     Attributes:
         bundle: the bundle that answered, all of it.
         took_ms: from the body's last byte to the lists.
+        warnings: parts of the request that had no effect; absent where there are none.
     """
 
     results: list[Found]
     bundle: str
     took_ms: float
+    warnings: list[Passed] = []
 
 
 class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
