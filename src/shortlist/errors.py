@@ -119,12 +119,13 @@ class MissingExtraError(ShortlistError, ImportError):
         package: what cannot be imported.
         extra: the extra of shortlist that installs it.
         purpose: what needs it.
+        hint: what to do where installing the extra is not enough.
     """
 
-    def __init__(self, package: str, extra: str, purpose: str) -> None:
+    def __init__(self, package: str, extra: str, purpose: str, hint: str | None = None) -> None:
         super().__init__(
             f"{purpose} needs the package {package!r}, which is not installed.",
-            hint=f'pip install "shortlist[{extra}]"',
+            hint=f'pip install "shortlist[{extra}]"' if hint is None else hint,
         )
 
 

@@ -23,8 +23,8 @@ def test_tastes_are_found_without_a_recipe() -> None:
     assert figures[choice.chosen.name] > 2 * figures["popularity"]
     assert {"co-occurrence", "EASE", "ALS", "factorization"} <= {*figures}
     reasons = {one.name: one.reason for one in choice.tried if one.figure is None}
-    assert reasons["transitions"] == reasons["history"] == "needs a column of times that differ (--time)"
-    assert "features (--queries, --candidates)" in str(reasons["features"])
+    assert reasons["transitions"] == reasons["history"] == "needs a column of times that differ: timestamp= (--time)"
+    assert "features: queries= or candidates= (--queries, --candidates)" in str(reasons["features"])
     assert "ahead of popularity" in " ".join(choice.verdict())
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_finished_is_not_started() -> None:
     late = [one for one in choice.tried if one.reason is not None and "were left" in one.reason]
     assert "factorization" in {one.name for one in late}
     assert choice.chosen.figure is not None
-    assert "a longer --budget would also try" in choice.verdict()[-1] or "only" in choice.verdict()[-1]
+    assert "a longer budget= (--budget) would also try" in choice.verdict()[-1] or "only" in choice.verdict()[-1]
 
 
 def test_a_choice_is_plain_values() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ for name, call in (
         call()
     except sl.BundleError as error:
         said[name] = [error.message, error.hint]
+mlflow.set_tracking_uri("sqlite:///runs.db")  # where MLflow keeps runs by default
+said["incomplete"] = []
+for call in (
+    lambda: recommender.log_to_mlflow("films"),
+    lambda: sl.Recommender.from_mlflow("models:/films/1"),
+    lambda: sl.MLflow("films"),
+):
+    try:
+        call()
+    except sl.MissingExtraError as error:
+        said["incomplete"].append([error.message, error.hint])
 json.dump(said, open(sys.argv[1], "w"))
 """
 
@@ -99,6 +111,15 @@ def test_what_is_not_there_is_said(said: dict[str, Any]) -> None:
     assert said["unknown"][0].startswith("the model 'models:/nothing/1' cannot be loaded: ")
     assert said["unknown"][1] == "see MLFLOW_TRACKING_URI"
     assert said["foreign"][0].endswith("/other' holds no bundle.")
+
+
+def test_a_store_that_the_small_package_cannot_open_is_said(said: dict[str, Any]) -> None:
+    if not MLFLOW.is_dir():
+        pytest.skip("the whole package opens it")
+    assert len(said["incomplete"]) == 3
+    for message, hint in said["incomplete"]:
+        assert re.fullmatch(r"MLflow needs the package '\w+', which is not installed\.", message)
+        assert hint.startswith("mlflow-skinny works with a tracking server: set MLFLOW_TRACKING_URI")
 
 
 def test_a_parameter_that_predict_does_not_have() -> None:

@@ -210,7 +210,7 @@ def _verdict(choice: Choice) -> list[str]:
     if trial.unmet >= CEILING:
         lines.append(
             f"new candidates: {trial.unmet:.1%} of the held-out pairs have candidates that nobody chose before; models of ids "
-            "cannot find them, models of features can (--candidates)"
+            "cannot find them, models of features can: candidates= (--candidates)"
         )
     lines.append(f"next: {_advice(choice)}")
     return lines
@@ -254,18 +254,18 @@ def _advice(choice: Choice) -> str:
             "models differ by person only where people have several choices"
         )
     if trial.unmet > MOSTLY_NEW:
-        return "nearly everything held out is new, so give a table of the candidates' features (--candidates)"
+        return "nearly everything held out is new, so give a table of the candidates' features: candidates= (--candidates)"
     measured = len([one for one in choice.tried if one.figure is not None])
     if queries < SMALL and len(unmeasured) <= measured:
         return f"only {queries} {'query was' if queries == 1 else 'queries were'} measured; collect more interactions before you trust the order above"
     if unmeasured:
-        return f"a longer --budget would also try {', '.join(one.name for one in unmeasured[:3])}"
+        return f"a longer budget= (--budget) would also try {', '.join(one.name for one in unmeasured[:3])}"
     if chosen.kind == "popularity":
         return "no model here is better than popularity: more interactions per query, or tables of features, would help"
     if trial.train.timestamp is None:
-        return "if the table has a column of times, name it with --time; transitions and histories are then tried too"
+        return "if the table has a column of times, name it: timestamp= (--time); transitions and histories are then tried too"
     if trial.new > 0.2:
-        return "many queries are new; a table of their features (--queries) would help them"
+        return "many queries are new; a table of their features, queries= (--queries), would help them"
     return "shortlist report shows where the model is good and where it is not; shortlist serve answers over HTTP"
 
 

@@ -15,7 +15,7 @@ from shortlist.errors import BundleError, ConfigError, MissingExtraError
 from shortlist.recommender import bundle, pipeline
 from shortlist.recommender.served import Served
 
-__all__ = ["fetched", "log", "save_model"]
+__all__ = ["fetched", "incomplete", "log", "save_model"]
 
 FLAVOUR, FOLDER = "shortlist", "bundle"
 PARAMETERS: dict[str, tuple[str, Any]] = {"k": ("long", 10), "exclude_seen": ("boolean", True), "where": ("string", "")}
@@ -32,7 +32,7 @@ def log(served: Served, name: str, registered: str | None) -> str:
 
     Raises:
         BundleError: where MLflow refuses.
-        MissingExtraError: without mlflow.
+        MissingExtraError: without mlflow, or without what its store needs.
     """
     mlflow = _mlflow()
     from mlflow.exceptions import MlflowException
@@ -47,6 +47,8 @@ def log(served: Served, name: str, registered: str | None) -> str:
         written = Model.log(flavor=flavour, registered_model_name=registered, served=served, **named)
     except (MlflowException, mlflow.exceptions.RestException) as error:
         raise BundleError(f"MLflow refused the model: {error}", hint="see MLFLOW_TRACKING_URI") from error
+    except ModuleNotFoundError as missing:
+        raise incomplete(missing) from missing
     return str(written.model_uri)
 
 
@@ -58,7 +60,7 @@ def fetched(uri: str) -> Path:
 
     Raises:
         BundleError: where there is no such model, or one of another kind.
-        MissingExtraError: without mlflow.
+        MissingExtraError: without mlflow, or without what its store needs.
     """
     mlflow = _mlflow()
     from mlflow.exceptions import MlflowException
@@ -67,12 +69,22 @@ def fetched(uri: str) -> Path:
         folder = Path(mlflow.artifacts.download_artifacts(uri))
     except (MlflowException, OSError) as error:
         raise BundleError(f"the model {uri!r} cannot be loaded: {error}", hint="see MLFLOW_TRACKING_URI") from error
+    except ModuleNotFoundError as missing:
+        raise incomplete(missing) from missing
     if not (folder / FOLDER).is_dir():
         raise BundleError(
             f"the model {uri!r} holds no bundle.",
             hint="Recommender.log_to_mlflow writes one; this model holds something else",
         )
     return folder / FOLDER
+
+
+def incomplete(missing: ModuleNotFoundError) -> MissingExtraError:
+    """The error of mlflow-skinny where it is asked for a store that it has no packages for, as it is without a server."""
+    return MissingExtraError(
+        str(missing.name), "mlflow", "MLflow",
+        hint="mlflow-skinny works with a tracking server: set MLFLOW_TRACKING_URI; to keep runs on this machine, pip install mlflow",
+    )  # fmt: skip
 
 
 def save_model(path: str, mlflow_model: Any = None, served: Served | None = None, **_: Any) -> None:

@@ -111,7 +111,7 @@ class MLflow:
             again replace the old ones.
 
     Raises:
-        MissingExtraError: without the package.
+        MissingExtraError: without the package, or without what its store needs.
         ShortlistError: where the tracking store refuses.
 
     Example:
@@ -161,6 +161,10 @@ class MLflow:
             raise ShortlistError(
                 f"MLflow refused: {refusal}", hint=f"set MLFLOW_TRACKING_URI, or give uri={there}"
             ) from refusal
+        except ModuleNotFoundError as missing:
+            from shortlist.recommender.mlflow_model import incomplete
+
+            raise incomplete(missing) from missing
 
     def on_epoch(self, epoch: Epoch) -> None:
         """For ``fit(on_epoch=…)``."""
