@@ -114,8 +114,8 @@ def templates() -> Mapping[str, int]:
                         found.setdefault(part, len(found))
             elif isinstance(node, ast.Call) and _name(node) in COUNTED:
                 for noun in (argument.value for argument in node.args[1:] if isinstance(argument, ast.Constant)):
-                    found.setdefault(f"{{n}} {noun}", len(found))
-                    found.setdefault(f"{{n}} {noun}s", len(found))
+                    found.setdefault(f"{{n}} {noun!s}", len(found))
+                    found.setdefault(f"{{n}} {noun!s}s", len(found))
             elif isinstance(node, ast.Call) and _name(node) == UNFIT:
                 for text in _numbered(_unfit(node)):
                     found.setdefault(text, len(found))

@@ -1,6 +1,9 @@
 """The worked estimate of docs/scale.md: a billion interactions through every phase, from what was measured."""
 
 from benchmarks.scale.units import gb
+from shortlist.data import Shards
+from shortlist.data.shards.estimate import Estimate
+from shortlist.train.forecast import Forecast, TableForecast
 
 ROWS, USERS, ITEMS, DIM = 10**9, 10**8, 5 * 10**7, 32
 
@@ -98,37 +101,72 @@ def phases(found: dict) -> str:
     return "\n".join(lines)
 
 
+def forecast_of(found: dict, processes: int, memory: float) -> Forecast:
+    """Returns what `shortlist plan` computes its phases from, at the size of the estimate: bytes of ids and index as measured."""
+    ids, width = USERS + ITEMS, DIM * 4
+    tables = tuple(
+        TableForecast(name, rows, DIM, rows * width, rows * width)
+        for name, rows in (("users", USERS), ("items", ITEMS))
+    )
+    own, index, vectors = round(ids * per_id(found)), round(5 * found["index"]["peak"]), ids * width
+    speed = found["vocabulary"][-1]["train"]["speed"]
+    return Forecast(
+        rows=ROWS,
+        files=None,
+        sampled=0,
+        queries=Estimate(USERS, USERS, USERS),
+        candidates=Estimate(ITEMS, ITEMS, ITEMS),
+        tables=tables,
+        dense=0,
+        ids=own,
+        interactions_in_memory=ROWS * 40,
+        interactions_from_disk=Shards.buffer_rows * 40,
+        shards=8 * ROWS,
+        ordered=0,
+        vectors=vectors,
+        index=index,
+        index_kind="Scann",
+        serving=ids * width + vectors + index + own,
+        examples_per_second=speed,
+        seconds_per_epoch=ROWS / speed,
+        epochs=1,
+        memory=round(memory),
+        account=None,
+        processes=processes,
+    )
+
+
 def _phases_of(found: dict, processes: int, memory: float, on_gpus: bool) -> dict[str, str]:
-    ids = USERS + ITEMS
-    learned, own = 2 * ids * DIM * 4, ids * per_id(found)
-    base = found["train"]["peak_memory"] - 2 * found["train"]["tables"]
-    base -= (found["train"]["queries"] + found["train"]["candidates"]) * per_id(found)
-    index = 5 * found["index"]["peak"]
-    part, vectors = learned / processes, ids * DIM * 4
-    steps = part + own + base
+    plan = forecast_of(found, processes, memory)
+    phases = {phase.name: phase for phase in plan.phases}
+    ids, learned, own = USERS + ITEMS, plan.weights + plan.optimizer, plan.ids
+    steps = phases["steps"].memory
+    rest = steps - learned // processes  # ids, buffer and the process itself, in every process
+    base = rest - own
     of_id = 2 * DIM * 4 / processes + per_id(found)  # bytes of one more id, in proportion, while training
-    of_saved = of_id + per_id(found) + index / ids
-    serving = own + vectors + index
+    of_saved = of_id + per_id(found) + 2 * plan.index / ids
     shown = {
+        "encode, one process": gb(ids * per_id_encoding(found)),
         "build, steps, checkpoint": gb(steps),
-        "written by each for a checkpoint": gb(part),
-        "the end: files of the first process": gb(learned) if processes > 1 else "none",
-        "index": gb(steps + index),
-        "save": gb(steps + index + own),
-        "the bundle": gb(vectors + learned / 2 + index),
-        "serving, one process": gb(serving),
-        "a swap": gb(2 * serving),
+        "written by each for three checkpoints": gb(phases["checkpoint"].disk / processes),
+        "the end: files of the first process": gb(phases["end"].disk) if processes > 1 else "none",
+        "index": gb(phases["index"].memory),
+        "save": gb(phases["save"].memory),
+        "the bundle": gb(phases["save"].disk),
+        "serving, one process": gb(phases["serving"].memory),
+        "a swap": gb(phases["swap"].memory),
         "ids with which training fills it": f"{(memory - base) / of_id / 1e6:,.0f} million",
         "ids with which saving fills it": f"{(memory - base) / of_saved / 1e6:,.0f} million",
     }
     if on_gpus:
-        shown["build, steps, checkpoint"] = f"{gb(part)} a GPU, {gb(processes * (own + base))} on the host"
-        for phase, more in (("index", index), ("save", index + own)):
-            shown[phase] = f"{gb(processes * (own + base) + more)} on the host"
+        shown["build, steps, checkpoint"] = f"{gb(learned / processes)} a GPU, {gb(processes * rest)} on the host"
+        for phase in ("index", "save"):
+            more = phases[phase].memory - steps
+            shown[phase] = f"{gb(processes * rest + more)} on the host"
         shown["ids with which training fills it"] = (
             f"{memory / (2 * DIM * 4 / processes) / 1e6:,.0f} million, by its GPUs"
         )
         shown["ids with which saving fills it"] = (
-            f"by its host: {processes * per_id(found) + per_id(found) + index / ids:.0f} bytes an id"
+            f"by its host: {processes * per_id(found) + per_id(found) + 2 * plan.index / ids:.0f} bytes an id"
         )
     return shown

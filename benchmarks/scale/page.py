@@ -104,7 +104,7 @@ def another_day(one: dict) -> str:
         f"**One more day**, {one['added_rows']:,} rows ({one['added_rows'] / one['rows']:.0%}) with {one['added']['queries']:,} new "
         f"users and {one['added']['candidates']:,} new items, took {took:.1f} s{parts[1]}, "
         f"{took / first:.1%} of the {first:.0f} s of the first encoding: "
-        f"finished pieces are kept, and the tables of all ids are written again{aim}."
+        f"finished pieces and the tables of ids are kept, new ids are added to these, and the counts of all ids are written again{aim}."
     )
 
 

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 import yaml
 from tests.cli.typed import Done, shortlist
+from tests.store.faults import files_up_to
 
 import shortlist as sl
 from shortlist.recommender.manifest import MANIFEST, decoded
@@ -163,6 +164,12 @@ def test_a_week_in_which_everything_goes_wrong_ends_as_a_clean_one(
     week.ends(3, 0, "promoted")  # the run of the day that was late
     noted()
     week.arrives(4)
+    before = {entry.name for entry in (week.place / "models").iterdir()}
+    for size, says in ((0, "lock"), (300, "queries.parquet"), (1_500, "bundle")):  # the disk is full, ever later
+        with files_up_to(size):
+            assert says in week.ends(4, 1, "failed")["error"]
+        assert week.served == DAYS[3]
+        assert {entry.name for entry in (week.place / "models").iterdir()} - before <= {".current.runs"}
     week.ends(4, 0, "promoted")
     noted()
     week.arrives(5, log(4))  # yesterday's table under today's name

@@ -33,6 +33,30 @@ def test_the_command(log: Path) -> None:
     ]
 
 
+def test_several_processes_divide_tables_and_state(log: Path) -> None:
+    """The worked estimate's commands, in small: one machine, four, and 8 GPUs; bfloat16 where it names it."""
+    changes = ("--set", "model.dim=32", "--set", 'optimizer={name="Adagrad"}')
+    alone, four, eight = (
+        json.loads(
+            shortlist("plan", log, *changes, "--sample", 2000, "--processes", number, "--json", cwd=log.parent).stdout
+        )
+        for number in (1, 4, 8)
+    )
+    learned = alone["weights"] + alone["optimizer"]
+    assert [phase["name"] for phase in four["phases"]] == [
+        "build",
+        "steps",
+        "checkpoint",
+        "end",
+        "index",
+        "save",
+        "serving",
+        "swap",
+    ]
+    steps = [next(one["memory"] for one in found["phases"] if one["name"] == "steps") for found in (alone, four, eight)]
+    assert [steps[0] - most for most in steps[1:]] == [learned - learned // 4, learned - learned // 8]
+
+
 def test_what_a_person_reads(log: Path) -> None:
     found = forecast(find(log), sl.recipes.load("factorization"), COLUMNS, sample=ROWS)
     text = " ".join("\n".join(lines(found)).split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import shutil
 import signal
 import threading
@@ -12,14 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.faults import Calls, Killed, counted, power_cut_safe
+from tests.store.faults import Calls, Killed, counted, files_up_to, power_cut_safe
 from tests.store.users import USERS, User
 
 import shortlist as sl
 
 WRITTEN = Path(__file__).parents[1] / "store" / "written"
 every_user = pytest.mark.parametrize("name", USERS)
-CHECKED = ("bundle", "index", "shards", "checkpoints", "cache")  # every file of theirs is named with its digest
+CHECKED = (
+    "bundle",
+    "index",
+    "shards",
+    "grown",
+    "checkpoints",
+    "cache",
+)  # every file of theirs is named with its digest
 UNREAD = {"source.json", "tables.json"}  # notes of the encoding, not read by Shards.load
 
 
@@ -84,7 +90,7 @@ def test_a_process_killed_at_any_call_leaves_the_old_or_the_new(name: str, clean
         assert read(user, place) == 2, at
         assert tree(place) == tree(clean / f"{name}-2"), at
         shutil.rmtree(place)
-        at += 1
+        at += user.every
     assert at >= 6
 
 
@@ -109,19 +115,8 @@ def test_a_full_disk_is_an_error_and_leaves_the_old(name: str, clean: Path, tmp_
         user.write(place, 2)
         assert tree(place) == tree(clean / f"{name}-2"), at
         shutil.rmtree(place)
-        at += 1
+        at += user.every
     assert at >= 4
-
-
-@contextlib.contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file grows beyond ``size`` bytes, whoever writes it: this process, or a native library."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @every_user
@@ -218,7 +213,7 @@ def test_leftovers_go_with_the_next_write(name: str, place: Path, clean: Path) -
     assert tree(place) == tree(clean / f"{name}-2")
 
 
-@pytest.mark.parametrize("name", [name for name in USERS if name not in ("shards", "lists")])
+@pytest.mark.parametrize("name", [name for name in USERS if name not in ("shards", "grown", "lists")])
 def test_writers_at_once_wait_for_each_other(name: str, place: Path) -> None:
     failures: list[BaseException] = []
 

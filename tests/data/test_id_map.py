@@ -87,20 +87,38 @@ FAR = st.sampled_from([0, 1, -(2**63), -(2**63) + 1, 2**62, 2**63 - 1])
 
 
 @given(
-    st.sampled_from([CLOSE, FAR]).flatmap(
+    st.sampled_from([CLOSE, FAR, CLOSE | FAR]).flatmap(
         lambda ids: st.tuples(st.lists(ids, unique=True, max_size=20), st.lists(st.none() | ids, max_size=30))
     ),
     st.sampled_from([1, 80]),
 )
 def test_integers_close_together_and_far_apart(problem: tuple[list[int], list[int | None]], repeat: int):
-    """Close ones are found in an array, far ones by a join; the ends of 64 bits are ids like others."""
+    """Close ones are found in an array, far ones by a join, a few far above the others by both; the ends of 64 bits are ids."""
     ids, values = problem
     known, asked = IdMap(pl.Series(ids, dtype=pl.Int64)), pl.Series("u", values * repeat, dtype=pl.Int64)
     wanted = [ids.index(value) if value in ids else -1 for value in values] * repeat
-    assert known.find(asked).tolist() == wanted
+    assert known.find(asked).tolist() == known.match(asked).tolist() == wanted
     assert known.encode(asked).tolist() == [row + 1 for row in wanted]
     if -1 not in wanted:
         assert known.require(asked).tolist() == wanted
+
+
+def test_a_few_ids_far_above_the_others_leave_these_in_an_array():
+    ids = [7, 10**12, 3, 5, 4]
+    known = IdMap(pl.Series(ids))
+    assert (
+        known.find(pl.Series([10**12, None, 3, 10**12 - 1, 4, 6, -1] * 20)).tolist() == [1, -1, 2, -1, 4, -1, -1] * 20
+    )
+    table = known._fixed._table
+    assert table is not None
+    assert table.rows.tolist() == [2, 4, 3, -1, 0]  # of 3 to 7
+    assert IdMap(pl.Series([3, 10**12, 2 * 10**12]))._fixed._table is None  # most are far
+
+
+def test_to_match_a_column_builds_no_dictionary_however_short_it_is():
+    known = IdMap(pl.Series(["b", "a"]))
+    assert known.match(pl.Series(["a", "c", None])).tolist() == [1, -1, -1]
+    assert known._fixed._row_of is None
 
 
 def test_rows_that_must_be_there():

@@ -15,6 +15,8 @@ from tests.evaluation.small import FILMS, TEST, TRAIN, USERS, dataset, trained
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import METRICS, compare
+from shortlist.evaluation.evaluate import Contest
+from shortlist.evaluation.ranked import RankedPairs
 from shortlist.evaluation.segments import grouped, segment_names
 from shortlist.evaluation.testset import TestSet
 
@@ -36,6 +38,19 @@ def test_popularity_by_hand(model):
     assert found["popularity"]["seen_out"]["mrr_5"] == pytest.approx((1 + 1 + 1 / 3 + 1) / 4)
     assert (found.pairs, found.queries, found.candidates) == (4, 4, 5)
     assert (found.new_queries, found.new_candidates) == (1, 1)
+
+
+def test_a_contest_ranks_each_scorer_once(model, monkeypatch):
+    asked = []
+    counted = RankedPairs.of
+    monkeypatch.setattr(RankedPairs, "of", lambda test, scorer, ties: asked.append(ties) or counted(test, scorer, ties))
+    contest = Contest.of(model, TEST, TRAIN, ("popularity",))
+    first, again = (contest.evaluation(("top",), (3,)) for _ in range(2))
+    assert asked == ["worst"] * 4  # two scorers, seen candidates in and out
+    assert again.figures == first.figures
+    assert first["popularity"]["seen_in"]["top_3"] == 3 / 4
+    contest.evaluation(("top",), (3,), only=("model",), ties="expected")
+    assert asked[4:] == ["expected"] * 2
 
 
 def test_expected_ties_lie_between(model):

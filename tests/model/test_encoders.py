@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from shortlist.features import History
 from shortlist.features.history import ENCODERS
-from shortlist.model.encoders import causal_encoder
+from shortlist.model.encoders import causal_encoder, packed
 
 every_encoder = pytest.mark.parametrize("encoder", ENCODERS)
 
@@ -33,6 +33,14 @@ def test_what_comes_later_changes_no_state(encoder: str) -> None:
     assert torch.equal(states[:, :4], after[:, :4])
     assert not torch.allclose(states[:, 4:], after[:, 4:])  # the comparison can fail
     assert torch.allclose(model(items[:, :3]), states[:, :3], atol=1e-6)
+
+
+@every_encoder
+def test_lengths_together_are_lengths_one_by_one(encoder: str) -> None:
+    model, shapes = encoder_of(encoder), [(3, 1), (2, 4), (1, 6)]
+    parts = [torch.randn(*shape, 8) for shape in shapes]
+    together = packed(model, torch.cat([part.flatten(0, 1) for part in parts]), shapes)
+    assert torch.allclose(together, torch.cat([model(part).flatten(0, 1) for part in parts]), atol=1e-6)
 
 
 @every_encoder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.index.databases.engines import every_engine, unbuilt
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError, SearchError
+from shortlist.recommender.conditions import Conditions
 
 BOOKS = pl.DataFrame(
     {
@@ -18,6 +20,10 @@ BOOKS = pl.DataFrame(
         "year": [1990 + n if n % 4 else None for n in range(12)],
         "price": [n / 2 if n % 5 else float("nan") for n in range(12)],
         "stock": [n % 2 == 0 for n in range(12)],
+        "weight": pl.Series([n / 10 if n % 5 else None for n in range(12)], dtype=pl.Float32),
+        "genre": pl.Series([("war", "drama", None)[n % 3] for n in range(12)], dtype=pl.Categorical),
+        "day": [date(2026, 11, 1 + n) for n in range(12)],
+        "huge": pl.Series([2**63 + n for n in range(12)], dtype=pl.UInt64),
         "tags": [["x"]] * 12,
         "id": range(12),
     }
@@ -37,15 +43,26 @@ def recommender() -> sl.Recommender:
 def test_candidates_with_their_columns(recommender: sl.Recommender, kind: str, tmp_path: Path) -> None:
     place = unbuilt(kind, tmp_path, collection="books")
     done = sl.publish(recommender, place)
-    assert (done.rows, done.attributes, done.left_out) == (12, ("year", "price", "stock"), ("tags", "id"))
+    assert (done.rows, done.attributes) == (12, ("year", "price", "stock", "weight", "genre"))
+    assert done.left_out == ("day", "huge", "tags", "id")
     vectors = recommender.embed_candidates(BOOKS)
     scores = vectors @ vectors.T
     for where, rows in (
         (None, range(12)),
         ("year >= 1999 and stock", [10]),
         ("price is null", [0, 5, 10]),
+        ("price > 2.5 or price <= 0.5", [1, 6, 7, 8, 9, 11]),  # NaN meets none of them
+        ("weight = 0.1", [1]),  # in 32 bits
+        ("weight in (0.3, 0.4, 0.5)", [3, 4]),
+        ("weight >= 0.7 and weight <= 0.9", [7, 8, 9]),
+        ("genre = 'war'", [0, 3, 6, 9]),
+        ("genre != 'war'", [1, 4, 7, 10]),
+        ("not genre in ('drama', 'none')", [0, 3, 6, 9]),
+        ("genre is null", [2, 5, 8, 11]),
         ("id in ('b3', 'b4', 'none')", [3, 4]),
     ):
+        if where is not None:
+            assert Conditions(BOOKS.with_columns(id="book")).rows(where).tolist() == list(rows)
         found = sl.search_published(place, vectors, 12, where)
         for mine, hits in zip(scores, found, strict=True):
             best = sorted(rows, key=lambda row: -mine[row])

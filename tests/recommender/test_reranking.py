@@ -20,7 +20,7 @@ from tests.recommender.test_mixture import data, mixture
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.recommender import reranking
+from shortlist.recommender import pipeline, reranking
 
 ITEMS = 23
 GENRES = ["drama", "comedy", None]
@@ -379,3 +379,17 @@ def test_a_mixtures_boosts_are_added_to_the_scores_of_the_whole_list(heads: int)
         found = recommender.recommend([query], k=12, rerank=sl.Rerank(boost={"film in (0, 3, 6, 9)": 0.3}))[0]
         assert found.ids == expected
         assert found.scores == pytest.approx([lifted[film] for film in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize(("k", "pauses"), [(2, 2), (4, 4)])
+def test_others_have_turns_while_lists_are_put_together(
+    recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch, k: int, pauses: int
+) -> None:
+    """Two lists: before each, and after every third place from the one before the fourth on."""
+    monkeypatch.setattr(reranking, "PLACES", 3)
+    seen: list[int] = []
+    rules = sl.Rerank(diversify=0.3)
+    pipeline.recommend(
+        recommender.served, ["ann", "bob"], k, exclude_seen=False, rerank=rules, pause=lambda: seen.append(1)
+    )
+    assert len(seen) == pauses

@@ -148,7 +148,7 @@ def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> Non
     connections = [Connection() for _ in range(3000)]
     told = [admission.refuse(connection, loop) for connection in connections]  # type: ignore[arg-type]
     assert admission.refused == 3000
-    assert (told[0], told[498], told[501], told[2990]) == (1, 1, 2, 6)  # two thousandths of a second each
+    assert (told[0], told[248], told[251], told[2990]) == (1, 1, 2, 12)  # four thousandths of a second each
     loop.until(100.0 + 1000 * REFUSAL)
     assert abs(sum(connection.resumed for connection in connections) - 1000) <= 11  # it looks each 5 ms
     loop.until(100.0 + 3000 * REFUSAL + 0.01)

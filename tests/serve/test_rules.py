@@ -123,7 +123,7 @@ def test_conditions_of_rules_cost_as_those_of_filters(
     client = clients(Settings(limits=Limits(filter=12, wait_seconds=100.0)))
     steps: list[int] = []
     step = conditions.Evaluation.step
-    monkeypatch.setattr(conditions.Evaluation, "step", lambda self: (steps.append(1), step(self))[1])
+    monkeypatch.setattr(conditions.Evaluation, "step", lambda self, *part: (steps.append(1), step(self, *part))[1])
     body = {
         **ASKED,
         "rerank": {"boost": [{"where": "stock > 1", "factor": 1}], "explore": 0.5, "explore_where": "stock > 1"},

@@ -27,6 +27,11 @@ WRONG = [
     ("recommend", {"query": 1, "where": 7}, "recommend: where is 7; a condition as text was expected."),
     ("recommend", {"query": 1, "include_seen": 7}, "recommend: include_seen is 7; true or false was expected."),
 ]
+UNKNOWN = [
+    ("recommend", {"query": 1, "K": 5}, "recommend: there is no argument 'K'; did you mean 'k'?"),
+    ("look_up", {"text": "a", "canary": 1}, "look_up: there is no argument 'canary'; known: limit, text"),
+    ("about", {"x" * 200: 1}, f"about: there is no argument '{'x' * 79}; it has none"),
+]
 
 
 def test_arguments_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -36,10 +41,12 @@ def test_arguments_that_do_not_fit_are_refused_in_one_line(tmp_path: Path) -> No
 
     async def asked() -> None:
         async with mcp.Client(tool_server(loaded)) as client:
-            for tool, arguments, told in WRONG:
+            for tool, arguments, told in (*WRONG, *UNKNOWN):
                 failed = await client.call_tool(tool, arguments)
                 assert failed.is_error
                 assert failed.content[0].text == told
+            listed = (await client.list_tools()).tools
+            assert [tool.input_schema["additionalProperties"] for tool in listed] == [False] * 5
 
     asyncio.run(asked())
     named = {(tool, argument) for tool, _, told in WRONG for argument in [told.split()[1]]}

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import io
 import os
+import resource
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -160,3 +161,14 @@ def power_cut_safe() -> Iterator[None]:
         patch.setattr(rooms, "_swapped", swapped)
         yield
     assert pending == {}, "names that are not on the disk"
+
+
+@contextlib.contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file grows beyond ``size`` bytes, whoever writes it: this process, or a native library."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -32,11 +32,13 @@ from shortlist.train.processes import Alone
 class User:
     """write: brings version 1, 2, … into a place, over whatever version is there. read: the version that is there; None or
     an exception of the house where there is none. atomic: a write that ends early leaves the version before; otherwise it may
-    leave nothing that can be read, and the next write finishes it."""
+    leave nothing that can be read, and the next write finishes it. every: of so many calls of the file system one is failed,
+    where all of them would take long; fewer than the calls of a file that is written in one step."""
 
     write: Callable[[Path, int], Any]
     read: Callable[[Path], int | None]
     atomic: bool = True
+    every: int = 1
 
 
 @cache_of
@@ -101,6 +103,35 @@ def _read_shards(place: Path) -> int | None:
     return shards.manifest.header.block_rows
 
 
+def _write_grown(place: Path, version: int) -> None:
+    """A log of 8 rows, encoded, which grows by 2 rows with new ids ``version`` times: tables are in several files."""
+    days, log = place / "days", place / "log"
+    if not days.exists():
+        for folder in (days, log):
+            folder.mkdir()
+        for day, who in enumerate((range(8), range(8, 10), range(10, 12))):
+            rows = {"who": list(who), "what": [f"film {one}" for one in who]}
+            pl.DataFrame(rows).write_parquet(days / f"{day}.parquet")
+            os.utime(days / f"{day}.parquet", (1, 1))
+    for day in range(version + 1):
+        source = log / f"{day}.parquet"
+        if source.exists() and day < version:
+            continue
+        if not source.exists():
+            os.link(days / source.name, source)
+        sl.Shards.encode(log, place / "grown", query="who", candidate="what", block_rows=4, piece_rows=4, grow=True)
+
+
+def _read_grown(place: Path) -> int | None:
+    shards = sl.Shards.load(place / "grown")
+    rows = len(shards)
+    assert shards.queries["who"].to_list() == list(range(rows))
+    assert shards.candidates["what"].to_list() == [f"film {one}" for one in range(rows)]
+    assert shards.query_counts.tolist() == shards.candidate_counts.tolist() == [1] * rows
+    assert sorted(shards.to_dataset().interactions["who"]) == list(range(rows))
+    return (rows - 8) // 2
+
+
 def _write_checkpoint(place: Path, version: int) -> None:
     tensors = {"a": torch.arange(version, dtype=torch.float32), "b": torch.ones((2, 2), dtype=torch.bfloat16)}
     checkpoint_files.write(place / "checkpoints", version, {"version": version}, tensors, 2, Alone())
@@ -158,6 +189,7 @@ USERS = {
     "metadata": User(_write_metadata, _read_bundle),
     "index": User(_write_index, _read_index),
     "shards": User(_write_shards, _read_shards, atomic=False),
+    "grown": User(_write_grown, _read_grown, every=3),
     "checkpoints": User(_write_checkpoint, _read_checkpoint),
     "cache": User(_write_cache, _read_cache),
     "promotion": User(_write_promotion, _read_promotion),

@@ -118,6 +118,24 @@ def test_what_takes_less_is_seen_to(log: Path) -> None:
     rows = sum(table.rows for table in plain.tables)
     assert (plain.weights, plain.optimizer) == (rows * 256, rows * 256)
     assert (small.weights, small.optimizer) == (rows * 128, rows * 4)
+    assert (plain.vectors, small.vectors) == (
+        (rows - 2) * 256,
+        (rows - 2) * 256,
+    )  # of length 1, which bfloat16 does not hold
+    small = forecast(
+        find(log),
+        sl.recipes.load(
+            "factorization",
+            {"optimizer": {"name": "RowwiseAdagrad"}, "model.table_dtype": "bfloat16", "model.normalize": False},
+        ),
+        COLUMNS,
+        sample=2_000,
+    )
+    assert (plain.vectors, small.vectors) == ((rows - 2) * 256, (rows - 2) * 128)  # without the rows of unknown ids
+    assert plain.index / 2 <= small.index < 0.6 * plain.index
+    assert (small.serving - small.index) - (plain.serving - plain.index) == -(2 * rows - 2) * 128
+    with pytest.raises(sl.ConfigError, match="processes is 0; an integer of at least 1"):
+        forecast(find(log), sl.recipes.load("factorization"), COLUMNS, processes=0)
 
 
 def test_every_phase_has_its_peak(log: Path) -> None:
@@ -147,6 +165,18 @@ def test_every_phase_has_its_peak(log: Path) -> None:
     assert small.peak.name == "save"
     large = Forecast(**{**vars(small), "memory": 500_000_000})  # interactions would take more than half
     assert [(phase.memory - 300_000_000, phase.disk) for phase in large.phases[:2]] == [(4_480, 500), (4_487, 0)]
+    four = Forecast(**{**vars(small), "processes": 4})  # tables and state of 480 bytes: 120 in each
+    assert [(phase.name, phase.memory - 300_000_000, phase.disk) for phase in four.phases] == [
+        ("build", 21_120, 0),
+        ("steps", 21_127, 0),
+        ("checkpoint", 21_127, 3 * 487),
+        ("end", 21_127, 480),
+        ("index", 21_217, 240),
+        ("save", 22_307, 487 + 240 + 90),
+        ("serving", 2_000, 0),
+        ("swap", 4_000, 0),
+    ]
+    assert four.peak.name == "save"
 
 
 def test_histories_from_disk_have_their_files_and_lists(tmp_path: Path) -> None:

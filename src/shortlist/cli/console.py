@@ -76,7 +76,8 @@ def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]
 def say_account(account: Account, how: str = "read") -> None:
     """Print an account of the data that was read, on stderr."""
     first, *others = account.lines()
-    say(f"{shown(how)} {first}", made=True)
+    counts = ", ".join(map(shown, first.split(", ")))
+    say(f"{shown(how)} {counts}", made=True)
     for line in others:
         say(f"  {shown(line)}", made=True)
 
@@ -142,10 +143,8 @@ def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Ep
 
     def show(epoch: Epoch) -> None:
         figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
-        out(
-            f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f}){figures}"
-            f"   {epoch.examples_per_second:,.0f} examples/s"
-        )
+        head = shown(f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f})")
+        out(f"{head}{figures}   {shown(f'{epoch.examples_per_second:,.0f} examples/s')}")
 
     return show
 

@@ -50,6 +50,9 @@ LIKELY = {
     help="auto, exact, quantized, scann, faiss, or a vector database (as for `shortlist index --to`).",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, …")
+@click.option(
+    "--processes", default=1, show_default=True, help="Number of processes that divide the tables (torchrun)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @event_options
 @reading_options
@@ -66,6 +69,7 @@ def command(
     count: bool,
     index_name: str,
     device: str,
+    processes: int,
     as_json: bool,
     events: Events,
     reading: Reading,
@@ -74,7 +78,7 @@ def command(
     """Forecast the memory and time of training RECIPE on INTERACTIONS (a file, a folder, s3://…).
 
     Prints rows, ids, memory of tables and optimizer, the most memory of each phase (build, steps, checkpoint, index, save,
-    serving, swap) for one process, and time per epoch on this machine. Writes nothing.
+    serving, swap) for the largest process, and time per epoch on this machine. Writes nothing.
 
         shortlist plan log/ recipe.toml --query user_id --candidate item_id
     """
@@ -103,7 +107,9 @@ def command(
             copies=Path(copies),
         )
         source, columns["weight"] = interactions_of(files, columns, events)
-        found = forecast(source, plan, columns, given, sample=sample, count=count, index=index, device=device)
+        found = forecast(
+            source, plan, columns, given, sample=sample, count=count, index=index, device=device, processes=processes
+        )
         notes = _left_out(files, found.rows)
     found = replace(found, account=replace(found.account, files=found.files, notes=(*found.account.notes, *notes)))
     if as_json:

@@ -11,7 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.source import counted_stamps
-from shortlist.language import shown
 
 __all__ = ["Account", "share_again"]
 
@@ -179,7 +178,7 @@ class Account:
             _counted(self.queries, "query", "queries"),
             _counted(self.candidates, "candidate", "candidates"),
         )
-        lines = [", ".join(map(shown, counts))]
+        lines = [", ".join(counts)]
         if self.since is not None:
             lines.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -20,7 +20,7 @@ Id: TypeAlias = "str | int"
 FEW = 64  # up to this many values of a column are looked up one by one, which is faster,
 FEW_TEXTS = 2048  # or up to this many strings among at most twice as many
 AT_A_TIME = 4_000_000  # values joined at a time: twice as fast as all at once, in a quarter of the memory
-SPREAD = 8  # integers whose range is up to so many times their number are looked up in an array
+SPREAD = 8  # integers in a range of up to so many times their number are looked up in an array; less than half may be above it
 PIECE = 4096  # ids put into a dictionary between two calls of ``pause``
 LISTED = 1 << 20  # up to this many ids are kept as a plain list, which answers single requests faster
 SEARCH = 4  # single ids are searched for among up to so many while there is no dictionary yet,
@@ -119,6 +119,10 @@ class IdMap:
             DataError: where the values are strings and the ids integers, or the other way round.
         """
         return self._found(values).astype(np.int64)
+
+    def match(self, values: pl.Series) -> NDArray[np.int64]:
+        """As ``find``, for a map that is asked once: nothing is built for single ids, however few the values are."""
+        return self._fixed.by_column(self._of_type(values)).astype(np.int64)
 
     def require(self, values: pl.Series) -> NDArray[np.int32]:
         """Rows ``[len(values)]`` of interactions' ids.
@@ -286,18 +290,25 @@ class _Fixed:
         return rows
 
     def _joined(self, values: pl.Series) -> NDArray[np.int32]:
-        asked = values.cast(self._ids.dtype, strict=False).alias("id").to_frame()
-        found = asked.join(self._frame, on="id", how="left", maintain_order="left")["row"]
-        return np.asarray(found.fill_null(-1))
+        places = np.arange(len(values), dtype=np.int32)
+        asked = pl.DataFrame({"id": values.cast(self._ids.dtype, strict=False), "place": places})
+        met = self._frame.join(asked, on="id", how="inner")  # hashes the smaller of both
+        rows = np.full(len(values), -1, dtype=np.int32)
+        rows[met["place"].to_numpy()] = met["row"].to_numpy()
+        return rows
 
     def _looked_up(self, values: pl.Series) -> NDArray[np.int32]:
         assert self._table is not None
-        first, table = self._table
+        first, table, above = self._table
         outside = first - 1 if first > -(2**63) else 2**63 - 1
         places = np.asarray(values.cast(pl.Int64, strict=False).fill_null(outside))
         inside = (places >= first) & (places < first + len(table))
         rows: NDArray[np.int32] = table[np.where(inside, places - first, 0)]
         rows[~inside] = -1
+        if above is not None:
+            away = np.flatnonzero(~inside)
+            found = above.ids.by_column(values.gather(away))
+            rows[away[found >= 0]] = above.rows[found[found >= 0]]
         return rows
 
     @cached_property
@@ -310,16 +321,42 @@ class _Fixed:
         return pl.DataFrame({"id": self._ids, "row": np.arange(self.size, dtype=np.int32)})
 
     @cached_property
-    def _table(self) -> tuple[int, NDArray[np.int32]] | None:
-        """The least id, and the row of each integer from it on, −1 for none; None unless the ids are close together."""
+    def _table(self) -> _Table | None:
+        """Rows by integer; None unless most ids are close together, from the least on."""
         if self._ids.dtype == pl.String or not self.size:
             return None
         least, most = int(self._ids.min()), int(self._ids.max())  # type: ignore[arg-type]
-        if least < -(2**63) or most >= 2**63 or most - least >= SPREAD * self.size + 1_000:
+        if least < -(2**63) or most >= 2**63:
             return None
+        ids, rows = self._ids.cast(pl.Int64).to_numpy(), np.arange(self.size, dtype=np.int32)
+        end = least + SPREAD * self.size + 1_000
+        above = None
+        if most >= end:
+            is_near = ids < end
+            near = int(np.count_nonzero(is_near))
+            if 2 * near < self.size:
+                return None
+            above = _Above(_Fixed(self._ids.filter(pl.Series(~is_near))), rows[~is_near])
+            ids, rows = ids[is_near], rows[is_near]
+            most = int(ids.max())
         table = np.full(most - least + 1, -1, dtype=np.int32)
-        table[self._ids.cast(pl.Int64).to_numpy() - least] = np.arange(self.size, dtype=np.int32)
-        return least, table
+        table[ids - least] = rows
+        return _Table(least, table, above)
+
+
+class _Above(NamedTuple):
+    """Ids that are far above the others, and the row of each."""
+
+    ids: _Fixed
+    rows: NDArray[np.int32]
+
+
+class _Table(NamedTuple):
+    """The least id, the row of each integer from it on, −1 for none, and the ids that are far above these."""
+
+    first: int
+    rows: NDArray[np.int32]
+    above: _Above | None
 
 
 class _Overlay(Mapping[Id, int]):

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError
 
 __all__ = ["united_rows", "united_table"]
@@ -42,12 +43,9 @@ def united_rows(before: pl.DataFrame, now: pl.DataFrame, key: str) -> tuple[pl.D
                 hint="cast the column",
             )
     before = before.with_columns(pl.col(key).cast(kinds[1], strict=True))
-    met = before.select(pl.col(key), pl.int_range(pl.len()).alias(ROW)).join(
-        now.select(pl.col(key), pl.int_range(pl.len()).alias(NOW)), on=key, how="inner"
-    )
-    rows = np.full(len(now), -1, np.int64)
-    rows[met[NOW].to_numpy()] = met[ROW].to_numpy()
+    rows = IdMap(before[key]).match(now[key])
     is_new = rows < 0
+    met = pl.DataFrame({ROW: rows[~is_new], NOW: np.flatnonzero(~is_new)})
     rows[is_new] = len(before) + np.arange(int(is_new.sum()))
     more = [name for name in now.columns if name != key]
     if more and len(met):  # values of known ids

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from shortlist.evaluation.lists import LIST_METRICS
 from shortlist.evaluation.measures import Measured, Measures
 from shortlist.evaluation.metrics import AT_K, DEFAULT_KS, WHOLE, check_ks, measured, metric_names
 from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.ranked import RankedPairs
 from shortlist.evaluation.ranks import Ties
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.result import Evaluation, Figures, Segment
@@ -109,10 +110,11 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class Contest:
-    """A model and baselines that are fitted, and the test set that they are measured on: as often as asked.
+    """A model and baselines that are fitted, and the test set that they are measured on: as often as asked, ranked once.
 
     Attributes:
         asked: the part of the model that queries an index.
+        ranked: the ranks that were counted, by scorer, seen candidates in or out, and ties.
     """
 
     data: Dataset
@@ -121,6 +123,7 @@ class Contest:
     vectors: Vectors
     asked: Vectors | Mixed
     scorers: Mapping[str, Scorer]
+    ranked: dict[tuple[str, str, Ties], RankedPairs] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -169,7 +172,10 @@ class Contest:
         measures = Measures(tuple(metrics), tuple(sorted(ks)), ties, self.vectors.candidate.cpu().numpy())
         scorers = {name: one for name, one in self.scorers.items() if only is None or name in only}
         found = {
-            name: {seen_as: measures.of(scorer, one) for seen_as, one in tests.items()}
+            name: {
+                seen_as: measures.of(scorer, one, self._ranks(name, seen_as, one, ties))
+                for seen_as, one in tests.items()
+            }
             for name, scorer in scorers.items()
         }
         recall: dict[str, Figures] = {}
@@ -194,6 +200,13 @@ class Contest:
             query_ids=test.query_ids,
             repeats=None if self.seen is None else repeats(self.data, self.seen),
         )
+
+    def _ranks(self, scorer: str, seen_as: str, test: TestSet, ties: Ties) -> RankedPairs:
+        """The ranks of a scorer, counted when they are first asked for."""
+        key = (scorer, seen_as, ties)
+        if key not in self.ranked:
+            self.ranked[key] = RankedPairs.of(test, self.scorers[scorer], ties)
+        return self.ranked[key]
 
 
 def scorer_of(

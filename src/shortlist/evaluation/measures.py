@@ -46,9 +46,13 @@ class Measures:
     ties: Ties = "worst"
     vectors: NDArray[np.float32] | None = None
 
-    def of(self, scorer: Scorer, test: TestSet) -> Measured:
-        """All metrics of a scorer, by exact ranks."""
-        ranked = RankedPairs.of(test, scorer, self.ties)
+    def of(self, scorer: Scorer, test: TestSet, ranked: RankedPairs | None = None) -> Measured:
+        """All metrics of a scorer, by exact ranks.
+
+        Args:
+            ranked: these ranks, where they are counted already.
+        """
+        ranked = ranked or RankedPairs.of(test, scorer, self.ties)
         rows = scorer.top(self.ks[-1], test.hidden).cpu().numpy() if self._describe_lists else None
         return self._measured(ranked, rows, self.metrics)
 

@@ -33,7 +33,7 @@ __all__ = ["WIDTHS", "Quantized", "quantized_trouble"]
 WIDTHS = (4, 2)  # bits to a coordinate, the default first
 _TINY = 256  # up to so many, exact search reads no more
 _PADDED = 8  # turbovec takes vectors whose length is a multiple of this
-_ROWS = 1 << 16  # vectors encoded at a time
+_ROWS = 1 << 12  # vectors encoded at a time: copies of them are made on the way
 _SCAN = 16  # exact search of one in so many costs as much as a filtered scan of all codes (measured)
 _ADDED, _PART, _DEAD = (
     4096,

@@ -20,6 +20,7 @@ Wu et al. 2024, "BSL: Understanding and improving softmax loss for recommendatio
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -27,13 +28,16 @@ import torch
 from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
-from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, _product, differentiable
+from shortlist.loss.products import Transposed, product
+from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, differentiable
 from shortlist.loss.tiles import elements_on
 
 __all__ = ["PLAIN", "Columns", "Places", "SoftmaxOptions", "softmax_over"]
 
 LEAST_ROWS = 16
 """The least number of rows in a block, however long the catalogue: smaller matrix products are not worth a call."""
+
+LOG2_E, LN_2 = 1 / math.log(2), math.log(2)
 
 
 class Places(NamedTuple):
@@ -141,10 +145,10 @@ def _loss_and_gradients(
     bounds = range(0, len(query) + rows, rows)
     pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)
     hidden_parts, explicit_parts = (_parts(part, bounds) for part in (hidden, explicit))
-    block = _Block(scaled, candidate, columns, options, lower)
+    block = _Block(scaled, candidate, columns, options, lower, rows)
     memory = query.new_empty(rows * len(candidate))
     loss = query.new_zeros((), dtype=exact(query))
-    d_query, d_candidate = torch.empty_like(query), torch.zeros_like(candidate)
+    d_query = torch.empty_like(query)
     for number, start in enumerate(range(0, len(query), rows)):
         stop = min(start + rows, len(query))
         loss += block.add(
@@ -154,23 +158,34 @@ def _loss_and_gradients(
             None if explicit is None else Places(*explicit_parts[number]),
             memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate)),
             d_query[start:stop],
-            d_candidate,
         )
-    return LossAndGradients(loss.to(query.dtype), d_query.div_(options.temperature), d_candidate)
+    return LossAndGradients(loss.to(query.dtype), d_query.div_(options.temperature), block.d_candidate.total())
 
 
 class _Block:
-    """The numbers that all blocks of rows share."""
+    """The numbers that all blocks of rows share.
+
+    Exponents are logarithms to base 2, since ``exp2`` is the faster of the exponentials.
+    """
 
     def __init__(
-        self, scaled: Tensor, candidate: Tensor, columns: Columns, options: SoftmaxOptions, lower: torch.dtype | None
+        self,
+        scaled: Tensor,
+        candidate: Tensor,
+        columns: Columns,
+        options: SoftmaxOptions,
+        lower: torch.dtype | None,
+        rows: int,
     ) -> None:
-        self.candidate, self.options, self.lower = candidate, options, lower
+        self.candidate, self.options = candidate, options
         count = columns.drawn.to(candidate.dtype)
         self.log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
         self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
         finite = torch.cat([self.log_q, torch.where(count > 0, self.log_mass, 0)])
         self.unshifted = _exponents_are_small(scaled, candidate, finite)
+        self.unweighted = candidate.device.type == "cpu" and not bool(self.log_mass.any())  # every mass is 1
+        self.lowered = None if lower is None else candidate.to(lower)
+        self.d_candidate = Transposed(candidate, rows)
         copies = count.to(exact(count))
         if options.remove_accidental_hits:
             self.kept = torch.zeros_like(copies)  # [columns]: the share of a pair's own column that competes with it
@@ -183,43 +198,40 @@ class _Block:
         pairs: Pairs,
         hidden: Places | None,
         explicit: Places | None,
-        block: Tensor,  # [rows, columns], to be overwritten
+        memory: Tensor,  # [rows, columns], that may be written over
         d_query: Tensor,  # [rows, dim], to be written
-        d_candidate: Tensor,  # [columns, dim], to be added to
     ) -> Tensor:
         """The loss of these rows."""
         options, c = self.options, self.candidate
-        places = placed(pairs, pairs.places(len(c)), block)
-        i, j, flat, of_pairs = places.row, places.candidate, block.view(-1), places.weight.dtype
+        places = placed(pairs, pairs.places(len(c)), memory)
+        i, j, of_pairs = places.row, places.candidate, places.weight.dtype
         own = _dots(q, c, i, j).to(of_pairs)  # [pairs], S_ij
-        if self.lower is None:
-            torch.addmm(self.log_mass, q, c.T, out=block)
-        else:
-            _product(q, c.T, block, self.lower)
-            block += self.log_mass
+        block = self._exponents(q, memory)
+        flat = block.view(-1)
         if hidden is not None:
             flat.index_fill_(0, hidden.row * len(c) + hidden.column, -torch.inf)
         if options.hardest is not None:
-            _keep_hardest(block, self.log_mass + self.log_q, options.hardest)
+            _keep_hardest(block, LOG2_E * (self.log_mass + self.log_q), options.hardest)
         positive = own - self.log_q[j] if options.correct_positive else own  # [pairs], S⁺
-        added = None if explicit is None else _dots(q, c, *explicit) - self.log_q[explicit.column]
+        added = None if explicit is None else LOG2_E * (_dots(q, c, *explicit) - self.log_q[explicit.column])
         if self.unshifted:
             shift = block.new_zeros(len(block))
         else:
             shift = _shift(block, explicit, added)  # [rows]
             block.sub_(shift.unsqueeze(1))
-        block.exp_()
+        block.exp2_()
+        shift_of = shift.to(of_pairs)[i] * LN_2  # [pairs]
         mass = flat.index_select(0, places.at).to(of_pairs)  # [pairs], of the own column
         flat.index_fill_(0, places.at, 0)
         rest = block.sum(1).to(of_pairs)  # [rows]
         if explicit is not None and added is not None:
-            added = (added - shift[explicit.row]).to(of_pairs).exp()
+            added = (added - shift[explicit.row]).to(of_pairs).exp2()
             rest.index_add_(0, explicit.row, added)
 
         others = without_own(places, mass, rest)  # [pairs], R
         kept = mass * self.kept[j]
         z = others + kept  # [pairs], without the positive
-        log_others = z.log() + shift[i]  # −inf where nothing competes
+        log_others = z.log() + shift_of  # −inf where nothing competes
         if options.negatives_only:
             log_z = log_others
             each = options.exponent * torch.where(log_z == -torch.inf, 0, log_z) - positive
@@ -232,7 +244,7 @@ class _Block:
         loss = torch.dot(places.once(places.weight), each)
 
         share = torch.where(
-            z > 0, options.exponent * places.weight * (shift[i] - log_z).exp(), 0
+            z > 0, options.exponent * places.weight * (shift_of - log_z).exp(), 0
         )  # w / Z, of shifted masses
         a = torch.zeros_like(rest).index_add_(0, i, places.once(share))  # [rows]
         block *= a.to(block.dtype).unsqueeze(1)
@@ -244,9 +256,31 @@ class _Block:
         flat.scatter_(0, places.at, d_own.to(block.dtype))
         if explicit is not None and added is not None:
             flat.index_add_(0, explicit.row * len(c) + explicit.column, (a[explicit.row] * added).to(block.dtype))
-        _product(block, c, d_query, self.lower)
-        _product(block.T, q, d_candidate, self.lower, add=True)
+        self._add_gradients(block, q, d_query)
         return loss
+
+    def _exponents(self, q: Tensor, memory: Tensor) -> Tensor:
+        """``log₂ (M_k exp S_ik)`` of each place ``[rows, columns]``, in this memory or another."""
+        q = q * LOG2_E
+        if self.lowered is None:
+            block = product(q, self.candidate.T, memory)
+        else:
+            block = memory.copy_(q.to(self.lowered.dtype) @ self.lowered.T)
+        return block if self.unweighted else block.add_(LOG2_E * self.log_mass)
+
+    def _add_gradients(self, block: Tensor, q: Tensor, d_query: Tensor) -> None:
+        """Writes the gradient of these rows, and adds to that of the columns.
+
+        Args:
+            block: ``[rows, columns]``, the gradient of each logit.
+        """
+        if self.lowered is None:
+            d_query.copy_(product(block, self.candidate))
+            self.d_candidate.add(block, q)
+        else:
+            rounded = block.to(self.lowered.dtype)
+            d_query.copy_(rounded @ self.lowered)
+            self.d_candidate.add(rounded, q.to(rounded.dtype))
 
 
 def _shift(block: Tensor, explicit: Places | None, added: Tensor | None) -> Tensor:

@@ -1,12 +1,14 @@
 """Causal sequence encoders: items [sequences, length, dim] in, the state after each of them out.
 
 One contract: the state at a place depends on the items up to it and on nothing after it. So items after it,
-or padding, change nothing, and one pass gives the state that predicts every next item.
+or padding, change nothing, and one pass gives the state that predicts every next item. ``packed`` reads sequences of several
+lengths in one pass: what treats each place alone treats the places of all lengths together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,10 @@ from torch.nn import functional
 
 from shortlist.features import History
 
-__all__ = ["ENCODERS", "causal_encoder"]
+__all__ = ["ENCODERS", "Shape", "causal_encoder", "packed"]
+
+Shape: TypeAlias = tuple[int, int]
+"""How many sequences, and their length."""
 
 
 class Average(nn.Module):
@@ -75,9 +80,14 @@ class _Positions(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, items: Tensor) -> Tensor:
-        states = self.dropout(items * self.scale + self.places[: items.shape[1]])
+        sequences, length, _ = items.shape
+        return self.packed(items.flatten(0, 1), [(sequences, length)]).view(items.shape)
+
+    def packed(self, items: Tensor, shapes: Sequence[Shape]) -> Tensor:
+        """States ``[items, dim]``."""
+        states = self.dropout(_each(items * self.scale, shapes, lambda part: part + self.places[: part.shape[1]]))
         for block in self.blocks:
-            states = block(states)
+            states = block(states, shapes)
         return self.norm(states)  # type: ignore[no-any-return]
 
 
@@ -94,13 +104,17 @@ class SelfAttention(nn.Module):
         self.inner = nn.Sequential(nn.Linear(dim, inner), nn.ReLU(), nn.Dropout(history.dropout), nn.Linear(inner, dim))
         self.dropout = nn.Dropout(history.dropout)
 
-    def forward(self, states: Tensor) -> Tensor:
-        query, key, value = _heads(self.query_key_value(self.norm_1(states)), 3, self.heads)
+    def forward(self, states: Tensor, shapes: Sequence[Shape]) -> Tensor:
+        read = _each(self.query_key_value(self.norm_1(states)), shapes, self._read)
+        states = states + self.dropout(self.out(read))
+        return states + self.dropout(self.inner(self.norm_2(states)))  # type: ignore[no-any-return]
+
+    def _read(self, query_key_value: Tensor) -> Tensor:
+        query, key, value = _heads(query_key_value, 3, self.heads)
         read = functional.scaled_dot_product_attention(
             query, key, value, is_causal=True
         )  # [sequences, heads, length, …]
-        states = states + self.dropout(self.out(read.transpose(1, 2).flatten(2)))
-        return states + self.dropout(self.inner(self.norm_2(states)))  # type: ignore[no-any-return]
+        return read.transpose(1, 2).flatten(2)
 
 
 class Hstu(nn.Module):
@@ -118,18 +132,42 @@ class Hstu(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.dropout = nn.Dropout(history.dropout)
 
-    def forward(self, states: Tensor) -> Tensor:
-        length = states.shape[1]
+    def forward(self, states: Tensor, shapes: Sequence[Shape]) -> Tensor:
         gates = functional.silu(self.gates(self.norm_in(states)))
-        query, key, value, gate = _heads(gates, 4, self.heads)  # [sequences, heads, length, dim of a head]
-        place = torch.arange(length, device=states.device)
+        query_key_value, gate = gates.split([3 * states.shape[1], states.shape[1]], dim=1)
+        read = _each(query_key_value, shapes, self._read)
+        return states + self.dropout(self.out(self.norm_read(read) * gate))  # type: ignore[no-any-return]
+
+    def _read(self, query_key_value: Tensor) -> Tensor:
+        length = query_key_value.shape[1]
+        query, key, value = _heads(query_key_value, 3, self.heads)  # [sequences, heads, length, dim of a head]
+        place = torch.arange(length, device=query.device)
         age = place.unsqueeze(1) - place  # [length, length]
         bias = self.by_age[:, age.clamp(min=0)]  # [heads, length, length]
         scores = functional.silu(query @ key.transpose(2, 3) / query.shape[3] ** 0.5 + bias)
         seen = (age >= 0) / (place + 1).unsqueeze(1)  # 1 / places up to p, 0 after
         read = (scores * seen.to(scores.dtype)) @ value
-        read, gate = (part.transpose(1, 2).flatten(2) for part in (read, gate))
-        return states + self.dropout(self.out(self.norm_read(read) * gate))  # type: ignore[no-any-return]
+        return read.transpose(1, 2).flatten(2)
+
+
+def packed(encoder: nn.Module, items: Tensor, shapes: Sequence[Shape]) -> Tensor:
+    """The state after every item ``[items, dim]`` of sequences of several lengths, one after another.
+
+    Args:
+        items: ``[items, dim]``.
+        shapes: those of the sequences, in the order of the items.
+    """
+    if isinstance(encoder, _Positions):
+        return encoder.packed(items, shapes)
+    return _each(items, shapes, encoder)
+
+
+def _each(items: Tensor, shapes: Sequence[Shape], work: Callable[[Tensor], Tensor]) -> Tensor:
+    """``work`` on the sequences of each length, ``[sequences, length, …]`` in and out, one after another ``[items, …]``."""
+    if len(shapes) == 1:
+        return work(items.view(*shapes[0], -1)).flatten(0, 1)
+    parts = items.split([sequences * length for sequences, length in shapes])
+    return torch.cat([work(part.view(*shape, -1)).flatten(0, 1) for part, shape in zip(parts, shapes, strict=True)])
 
 
 def _heads(states: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:

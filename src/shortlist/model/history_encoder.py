@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from shortlist.errors import ConfigError
 from shortlist.features import History
 from shortlist.model.embedding import Division, EmbeddingTable
-from shortlist.model.encoders import causal_encoder
+from shortlist.model.encoders import causal_encoder, packed
 
 __all__ = ["HistoryEncoder", "PaddedTensor", "SequenceTensor"]
 
-LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+LENGTHS = (4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192)
 """Sequences are padded to the next of these lengths; longer ones to the longest of the batch."""
 
 
@@ -131,15 +131,13 @@ class HistoryEncoder(nn.Module):
             inside = within < length[sequences].unsqueeze(1)
             places.append(torch.where(inside, codes[(start[sequences].unsqueeze(1) + within) * inside], 0).flatten())
         items = self.items(torch.cat(places))  # [padded items, dim]
-        states, first, offset = [], torch.empty_like(length), 0
+        shapes, first, offset = [], torch.empty_like(length), 0
         for sequences, width in zip(order.split(counts), widths, strict=True):
-            size = len(sequences) * width
-            if size:
-                padded = items[offset : offset + size].view(len(sequences), width, -1)
-                states.append(self.encoder(padded).flatten(0, 1))
+            if len(sequences):
+                shapes.append((len(sequences), width))
                 first[sequences] = offset + width * torch.arange(len(sequences), device=length.device)
-            offset += size
-        return torch.cat(states), first
+            offset += len(sequences) * width
+        return packed(self.encoder, items, shapes), first
 
     def _without(self, windows: SequenceTensor, left_out: Tensor) -> Tensor:
         """Sum or mean of each window, its left-out item taken away."""

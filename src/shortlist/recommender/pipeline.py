@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,7 @@ def recommend(
     explain: bool = False,
     open_: Open | None = None,
     met: Mapping[str, NDArray[np.int64]] | None = None,
+    pause: Callable[[], object] = lambda: None,
 ) -> Recommendations:
     """The k best candidates of each query, best first; see ``Recommender.recommend``.
 
@@ -51,6 +52,7 @@ def recommend(
         open_: the candidates that ``allow``, ``deny`` and ``where`` leave open, in place of them, for requests that are
             answered in pieces.
         met: likewise the rows that meet each condition of ``rerank``.
+        pause: called about each millisecond while lists are put together by rules.
     """
     check_flags("recommend()", exclude_seen=exclude_seen, explain=explain)
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
@@ -71,7 +73,7 @@ def recommend(
     others = [embedded(one, request, rows, known, own) for one in served.others]
     context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
     asked = Asked(served, vectors, filters, by_model, context, policy.fallback)
-    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k, met)
+    answers = asked.best(k) if rerank is None else reranked(asked, rerank, request.ids, k, met, pause)
     reasons = reasons_of(asked, answers, Origins(request, rows, known, own)) if explain else None
     columns, ids = (state.query, state.candidate), state.candidate_ids
     dtype = state.query_ids.ids.dtype

@@ -44,6 +44,9 @@ def publish(
         recall: what step 2 has to find of the true top 10, on average.
         on_rows: told how many rows are written, of how many.
 
+    Columns of text, numbers, true and false are published, NaN as null. Databases compare an ``Enum`` by its texts, not in its own
+    order. Lists, dates and other types are left out, and so are integers beyond 64 bits.
+
     Raises:
         ConfigError: for a recall that is not between 0 and 1, and a place that is not a database.
         SearchError: for a database that does not answer, counts other rows or finds too little; the alias is unchanged.
@@ -128,10 +131,12 @@ def _attribute(column: pl.Series, rows: NDArray[np.int64]) -> Attribute | None:
     if kind == "text":
         column = column.cast(pl.String)
     elif kind == "number":
+        if column.dtype != pl.Float64:  # so that 0.1 of 32 bits is what a condition calls 0.1
+            column = column.cast(pl.Float32).cast(pl.String)
         column = column.cast(pl.Float64).fill_nan(None)
     elif kind == "integer":
-        largest = column.max()
-        if column.dtype == pl.UInt64 and isinstance(largest, int) and largest > _MOST:
+        least, most = column.min(), column.max()
+        if isinstance(least, int) and isinstance(most, int) and not -_MOST <= least <= most <= _MOST:
             return None
         column = column.cast(pl.Int64)
     longest = int(column.str.len_bytes().max() or 0) if kind == "text" else 0  # type: ignore[arg-type]

@@ -30,6 +30,7 @@ __all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked", "warn_o
 
 POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or so many times k
 GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
+PLACES = 32  # of a list, which take about a millisecond to fill
 DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
 
 RowsOf: TypeAlias = (
@@ -102,6 +103,7 @@ def reranked(
     ids: Sequence[Id | None],
     k: int,
     met: Mapping[str, NDArray[np.int64]] | None = None,
+    pause: Callable[[], object] = lambda: None,
 ) -> Answers:
     """The lists of all queries by the rules.
 
@@ -111,6 +113,7 @@ def reranked(
         ids: the queries' raw ids; exploration draws by them.
         k: the length of the lists.
         met: the rows that meet each of the rules' conditions; None computes them here.
+        pause: called before each list, and each time that ``PLACES`` of its places are filled.
 
     Raises:
         DataError: a column or a condition that the candidates' table does not fit; an id of another type.
@@ -131,7 +134,8 @@ def reranked(
     explored = _explored(asked, rules, k, rows_of)
     lists = []
     for number, name in enumerate(ids):
-        one = _List(asked.one(number), rules, k, name, boosts, pools[number].spans(k))
+        pause()
+        one = _List(asked.one(number), rules, k, name, boosts, pools[number].spans(k), pause)
         lists.append(one.filled(pools[number], pinned[number], explored[number]))
     offsets = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(one) for one in lists], out=offsets[1:])
@@ -279,8 +283,16 @@ class _List:
     """One query's list while it is filled."""
 
     def __init__(
-        self, asked: Asked, rules: Rerank, k: int, name: Id | None, boosts: _Boosts, spans: Mapping[int, float]
+        self,
+        asked: Asked,
+        rules: Rerank,
+        k: int,
+        name: Id | None,
+        boosts: _Boosts,
+        spans: Mapping[int, float],
+        pause: Callable[[], object],
     ) -> None:
+        self.pause = pause
         self.asked, self.rules, self.k, self.boosts, self.spans = asked, rules, k, boosts, spans
         self.state = asked.served.state
         self.name = name
@@ -307,7 +319,9 @@ class _List:
         if drawn:
             self._begin_exploring(explored)
         self._enter(pool)
-        for place in open_places:
+        for number, place in enumerate(open_places, 1):
+            if number % PLACES == 0:
+                self.pause()
             if not (place in drawn and self._explore(place, explored)) and not self._next(place):
                 break
         return [self.items[place] for place in sorted(self.items)]

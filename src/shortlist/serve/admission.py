@@ -25,7 +25,7 @@ SLOTS = 128  # requests answered at a time, between two looks at the sockets: ba
 FIRST = 0.0002  # seconds from one request to the next, until it is measured
 WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which a measurement no longer counts
-REFUSAL = 0.002  # seconds that pass for each refusal: one takes about 40 µs, so that all take a fiftieth of the time
+REFUSAL = 0.004  # seconds that pass for each refusal: one takes about 40 µs, so that all take a hundredth of the time
 PAUSE = 0.005  # seconds between two looks at which connections may be read again
 
 

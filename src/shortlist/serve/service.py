@@ -226,6 +226,7 @@ class Service:
                 explain=group.explain,
                 open_=group.open,
                 met=None if group.ruled is None else group.ruled.met,
+                pause=self.turns.yield_to_loop,
             )
         )
 

@@ -36,6 +36,7 @@ __all__ = [
     "joined",
 ]
 
+WEIGHT = np.uint64(0xFFFFFFFF)
 BLOCK = 1 << 24  # products of a block of sparse rows
 
 
@@ -107,19 +108,30 @@ def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int3
     Heaviest first; of equal weights the lower column.
     """
     matrix = matrix.tocsr()
-    matrix.sort_indices()
-    rows = np.repeat(np.arange(matrix.shape[0], dtype=np.uint64), np.diff(matrix.indptr))
-    values, columns = matrix.data.astype(np.float32), matrix.indices
-    kept = values > 0
-    rows, values, columns = rows[kept], values[kept], columns[kept]
-    # one key of row and falling weight: the bits of floats above 0 rise as they do
-    key = (rows << np.uint64(32)) | (np.uint64(0xFFFFFFFF) - values.view(np.uint32).astype(np.uint64))
-    order = np.argsort(key, kind="stable")
-    counts = np.bincount(rows.astype(np.int64), minlength=matrix.shape[0])
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    order = order[np.arange(len(order)) - np.repeat(starts[:-1], counts) < most]
-    offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, most))]).astype(np.int64)
-    return offsets, columns[order].astype(np.int32), values[order]
+    bits = max(1, (matrix.shape[1] - 1).bit_length())  # of a column
+    step = 1 << (32 - bits)  # rows whose number, weight and column fit into a key of 64 bits
+    parts = [_sorted_keys(matrix, slice(low, low + step), bits, most) for low in range(0, matrix.shape[0], step)]
+    counts = np.concatenate([np.zeros(1, np.int64), *(count for count, _ in parts)])
+    key = np.concatenate([np.zeros(0, np.uint64), *(key for _, key in parts)])
+    columns = (key & np.uint64((1 << bits) - 1)).astype(np.int32)
+    falling = ((key >> np.uint64(bits)) & WEIGHT).astype(np.uint32)
+    return np.cumsum(counts), columns, (np.uint32(WEIGHT) - falling).view(np.float32)
+
+
+def _sorted_keys(matrix: Any, rows: slice, bits: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """How many entries each of some rows keeps, and their keys of row, falling weight and column, in order."""
+    edges = matrix.indptr[rows.start : rows.stop + 1]
+    part = slice(edges[0], edges[-1])
+    values = matrix.data[part].astype(np.float32)
+    # the bits of floats above 0 rise as they do
+    key = (WEIGHT - values.view(np.uint32).astype(np.uint64)) << np.uint64(bits)
+    key |= matrix.indices[part].astype(np.uint64)
+    key |= np.repeat(np.arange(len(edges) - 1, dtype=np.uint64) << np.uint64(32 + bits), np.diff(edges))
+    key = key[values > 0]
+    key.sort(kind="stable")
+    counts = np.bincount((key >> np.uint64(32 + bits)).astype(np.int64), minlength=len(edges) - 1)
+    first = np.cumsum(counts) - counts
+    return np.minimum(counts, most), key[np.arange(len(key)) - np.repeat(first, counts) < most]
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:

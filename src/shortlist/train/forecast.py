@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from shortlist.data import Account, Dataset, TableLike
 from shortlist.data.readers import Table
@@ -20,6 +21,8 @@ from shortlist.data.shards.estimate import Estimate, Sample, counted_distinct, d
 from shortlist.data.shards.sizes import NUMBERS
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Index, choose_index
+from shortlist.index.checks import check_counts
+from shortlist.index.halves import Halves, accepts_halves
 from shortlist.model import EmbeddingTable, Tower, TwoTower
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import Optimizer
@@ -34,6 +37,8 @@ SEEN_ROWS = 20_000_000
 PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
 CHECKPOINTS = 3  # the two that are kept, and the one that is being written
 WINDOW = 20  # bytes of a code and of the two ends of a window
+SERVED = ("serving", "swap")  # phases of a server
+FEW = 100  # vectors that tell whether bfloat16 holds those of a tower
 CODES = 12  # bytes of a row's code as int32 and int64
 
 
@@ -75,6 +80,7 @@ class Forecast:
         examples_per_second: of the recipe on the sample, whose tables are smaller.
         memory: the memory of this machine.
         account: of the rows in the sample.
+        processes: among which tables and optimizer state are divided; memory is of the first one, which has the most.
     """
 
     rows: int
@@ -98,6 +104,7 @@ class Forecast:
     epochs: int
     memory: int
     account: Account
+    processes: int = 1
 
     @property
     def weights(self) -> int:
@@ -126,18 +133,20 @@ class Forecast:
 
     @property
     def phases(self) -> tuple[PhaseForecast, ...]:
-        """The phases in their order, for one process.
+        """The phases in their order: the memory of the first process, and what all of them write.
 
-        A checkpoint and a bundle are written from where the numbers are, and large vectors are kept in files, so neither takes
+        Of several processes the first gets the whole model at the end, in files, and makes index and bundle alone. A checkpoint and a bundle are written from where the numbers are, and large vectors are kept in files, so neither takes
         memory of its own. The bundle is opened and compared before it counts as saved. A swap has two models in memory.
         """
         interactions = self.interactions_in_memory if self.from_memory else self.interactions_from_disk
         steps = self._model + interactions
         learned = self.weights + self.optimizer + self.dense
+        gathered = [PhaseForecast("end", steps, self.weights + self.optimizer)] if self.processes > 1 else []
         return (
             PhaseForecast("build", steps - self.dense, 0 if self.from_memory else self.shards + self.ordered),
             PhaseForecast("steps", steps, 0),
             PhaseForecast("checkpoint", steps, CHECKPOINTS * learned),
+            *gathered,
             PhaseForecast("index", steps + self.index, self.vectors),
             PhaseForecast("save", steps + 2 * self.index + self.ids, learned + self.vectors + self.index),
             PhaseForecast("serving", PROCESS + self.serving, 0),
@@ -147,11 +156,11 @@ class Forecast:
     @property
     def peak(self) -> PhaseForecast:
         """The phase of a training, its index and its bundle that takes the most memory."""
-        return max(self.phases[:5], key=lambda phase: phase.memory)
+        return max((one for one in self.phases if one.name not in SERVED), key=lambda phase: phase.memory)
 
     @property
     def _model(self) -> int:
-        return PROCESS + self.weights + self.optimizer + self.dense + self.ids
+        return PROCESS + (self.weights + self.optimizer) // self.processes + self.dense + self.ids
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -171,6 +180,7 @@ def forecast(
     count: bool = False,
     index: Index | None = None,
     device: str = "auto",
+    processes: int = 1,
 ) -> Forecast:
     """The time and memory that training ``recipe`` on ``source`` will take.
 
@@ -184,7 +194,9 @@ def forecast(
     Args:
         columns: names of the columns, as in ``Dataset``.
         tables: the tables of features, as in ``Dataset``, by name.
+        processes: that train together (``torchrun``); the speed is that of one.
     """
+    check_counts("the forecast", {"processes": processes})
     if recipe.als is not None or recipe.joined or recipe.sources:
         what = "[als]" if recipe.als is not None else "[[joined]]" if recipe.joined else "[[sources]]"
         raise ConfigError(
@@ -204,11 +216,15 @@ def forecast(
     )
     weight = 4 if columns.get("weight") else 0
     per_row = 8 + weight
-    kind, per_candidate = _index_of(candidates.value, model.dim, index)
+    widths = [
+        _bytes_of_number(model.query, data.queries, model.query_vectors),
+        _bytes_of_number(model.candidate, data.candidates, model.candidate_vectors),
+    ]
+    kind, per_candidate = _index_of(candidates.value, model.dim, index, is_half=widths[1] == 2)
     dense = sum(parameter.numel() * 4 for parameter in model.parameters())
     ids = _id_bytes(data, {data.query: queries.value, data.candidate: candidates.value})
     ids += _lists_bytes(model, data, drawn.rows, queries.value)
-    vectors = (queries.value * model.query.heads + candidates.value) * model.dim * 4
+    vectors = (queries.value * model.query.heads * widths[0] + candidates.value * widths[1]) * model.dim
     indexed = round(per_candidate * candidates.value)
     seen = 8 * drawn.rows if drawn.rows <= SEEN_ROWS else 0
     return Forecast(
@@ -227,12 +243,13 @@ def forecast(
         vectors=vectors,
         index=indexed,
         index_kind=kind,
-        serving=sum(one.rows * one.dim * 4 for one in sizes) + vectors + indexed + ids + seen,
+        serving=sum(one.weights for one in sizes) + vectors + indexed + ids + seen,
         examples_per_second=speed,
         seconds_per_epoch=drawn.rows / speed,
         epochs=int(recipe.for_rows(drawn.rows).fit.epochs),
         memory=available_memory(),
         account=data.account,
+        processes=processes,
     )
 
 
@@ -289,11 +306,27 @@ def _lists_bytes(model: TwoTower, data: Dataset, rows: int, queries: int) -> int
     return sum(min(rows, queries * history.length) * one for history in model.query.histories.values())
 
 
-def _index_of(candidates: int, dim: int, index: Index | None) -> tuple[str, float]:
-    """The kind of index for so many candidates, and its bytes for each, by one of a few."""
+def _bytes_of_number(
+    tower: Tower, table: pl.DataFrame, vectors_of: Callable[[pl.DataFrame], NDArray[np.float32]]
+) -> int:
+    """Bytes of a number of a tower's vectors as a recommender keeps them: 2 where bfloat16 holds them, else 4."""
+    if tower.storage.dtype != "bfloat16" or not set(tower.columns) <= set(table.columns):
+        return 4
+    return 4 if Halves.of(vectors_of(table.head(FEW))) is None else 2
+
+
+def _index_of(candidates: int, dim: int, index: Index | None, is_half: bool) -> tuple[str, float]:
+    """The kind of index for so many candidates, and its bytes for each, by one of a few.
+
+    Args:
+        is_half: bfloat16 holds the vectors.
+    """
     chosen = index or choose_index(candidates, dim)[0]
     some = min(candidates, INDEXED)
     vectors = np.random.Generator(np.random.Philox(0)).standard_normal((some, dim)).astype(np.float32)
+    if is_half and accepts_halves(chosen):
+        halves = Halves.of((vectors.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
+        return type(chosen).__name__, chosen.build(halves).nbytes / some  # type: ignore[arg-type]
     return type(chosen).__name__, chosen.build(vectors).nbytes / some
 
 

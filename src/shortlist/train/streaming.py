@@ -51,7 +51,8 @@ class StreamedInteractions:
         self._by_query = by_query and processes.size > 1
         self._parted = processes.size > 1 and not by_query
         self._buffer = _Buffer.of([])
-        self._before = np.zeros(1, np.int64)  # own rows before each place of the buffer, where it has rows of others
+        self._size = 1
+        self._before = np.zeros(1, np.int64)  # own rows before each batch of the buffer, where it has rows of others
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -62,8 +63,8 @@ class StreamedInteractions:
         if self._by_query:
             return self._part(chosen[buffer.query[chosen] % self._processes.size == self._processes.rank])
         if self._parted:
-            first, last = self._before[int(chosen[0])], self._before[int(chosen[-1]) + 1]
-            return self._part(torch.arange(int(first), int(last)))
+            number = int(chosen[0]) // self._size
+            return self._part(torch.arange(int(self._before[number]), int(self._before[number + 1])))
         query_rows, pair_query, _ = sent_distinct(self._rows(chosen), self.queries, self.device)
         candidate = buffer.candidate[chosen].long()
         candidate_rows, pair_candidate, counts = sent_distinct(candidate, self.candidates, self.device)
@@ -90,7 +91,8 @@ class StreamedInteractions:
         for buffer, own in self._buffers(seed, epoch, size):
             self._buffer = buffer
             if self._parted:
-                self._before = np.concatenate([np.zeros(1, np.int64), np.cumsum(own)])
+                here = np.add.reduceat(own, np.arange(0, len(own), size), dtype=np.int64)
+                self._size, self._before = size, np.concatenate([np.zeros(1, np.int64), np.cumsum(here)])
             for low in range(0, len(own), size):
                 yield torch.arange(low, min(low + size, len(own)))
         self._buffer = _Buffer.of([])

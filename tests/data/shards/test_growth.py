@@ -167,6 +167,54 @@ def test_contexts_tables_of_features_and_text_grow_too(tmp_path: Path) -> None:
     assert by_name == dict(zip(anew.contexts["device"], anew.context_counts.tolist(), strict=True))
 
 
+def test_tables_grow_by_parts_of_which_few_are_written_again(tmp_path: Path) -> None:
+    """Days of 8, 1, 1, 1 and 1 new users: parts of 8; 8, 1; 8, 2; 8, 2, 1; 8, 4. A day without new ones writes none."""
+    log, shards = tmp_path / "log", tmp_path / "shards"
+    log.mkdir()
+    users: list[int] = []
+    found = []
+    for number, new in enumerate((8, 1, 1, 0, 1, 1)):
+        users += range(100 - len(users) - new, 100 - len(users))
+        frame = pl.DataFrame({"user": users[-new:] if new else users[:1], "film": ["f"] * (new or 1)})
+        frame.write_parquet(log / f"{number}.parquet")
+        made = sl.Shards.encode(log, shards, query="user", candidate="film", grow=True)
+        found.append([(one.generation, one.rows) for one in made.manifest.tables.parts.get("queries.parquet", [])])
+        assert made.queries["user"].to_list() == [*range(92, 100), *users[8:]]
+        assert made.queries.equals(sl.Shards.load(shards).queries)
+        assert (shards / "candidates.parquet").exists()
+    assert found == [
+        [],
+        [(0, 8), (1, 1)],
+        [(0, 8), (2, 2)],
+        [(0, 8), (2, 2)],
+        [(0, 8), (2, 2), (4, 1)],
+        [(0, 8), (5, 4)],
+    ]
+    names = {"queries.parquet", "queries-5.parquet"}
+    assert {path.name for path in shards.glob("queries*")} == names
+
+
+def test_a_table_whose_earlier_rows_change_is_written_as_a_whole(tmp_path: Path) -> None:
+    log, shards = tmp_path / "log", tmp_path / "shards"
+    log.mkdir()
+    films = pl.DataFrame({"film": [f"f{n}" for n in range(9)], "year": range(1990, 1999)})
+
+    def made(day: int, table: pl.DataFrame) -> sl.Shards:
+        films = [f"f{n}" for n in range(8)] if day == 0 else [f"f{7 + day}"]
+        pl.DataFrame({"user": [1] * len(films), "film": films}).write_parquet(log / f"{day}.parquet")
+        return sl.Shards.encode(log, shards, query="user", candidate="film", candidates=table, grow=True)
+
+    first = made(0, films.head(8))
+    same = made(1, films)
+    assert [one.rows for one in same.manifest.tables.parts["candidates.parquet"]] == [8, 1]
+    assert same.candidates.head(8).equals(first.candidates)
+    later = made(
+        2, pl.concat([films.with_columns(year=pl.col("year") + 1), films.head(1).with_columns(film=pl.lit("f9"))])
+    )
+    assert "candidates.parquet" not in later.manifest.tables.parts
+    assert later.candidates["year"].to_list() == [*range(1991, 2000), 1990]
+
+
 def test_where_nothing_is_as_it_was_everything_is_encoded_anew(log: Path, tmp_path: Path) -> None:
     grown(log, tmp_path / "shards")
     for number in (1, 2):
@@ -192,7 +240,7 @@ def test_shards_in_use_keep_their_files(log: Path, tmp_path: Path) -> None:
     assert len(whole["rows"]) == 80
     day(5).write_parquet(log / "day-5.parquet")
     grown(log, tmp_path / "shards")
-    assert not (tmp_path / "shards" / "queries.parquet").exists()
+    assert not (tmp_path / "shards" / "query_counts.npy").exists()
 
 
 @pytest.mark.parametrize("stop", range(12))

@@ -23,7 +23,6 @@ from typing import Any
 
 import msgspec
 import polars as pl
-import polars.selectors as cs
 
 from shortlist.data.events import Events
 from shortlist.data.id_map import IdMap
@@ -35,7 +34,7 @@ from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import check_context, check_negatives
 from shortlist.data.shards.files import Header, Manifest
-from shortlist.data.shards.growth import Base, BusyError, base_of, finished
+from shortlist.data.shards.growth import Base, BusyError, base_of, finished, settle
 from shortlist.data.shards.interactions import prepared
 from shortlist.data.shards.pieces import check_sums, piece_of, remove_records
 from shortlist.data.shards.tables import tables_of
@@ -141,8 +140,7 @@ def _grown(found: Source, header: Header, folder: Path, work: Callable[[Source, 
 def _encode(work: Work) -> None:
     tables = tables_of(work)
     for side in set(SIDES) - work.lookups.keys():
-        table = pl.scan_parquet(work.folder / work.name(f"{PLURAL[side]}.parquet"), glob=False, hive_partitioning=False)
-        ids = table.select(cs.by_name(work.columns[side])).collect().to_series()
+        ids = tables.read(work.folder, f"{PLURAL[side]}.parquet", [work.columns[side]])[work.columns[side]]
         work.lookups[side] = (ids.dtype, IdMap(ids))
     plan = list(plan_of(work))
     made = []
@@ -226,6 +224,8 @@ def _has_work(folder: Path, header: Header, overwrite: bool) -> bool:
     """
     done, begun = folder / files.MANIFEST, folder / files.HEADER
     if begun.is_file() and not overwrite:
+        if done.is_file():
+            settle(folder, files.read_record(done, Manifest))
         before = files.read_record(begun, Header)
         if before == header:
             if done.is_file():  # a run that was killed after that may have left files

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 from numpy.typing import NDArray
 
 from shortlist.errors import DataError
@@ -27,6 +28,7 @@ __all__ = [
     "Header",
     "Manifest",
     "Piece",
+    "TablePart",
     "Tables",
     "check_files",
     "named",
@@ -69,12 +71,20 @@ class Header(_Record, frozen=True, kw_only=True):
     reading: dict[str, str] = {}
 
 
-class Tables(_Record, frozen=True, kw_only=True):
+class TablePart(_Record, frozen=True, kw_only=True):
+    """Neighbouring rows of a table: a file that one growth of the shards wrote."""
+
+    generation: int
+    rows: int
+
+
+class Tables(_Record, frozen=True, kw_only=True, omit_defaults=True):
     """The files of both tables, of the counts of their rows and of an empty table of interactions; what to say of them.
 
     Attributes:
         generation: how often the shards have grown.
         form: how times that are text are written.
+        parts: of each table that is in several files, those that together are it, in order; others are in one file.
     """
 
     files: dict[str, Entry]
@@ -82,19 +92,44 @@ class Tables(_Record, frozen=True, kw_only=True):
     warnings: list[str] = []
     generation: int = 0
     form: str = ""
+    parts: dict[str, list[TablePart]] = {}
 
-    def name(self, name: str) -> str:
-        """The file of a table or of counts: each growth of the shards writes its own."""
-        return named(name, self.generation)
+    def read(self, folder: Path, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """A table, or these columns of it."""
+        generations = [part.generation for part in self.parts.get(name, ())] or [self.generation]
+        paths = [folder / named(name, generation) for generation in generations]
+        found = pl.scan_parquet(paths, glob=False, hive_partitioning=False)
+        if columns is not None:
+            found = found.select(cs.by_name(*columns))
+        return found.collect()
 
-    def read(self, folder: Path, name: str) -> pl.DataFrame:
-        """A table."""
-        return pl.read_parquet(folder / self.name(name), glob=False, hive_partitioning=False)
+    def schema(self, folder: Path, name: str) -> pl.Schema:
+        """Names and types of the columns of a table."""
+        first = self.parts[name][0].generation if name in self.parts else self.generation
+        return pl.Schema(pl.read_parquet_schema(folder / named(name, first)))
 
     def array(self, folder: Path, name: str) -> NDArray[Any]:
         """An array of counts."""
-        counts: NDArray[Any] = np.load(folder / self.name(name), allow_pickle=False)
+        counts: NDArray[Any] = np.load(folder / named(name, self.generation), allow_pickle=False)
         return counts
+
+    def kept_parts(self, name: str, same: int, rows: int) -> list[TablePart]:
+        """The first parts of a table that stay when it grows; what follows them is written as one part.
+
+        Parts that have no more rows than what follows them are written again with it, so that a table has a part for each
+        doubling of its rows, not for each growth.
+
+        Args:
+            name: of the table.
+            same: its first rows that are as they were: all of those before, or none.
+            rows: that it has now.
+        """
+        if not same:
+            return []
+        kept = list(self.parts.get(name, ())) or [TablePart(generation=self.generation, rows=same)]
+        while kept and same < rows and kept[-1].rows <= rows - same:
+            same -= kept.pop().rows
+        return kept
 
 
 class Piece(_Record, frozen=True, kw_only=True):

@@ -3,8 +3,9 @@
 1. Pieces of files that are gone or were changed are left out, and their rows are taken off the counts.
 2. Ids that are new follow those that are there: a row number means the same id for ever. An id of which no interaction is
    left keeps its row, with a count of 0.
-3. New and changed files become further pieces. Tables are written under the number of the generation, and the manifest last:
-   until then, and for a process that read it before, the shards are what they were.
+3. New and changed files become further pieces. New rows of a table become a further part of it, counts are written again, both
+   under the number of the generation, and the manifest last: until then, and for a process that read it before, the shards
+   are what they were.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -38,6 +40,20 @@ class BusyError(DataError):
 
 class InUseError(DataError):
     """Shards that cannot be replaced while a training reads them."""
+
+
+class Grown(NamedTuple):
+    """A table that has grown, and how often each of its rows occurs.
+
+    Attributes:
+        table: with further rows.
+        counts: of each row in the pieces that are kept and in new files.
+        same: its first rows that are as they are on the disk: all of those before, or none.
+    """
+
+    table: pl.DataFrame
+    counts: NDArray[np.int64]
+    same: int
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,11 @@ class Base:
 
     def has_integers(self, side: str, column: str) -> bool:
         """Whether a table's ids are integers."""
-        tables = self.manifest.tables
-        return pl.read_parquet_schema(self.folder / tables.name(f"{PLURAL[side]}.parquet"))[column].is_integer()
+        return self.manifest.tables.schema(self.folder, f"{PLURAL[side]}.parquet")[column].is_integer()
 
     def counts(self, side: str) -> NDArray[np.int64]:
         """How often each row of a table or of the contexts occurs in the pieces that are kept."""
-        counts: NDArray[np.int64] = self.manifest.tables.array(self.folder, f"{side}_counts.npy").copy()
+        counts: NDArray[np.int64] = self.manifest.tables.array(self.folder, f"{side}_counts.npy")
         for piece in self.dropped:
             if piece.rows:
                 rows = np.load(self.folder / f"{piece.number:05}.{side}.npy", mmap_mode="r", allow_pickle=False)
@@ -99,8 +114,8 @@ class Base:
 
     def united(
         self, side: str, key: str, table: pl.DataFrame, counts: NDArray[np.int64]
-    ) -> tuple[pl.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
-        """The table with further rows, how often each occurs, and the row of each one that was given.
+    ) -> tuple[Grown, NDArray[np.int64]]:
+        """The table with further rows, and the row of each one that was given.
 
         Args:
             side: "query" or "candidate".
@@ -116,9 +131,10 @@ class Base:
         total = np.zeros(len(both), np.int64)
         total[: len(before)] = self.counts(side)
         total[rows] += counts
-        return both, total, rows
+        same = both.schema == before.schema and (both.width == 1 or both.head(len(before)).equals(before))
+        return Grown(both, total, len(before) if same else 0), rows
 
-    def united_contexts(self, table: pl.DataFrame, counts: NDArray[np.int64]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    def united_contexts(self, table: pl.DataFrame, counts: NDArray[np.int64]) -> Grown:
         """The table of contexts with further rows, and how often each occurs."""
         before = self.manifest.tables.read(self.folder, "contexts.parquet")
         self._require_types(before.schema, table.schema)
@@ -131,7 +147,7 @@ class Base:
         total[: len(before)] = self.counts("context")
         total[found.drop_nulls().to_numpy()] += counts[~is_new]
         total[len(before) :] = counts[is_new]
-        return both, total
+        return Grown(both, total, len(before))
 
     def require_alike(self, interactions: pl.DataFrame, form: str) -> None:
         """DataError where new files have columns of other types, or times in another form.
@@ -167,7 +183,7 @@ def base_of(folder: Path, header: Header) -> Base | None:
     An interrupted growth continues if what it reads is still there; the record of another one is put in its place.
 
     Raises:
-        DataError: for shards that were encoded with other options.
+        DataError: for shards that were encoded with other options, and for damaged tables.
         InUseError: for shards that would be replaced while they are trained on.
     """
     manifest = files.read_record(folder / files.MANIFEST, Manifest)
@@ -188,6 +204,8 @@ def base_of(folder: Path, header: Header) -> Base | None:
                 hint="wait until that training has ended, or choose another folder",
             )
         return None
+    for entries in (manifest.tables.files, *(piece.files for piece in base.dropped)):
+        files.check_files(folder, entries)  # which are read to make new ones
     files.write_record(folder / GROWTH, base.header)
     return base
 
@@ -198,15 +216,15 @@ def settle(folder: Path, manifest: Manifest) -> None:
         files.write_record(folder / files.HEADER, manifest.header)
     begun = folder / GROWTH
     if begun.is_file() and files.read_record(begun, Header) == manifest.header:
-        begun.unlink()
         sweep(folder, manifest)
+        begun.unlink()  # last, so that a process that is killed on the way leaves the rest to the next one
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
     """Remove files of earlier generations, unless a training may still read them."""
     if in_use(folder / files.MARK):
         return
-    names = {name for entries in _entries(manifest) for name in entries} | {files.MANIFEST, files.HEADER}
+    names = {name for entries in _entries(manifest) for name in entries} | {files.MANIFEST, files.HEADER, GROWTH}
     for path in list(folder.iterdir()):
         if path.name not in names and OWN.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -231,13 +249,13 @@ def _begun(folder: Path, manifest: Manifest, header: Header) -> Base | None:
     same = {name: header.source.get(name) for name in listed.source} == listed.source
     if same and msgspec.structs.replace(header, source=listed.source) == listed:
         return Base(folder, manifest, listed)
-    path.unlink()
     sweep(folder, manifest)
     for left in folder.iterdir():  # of the abandoned growth; nobody reads these
         number = re.match(r"(\d{5,})\.", left.name)
         if number and int(number.group(1)) >= manifest.next_number:
             left.unlink()
     (folder / f"tables-{manifest.tables.generation + 1}.json").unlink(missing_ok=True)
+    path.unlink()
     return None
 
 

@@ -16,7 +16,8 @@ from shortlist.data.readers import Table
 from shortlist.data.roles import PLURAL, checked_timestamp, id_doubts, side_table
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import context_table
-from shortlist.data.shards.files import Tables
+from shortlist.data.shards.files import TablePart, Tables
+from shortlist.data.shards.growth import Grown
 from shortlist.data.shards.interactions import plain
 from shortlist.data.shards.work import CONTEXTS, SIDES, IdsRead, Work
 from shortlist.data.source import Source
@@ -36,6 +37,7 @@ def tables_of(work: Work) -> Tables:
         files.check_files(work.folder, tables.files)
         return tables
     entries: dict[str, Entry] = {}
+    parts: dict[str, list[TablePart]] = {}
     notes, warned = _remarks(work) if work.source.files else ([], [])
     types: dict[str, pl.DataType] = {}
     for side in SIDES:
@@ -52,19 +54,22 @@ def tables_of(work: Work) -> Tables:
         )
         types[column] = main.frame.schema[column]
         total = _in_order(table[column], pl.DataFrame({"id": main.frame[column], "count": often}))
+        grown = Grown(table, total, 0)
         if work.base is not None:
-            read = table[column]
-            table, total, rows = work.base.united(side, column, table, total)
-            work.lookups[side] = (table.schema[column], IdsRead(IdMap(read.cast(table.schema[column])), rows))
-        _add(work, entries, f"{PLURAL[side]}.parquet", table)
-        _add(work, entries, f"{side}_counts.npy", total)
+            grown, rows = work.base.united(side, column, table, total)
+            kind = grown.table.schema[column]
+            work.lookups[side] = (kind, IdsRead(IdMap(table[column].cast(kind)), rows))
+        _add_table(work, entries, parts, f"{PLURAL[side]}.parquet", grown)
+        _add(work, entries, f"{side}_counts.npy", grown.counts)
         notes += said
         warned += doubts
         if work.source.files:
             named = pl.DataFrame({"id": main.frame[column], "rows": often})
-            warned += id_doubts(named, table[column], column, crawlers=side == "query")
+            warned += id_doubts(named, grown.table[column], column, crawlers=side == "query")
     if work.header.context:
-        _add_contexts(work, entries)
+        grown = _contexts(work)
+        _add_table(work, entries, parts, CONTEXTS, grown)
+        _add(work, entries, "context_counts.npy", grown.counts)
     empty = _empty(work, types) if work.source.files else None
     form = "" if empty is None or work.form is None else repr(work.form)
     if work.base is not None:
@@ -76,7 +81,7 @@ def tables_of(work: Work) -> Tables:
     else:
         assert empty is not None
         _add(work, entries, files.MARK, empty)
-    tables = Tables(files=entries, notes=notes, warnings=warned, generation=work.generation, form=form)
+    tables = Tables(files=entries, notes=notes, warnings=warned, generation=work.generation, form=form, parts=parts)
     files.write_record(path, tables)
     return tables
 
@@ -97,6 +102,25 @@ def _add(work: Work, entries: dict[str, Entry], name: str, content: pl.DataFrame
         entries[name] = files.write(work.folder / name, content.write_parquet)
     else:
         entries[name] = files.write_array(work.folder / name, content)
+
+
+def _add_table(
+    work: Work, entries: dict[str, Entry], parts: dict[str, list[TablePart]], name: str, grown: Grown
+) -> None:
+    """A table as files, of which those that are as they were stay, and their entries."""
+    rows = len(grown.table)
+    if work.base is not None:
+        before = work.base.manifest.tables
+        parts[name] = before.kept_parts(name, grown.same, rows)
+        entries.update(
+            {files.named(name, one.generation): before.files[files.named(name, one.generation)] for one in parts[name]}
+        )
+    start = sum(one.rows for one in parts.get(name, ()))
+    if start < rows:
+        _add(work, entries, name, grown.table[start:])
+        parts.setdefault(name, []).append(TablePart(generation=work.generation, rows=rows - start))
+    if len(parts[name]) == 1 and parts[name][0].generation == work.generation:
+        del parts[name]  # as tables are that have not grown
 
 
 def _ids(work: Work, side: str) -> tuple[pl.Series, pl.Series]:
@@ -130,16 +154,14 @@ def _remarks(work: Work) -> tuple[list[str], list[str]]:
     return notes, warned
 
 
-def _add_contexts(work: Work, entries: dict[str, Entry]) -> None:
+def _contexts(work: Work) -> Grown:
     if work.base is not None and not work.source.files:
-        contexts = work.base.manifest.tables.read(work.folder, CONTEXTS)
-        frequency = work.base.counts("context")
-    else:
-        contexts, frequency = context_table(work.source, work.header.context)
-        if work.base is not None:
-            contexts, frequency = work.base.united_contexts(contexts, frequency)
-    _add(work, entries, CONTEXTS, contexts)
-    _add(work, entries, "context_counts.npy", frequency)
+        before = work.base.manifest.tables.read(work.folder, CONTEXTS)
+        return Grown(before, work.base.counts("context"), len(before))
+    contexts, frequency = context_table(work.source, work.header.context)
+    if work.base is None:
+        return Grown(contexts, frequency, 0)
+    return work.base.united_contexts(contexts, frequency)
 
 
 def _left_out(work: Work) -> list[str]:

@@ -17,7 +17,7 @@ from shortlist.data.places import Places
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike
 from shortlist.data.shards import files
-from shortlist.data.shards.files import Header
+from shortlist.data.shards.files import Header, Tables
 from shortlist.data.shards.growth import Base
 from shortlist.data.shards.interactions import plain
 from shortlist.data.source import Source, SourceFile
@@ -104,10 +104,8 @@ class Work:
         lookup = self.lookups["candidate"][1]
         if isinstance(lookup, IdMap):
             return lookup
-        table = self.folder / self.name(f"{PLURAL['candidate']}.parquet")
-        return IdMap(
-            pl.read_parquet(table, columns=[self.header.candidate], glob=False, hive_partitioning=False).to_series()
-        )
+        column = self.header.candidate
+        return IdMap(self.tables.read(self.folder, f"{PLURAL['candidate']}.parquet", [column])[column])
 
     @property
     def generation(self) -> int:
@@ -119,9 +117,14 @@ class Work:
         return files.named(name, self.generation)
 
     @cached_property
+    def tables(self) -> Tables:
+        """The tables, once they are written."""
+        return files.read_record(self.folder / self.name(files.TABLES), Tables)
+
+    @cached_property
     def contexts(self) -> pl.DataFrame:
         """The distinct rows of the context columns."""
-        return pl.read_parquet(self.folder / self.name(CONTEXTS), glob=False, hive_partitioning=False)
+        return self.tables.read(self.folder, CONTEXTS)
 
 
 def plan_of(work: Work) -> Iterator[tuple[int, SourceFile, int, int]]:

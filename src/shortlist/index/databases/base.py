@@ -121,8 +121,12 @@ class DatabaseIndex(ApproximateIndex):
                 f"{self.title}'s timeout is {timeout!r}; seconds above 0 were expected.", hint="timeout=10"
             )
         super().__init__(_Settings(uri, collection, links, build_effort, search_effort, timeout))
+        self._check_options(collection, links, build_effort)
 
     # What a kind gives.
+
+    def _check_options(self, collection: str, links: int, build_effort: int) -> None:
+        """ConfigError for what this database cannot do, though others can."""
 
     @classmethod
     @abstractmethod

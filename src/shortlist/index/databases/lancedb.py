@@ -202,4 +202,6 @@ def _column(name: str) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, str):
         return "'{}'".format(value.replace("'", "''"))
+    if isinstance(value, float):
+        return f"cast({value!r} as double)"  # or a column of integers would have to be compared with an integer
     return repr(value).lower() if isinstance(value, bool) else repr(value)

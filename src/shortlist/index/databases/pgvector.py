@@ -51,17 +51,7 @@ class Pgvector(DatabaseIndex):
     _example: ClassVar[str] = 'Pgvector("postgresql://me@localhost/films")'
     _secret: ClassVar[str] = "set the environment variable PGPASSWORD, or write ~/.pgpass"
 
-    def __init__(
-        self,
-        uri: str,
-        collection: str = "shortlist",
-        links: int = 32,
-        build_effort: int = 100,
-        search_effort: int | None = None,
-        recall: None = None,
-        timeout: float = 10.0,
-    ) -> None:
-        super().__init__(uri, collection, links, build_effort, search_effort, recall, timeout)
+    def _check_options(self, collection: str, links: int, build_effort: int) -> None:
         if not 2 <= links <= 100 or not 2 * links <= build_effort <= 1000:
             raise ConfigError(
                 f"Pgvector's links is {links} and its build_effort {build_effort}; links from 2 to 100 and a build_effort from "
