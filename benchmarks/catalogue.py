@@ -21,6 +21,75 @@ ALS = {
     "unobserved": 0.05,
     "regularization": 2.0,
 }
+SASREC = {"seed": 42, "dim": 64, "blocks": 2, "heads": 2, "dropout": 0.2, "learning_rate": 0.001, "batch_size": 128}
+SEQUENCES = {  # percentiles: how many pairs a user has
+    "Beauty": {
+        "users": 22_363,
+        "items": 12_101,
+        "length": 50,
+        "percentiles": {
+            0: 5,
+            30: 5,
+            40: 6,
+            50: 6,
+            60: 7,
+            70: 8,
+            80: 10,
+            85: 12,
+            90: 14,
+            95: 21,
+            97: 26,
+            99: 43,
+            100: 204,
+        },
+        "batches": 6,
+    },
+    "MovieLens-1M": {
+        "users": 6_040,
+        "items": 3_706,
+        "length": 200,
+        "percentiles": {
+            0: 20,
+            10: 27,
+            20: 38,
+            30: 51,
+            40: 70,
+            50: 96,
+            60: 126,
+            70: 173,
+            80: 253,
+            90: 400,
+            95: 556,
+            100: 2_314,
+        },
+        "batches": 4,
+    },
+}
+SPORTS = {
+    "Sports": {
+        "users": 35_598,
+        "items": 18_357,
+        "length": 300,
+        "percentiles": {
+            0: 5,
+            30: 5,
+            40: 6,
+            50: 6,
+            60: 7,
+            70: 8,
+            80: 10,
+            85: 11,
+            90: 13,
+            95: 18,
+            97: 22,
+            99: 32,
+            100: 296,
+        },
+    }
+}
+QUICK_SPORTS = {"Sports": {**SPORTS["Sports"], "users": 300, "items": 200}}
+QUICK_SEQUENCES = {name: {**table, "users": 300, "items": 300, "batches": 2} for name, table in SEQUENCES.items()}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}  # as implicit asks, which has threads of its own
 
 FRESH_WEIGHTS = (
@@ -218,6 +287,68 @@ BENCHMARKS = {
             "implicit with its defaults: conjugate gradients, from a sparse matrix to vectors; ours from arrays of pairs to "
             "vectors. The last row of each is the whole call of als, from a table of ids to a model.",
             "The penalty is the same for all rows, since implicit has no other. Both start from their own random vectors.",
+        ),
+    ),
+    "sequence": Benchmark(
+        what="an epoch of SASRec (64 numbers, 2 blocks, 2 heads), softmax over the whole catalogue, 128 sequences a batch",
+        dataset="sequences",
+        data={"tables": SEQUENCES, "seed": 42},
+        parameters={**SASREC, "tables": SEQUENCES},
+        sides={
+            "ours": Side("benchmarks.sequences", "ours"),
+            **{peer: Side(f"benchmarks.peers.{peer}.epoch", "epoch", peer) for peer in ("rectools", "replay")},
+        },
+        rows=tuple(
+            row
+            for name in SEQUENCES
+            for row in (
+                Row(f"SASRec, {name}: epoch", name, "s", 3, peers=("rectools", "replay")),
+                Row(f"SASRec, {name}: all threads", f"{name}: processor", "s", None, peers=("rectools", "replay")),
+            )
+        ),
+        quick={"tables": QUICK_SEQUENCES},
+        quick_data={"tables": QUICK_SEQUENCES},
+        caveats=(
+            "Tables in the shape of Amazon Beauty and of MovieLens-1M: users, items and lengths are theirs, which is what "
+            "the time depends on. No user has more pairs than the model's length and one.",
+            "Timed on 6 and 4 batches, from fresh weights, and multiplied up to an epoch. The losses are those of these "
+            "batches.",
+            "Ours also learns from each user's first pair, which has no history; the peers begin at the second.",
+            "All threads: the peers' without reading the table, ours with it.",
+        ),
+    ),
+    "neighbours": Benchmark(
+        what="tables of neighbours of 300,000 pairs in the shape of Amazon Sports, 100 for each item, one thread",
+        dataset="sequences",
+        data={"tables": SPORTS, "seed": 42},
+        parameters={"tables": SPORTS, "neighbours": 100},
+        sides={
+            "ours": Side("benchmarks.neighbours", "ours", variables=ONE_THREAD),
+            "implicit": Side("benchmarks.neighbours", "implicit", variables=ONE_THREAD),
+        },
+        rows=(
+            Row("transitions", "transitions", "s", 1, peers=("implicit",)),
+            Row("co-occurrence", "co-occurrence", "s", 1, peers=("implicit",)),
+        ),
+        quick={"tables": QUICK_SPORTS},
+        quick_data={"tables": QUICK_SPORTS},
+        caveats=(
+            "implicit's is ItemKNN with BM25, from a sparse matrix to its table; ours are from a Dataset to theirs. Transitions "
+            "read the order of time, which ItemKNN does not.",
+        ),
+    ),
+    "train": Benchmark(
+        what="`shortlist train` with one recipe on MovieLens-100k, from typing it to the saved bundle",
+        dataset="movielens",
+        data=MOVIELENS,
+        parameters={"recipe": "factorization"},
+        sides={"ours": ours_side("train_command")},
+        rows=(
+            Row("shortlist train: to the saved bundle", "saved_seconds", "s", 3, "at most"),
+            Row("shortlist train: the report's figures after it", "report_seconds", "s", None),
+        ),
+        caveats=(
+            "Nine tenths of the rows are trained on, one is held out for the report's figures. Files are in the page cache.",
         ),
     ),
     "limits": Benchmark(

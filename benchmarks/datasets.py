@@ -108,6 +108,19 @@ def write_ingest(folder: Path, pairs: int, users: int, items: int, head: int, se
         np.save(folder / f"{side}.npy", ids[name][rows[name][:head]])
 
 
+def write_sequences(folder: Path, tables: dict, seed: int) -> None:
+    """Writes the pairs of each table, by user and in order of time: lengths by the table's percentiles, at most the model's
+    and one more, and items by a shifted power law."""
+    generator = np.random.default_rng(seed)
+    for name, table in tables.items():
+        at = generator.random(table["users"]) * 100
+        lengths = np.interp(at, *zip(*table["percentiles"].items(), strict=True)).round().astype(np.int64)
+        lengths = np.minimum(lengths, table["length"] + 1)
+        popularity = generator.permutation((np.arange(table["items"]) + 30.0) ** -0.8)
+        np.save(folder / f"{name}-user.npy", np.repeat(np.arange(table["users"]), lengths))
+        np.save(folder / f"{name}-item.npy", _heavy_tailed(generator, popularity, int(lengths.sum())).astype(np.int64))
+
+
 def _heavy_tailed(generator: np.random.Generator, weights: np.ndarray, count: int) -> np.ndarray:
     """Returns `count` shuffled rows drawn by weight, each row at least once."""
     cumulative = np.cumsum(weights)
@@ -127,4 +140,5 @@ WRITERS = {
     "zipf": write_zipf,
     "distinct": write_distinct,
     "ingest": write_ingest,
+    "sequences": write_sequences,
 }

@@ -32,13 +32,7 @@ def main(folder: Path) -> None:
         given = _sequences(arrays["given_user"], arrays["given_item"])
         asked, items = arrays["asked"], int(arrays["items"])
     length = options["max_sequence_length"]
-    source = [TensorFeatureSource(FeatureSource.INTERACTIONS, ITEM)]
-    schema = TensorSchema(
-        TensorFeatureInfo(
-            ITEM, FeatureType.CATEGORICAL, is_seq=True, feature_hint=FeatureHint.ITEM_ID, feature_sources=source,
-            cardinality=items, padding_value=items, embedding_dim=options["embedding_dim"],
-        )
-    )  # fmt: skip
+    schema = _schema(items, options["embedding_dim"])
     module = LightningModule(SasRec.from_params(schema, **options), OptimizerFactory(learning_rate=rate))
     pieces = [row for row in train.values() for row in _pieces(row, length + 1)]
     loader = torch.utils.data.DataLoader(
@@ -52,6 +46,17 @@ def main(folder: Path) -> None:
     np.save(
         folder / "lists.npy", _lists(module.model.eval(), [given[user] for user in asked.tolist()], k, length, items)
     )
+
+
+def _schema(items: int, dim: int) -> TensorSchema:
+    """One column, of items; padding is the number after the last."""
+    return TensorSchema(
+        TensorFeatureInfo(
+            ITEM, FeatureType.CATEGORICAL, is_seq=True, feature_hint=FeatureHint.ITEM_ID,
+            feature_sources=[TensorFeatureSource(FeatureSource.INTERACTIONS, ITEM)], cardinality=items,
+            padding_value=items, embedding_dim=dim,
+        )
+    )  # fmt: skip
 
 
 def _sequences(users: np.ndarray, items: np.ndarray) -> dict[int, np.ndarray]:
