@@ -298,15 +298,15 @@ def current(code: str, text: str) -> str:
     """A catalogue's text, up to date."""
     used = messages()
     there = {one.english: one for one in entries(text)}
+    served = _served()
     kept = []
     for english, parts in used.items():
         before = there.get(english)
-        also = set() if before is None else before.places & set(BY_TEXT)
+        also = frozenset() if before is None else _places(before, served)
         kept.append(Entry(english, "" if before is None else before.translation, frozenset(parts | also)))
     order = templates()
     others = [one for one in there.values() if one.english not in used and one.places & set(BY_TEXT) and in_source(one)]
     others.sort(key=lambda one: order.get(one.english, len(order)))
-    served = _served()
     kept += [Entry(one.english, one.translation, _places(one, served)) for one in others]
     return written(code, kept)
 

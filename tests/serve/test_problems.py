@@ -143,5 +143,5 @@ def test_what_is_no_json_is_told_why_and_where(body: bytes, cause: str) -> None:
 
 
 def test_of_a_long_body_no_place_is_named_that_is_one_of_a_piece() -> None:
-    body = b'{"queries":[%s{"id":1,}]}' % (b'{"id":1},' * 5000)
+    body = b'{"queries":[%s{"id":1,}]}' % (b'{"id":"%s"},' % (b"x" * 200) * 200)
     assert problem_of(RecommendRequest, body).detail == "the body is not JSON in UTF-8: trailing comma in object."

@@ -80,7 +80,7 @@ class Forecast:
         examples_per_second: of the recipe on the sample, whose tables are smaller.
         memory: the memory of this machine.
         account: of the rows in the sample.
-        processes: among which tables and optimizer state are divided; memory is of the first one, which has the most.
+        processes: that share tables and optimizer state; the figures are those of the first process, whose memory is the largest.
     """
 
     rows: int
