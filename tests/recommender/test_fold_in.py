@@ -197,3 +197,27 @@ def test_needs_stored_queries() -> None:
 def test_a_loaded_bundle_folds_in_the_same(bundle: Path, recommender: sl.Recommender) -> None:
     lists = [["a"], ["b", "c"], []]
     assert np.array_equal(sl.Recommender.load(bundle).fold_in(lists), recommender.fold_in(lists))
+
+
+def test_a_query_asked_again_is_computed_once_and_a_new_choice_is_seen(
+    recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = sl.Recommender(recommender.model, seen=recommender.seen)
+    computed: list[int] = []
+    vector = FoldIn._vector
+
+    def counted(fold: FoldIn, rows, before, average):
+        computed.append(len(rows))
+        return vector(fold, rows, before, average)
+
+    monkeypatch.setattr(FoldIn, "_vector", counted)
+    ids = fresh.candidate_ids.to_list()
+    query = fresh.query_ids[0]
+    first = [fresh.recommend([query], k=3, history=[ids[:n]])[0] for n in (2, 3)]
+    assert computed == [2, 3]
+    assert [fresh.recommend([query], k=3, history=[ids[:n]])[0] for n in (2, 3)] == first
+    assert computed == [2, 3]
+    fresh.recommend([fresh.query_ids[1]], k=3, history=[ids[:2]])  # the same choices of another
+    fresh.delete([ids[-1]])  # other candidates: what was computed is no longer taken
+    fresh.recommend([query], k=3, history=[ids[:2]])
+    assert computed == [2, 3, 2, 2]

@@ -74,7 +74,9 @@ def test_a_long_body_is_decompressed_in_steps() -> None:
     assert 8 <= len(pauses) <= 9
 
 
-@pytest.mark.parametrize("content", [b"", gzip.compress(GOOD, mtime=0)[:10], gzip.compress(GOOD * 10_000, mtime=0)[:-20]])
+@pytest.mark.parametrize(
+    "content", [b"", gzip.compress(GOOD, mtime=0)[:10], gzip.compress(GOOD * 10_000, mtime=0)[:-20]]
+)
 def test_a_compressed_body_that_ends_early_is_told_so(content: bytes) -> None:
     with pytest.raises(Problem, match="incomplete"):
         Decompression(content, b"gzip", 8, 1 << 20).finish(lambda: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
 from shortlist.index import Halves, Lists
+from shortlist.recommender.latest import Latest
 
 __all__ = ["FoldIn", "Prior", "VectorsOf"]
 
@@ -25,6 +27,7 @@ QUERIES = 1 << 16  # trained queries that the distribution is estimated from
 ASKED = 128  # trained queries that the temperature is estimated from
 STEPS, HALVINGS = 8, 30
 TINY = 1e-12
+REMEMBERED = 1 << 11  # vectors of the queries asked latest
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +121,21 @@ class FoldIn:
         """
         mean = self.prior.mean
         before = np.tile(mean, (len(chosen), 1)) if expected is None else expected.astype(np.float64)
-        found = [self._vector(np.unique(rows), at, expected is None) for rows, at in zip(chosen, before, strict=True)]
+        found = [self._known(np.unique(rows), at, expected is None) for rows, at in zip(chosen, before, strict=True)]
         return np.array(found, np.float32).reshape(len(chosen), len(mean))
+
+    @cached_property
+    def _latest(self) -> Latest:
+        return Latest(REMEMBERED)
+
+    def _known(self, rows: NDArray[np.int64], before: Vector, average: bool) -> Vector:
+        """The vector, computed once for a query that is asked again before it chooses something else."""
+        key = hashlib.blake2b(rows.tobytes() + (b"" if average else before.tobytes()), digest_size=16).digest()
+        found: Vector | None = self._latest.get(key)
+        if found is None:
+            found = self._vector(rows, before, average)
+            self._latest.put(key, found)
+        return found
 
     @cached_property
     def _competitors(self) -> NDArray[np.float64]:
