@@ -79,7 +79,11 @@ def test_a_lead_is_told_from_chance() -> None:
         ((POPULAR, ALS), {}, "next: no model here is better than popularity"),
         ((ALS, POPULAR), {"train": DATA}, "next: if the table has a column of times"),
         ((ALS, POPULAR), {"new": 0.25}, "next: many queries are new"),
-        ((ALS, tried("GRU", "towers", None, "9 s were left")), {}, "next: a longer budget= (--budget) would also try GRU"),
+        (
+            (ALS, tried("GRU", "towers", None, "9 s were left")),
+            {},
+            "next: a longer budget= (--budget) would also try GRU",
+        ),
         ((ALS, LATE, LATE), {}, "next: a longer budget= (--budget) would also try GRU"),
         ((FEW, LATE, LATE), {}, "next: a longer budget= (--budget) would also try GRU"),
         ((FEW, LATE), {}, "next: only 3 queries were measured"),
