@@ -94,3 +94,9 @@ def test_a_save_that_was_cut_off_is_pointed_at(bundle: Path, tmp_path: Path) -> 
     with pytest.raises(BundleError, match="there is no bundle at") as error:
         verified(bundle)
     assert "a save was cut off" in str(error.value.hint)
+
+
+def test_an_address_is_no_folder() -> None:
+    with pytest.raises(BundleError, match="there is no bundle at") as error:
+        verified(Path("s3://bucket/my.shortlist"))
+    assert error.value.hint == "a bundle is a folder on this machine; download it first"

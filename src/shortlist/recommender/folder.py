@@ -128,6 +128,8 @@ def verified(
     if not path.is_dir():
         aside = set_aside(path)
         hint = f"a save was cut off; the bundle that was there is {str(aside[0])!r}" if aside else "check the path"
+        if any(part.endswith(":") for part in path.parts):  # such as s3://bucket/name
+            hint = "a bundle is a folder on this machine; download it first"
         raise BundleError(f"there is no bundle at {str(path)!r}.", hint=hint)
     manifest = decoded(path / MANIFEST)
     with refused():
