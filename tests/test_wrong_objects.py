@@ -364,3 +364,28 @@ CONDITIONS: dict[str, Callable[[Any, Any], object]] = {  # by function and param
 def test_whatever_is_no_condition_is_refused_in_words(given: SimpleNamespace, call: str, wrong: Any) -> None:
     with pytest.raises(sl.ShortlistError, match="expected"):
         CONDITIONS[call](given, wrong)
+
+
+ADDRESSES: dict[str, Callable[[Any, str], object]] = {  # what reads or writes a file or a folder here
+    "Recommender.save": lambda given, x: given.recommender.save(x),
+    "Recommender.load": lambda given, x: sl.Recommender.load(x),
+    "recommend_all": lambda given, x: given.recommender.recommend_all(x),
+    "report.write": lambda given, x: report.write(given.recommender, x),
+    "Checkpoints": lambda given, x: sl.Checkpoints(x),
+    "Shards.encode": lambda given, x: sl.Shards.encode(given.folder / "x.parquet", x, query="user", candidate="item"),
+    "Shards.load": lambda given, x: sl.Shards.load(x),
+    "recipes.load": lambda given, x: sl.recipes.load(x),
+    "plot().save": lambda given, x: given.evaluation.plot().save(x),
+}
+
+
+@pytest.mark.parametrize("call", ADDRESSES)
+def test_an_address_is_not_taken_for_a_folder(
+    given: SimpleNamespace, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(sl.ShortlistError) as caught:
+        ADDRESSES[call](given, "s3://me:secret@bucket/x")
+    assert "s3://…" in caught.value.message
+    assert "secret" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,15 @@ def check_methods(
 
 
 def checked_path(value: object, where: str, expected: str = "a path") -> Path:
-    """The path; ConfigError for anything but text or a path."""
+    """The path; ConfigError for anything but text or a path, and for an address, which would become a folder of that name."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
         raise _refused(value, where, expected, None)
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]+(?=://)", os.fspath(value))
+    if scheme is not None:
+        raise ConfigError(
+            f"{where} got an address ({scheme.group()}://…); {expected} on this machine was expected.",
+            hint="use a folder here, and copy it with the tools of that store",
+        )
     return Path(value)
 
 
