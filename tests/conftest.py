@@ -7,6 +7,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the language of the locale
 
+import sys
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -19,3 +23,14 @@ settings.register_profile(
 )
 settings.register_profile("search", parent=settings.get_profile("suite"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def source_forgotten() -> Iterator[None]:
+    """The trees of the source that programs of docs/ keep go with the tests that need them: millions of objects would slow down every
+    later look for circles."""
+    yield
+    for name in ("docs.messages", "docs.modules", "tests.docs.docstrings"):
+        for value in vars(sys.modules[name]).values() if name in sys.modules else ():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()

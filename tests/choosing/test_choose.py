@@ -24,7 +24,7 @@ def test_tastes_are_found_without_a_recipe() -> None:
     assert {"co-occurrence", "EASE", "ALS", "factorization"} <= {*figures}
     reasons = {one.name: one.reason for one in choice.tried if one.figure is None}
     assert reasons["transitions"] == reasons["history"] == "needs a column of times that differ: timestamp= (--time)"
-    assert "features: queries= or candidates= (--queries, --candidates)" in str(reasons["features"])
+    assert "features: queries= (--queries) or candidates= (--candidates)" in str(reasons["features"])
     assert "ahead of popularity" in " ".join(choice.verdict())
 
 

@@ -76,7 +76,8 @@ def test_many_at_once_are_all_there(writable: Callable[..., Any], tmp_path: Path
         ([{**SHOWN, "bundle": "x" * 201}], None),
         ([{**SHOWN, "items": [{"candidate": "a", "secret": 1}]}], None),
         ([{"items": [{"candidate": "a"}]}], None),
-        ([{**SHOWN, "items": [{"candidate": "a"}] * 10_001}], "$.impressions"),
+        ([{**SHOWN, "items": [{"candidate": "a"}] * 10_001}], "$.impressions[0].items"),
+        ([{**SHOWN, "items": [{"candidate": f"{n}"} for n in range(6_000)]}] * 2, "$.impressions"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_not_logged(

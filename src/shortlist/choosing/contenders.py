@@ -146,7 +146,7 @@ def _features(data: Dataset | Shards, seed: int) -> Contender:
     }
     unread = "; ".join(why for columns in sides.values() for why in columns.unread)
     if not any(columns.features for columns in sides.values()):
-        reason = "needs a table of features: queries= or candidates= (--queries, --candidates)"
+        reason = "needs a table of features: queries= (--queries) or candidates= (--candidates)"
         if len(data.queries.columns) + len(data.candidates.columns) > 2:
             reason = f"no column of the tables can be used{f': {unread}' if unread else ''}"
         return _contender("features", "towers", {}, 12, seed, reason)
