@@ -30,7 +30,9 @@ def test_text_and_code_become_cells() -> None:
 def test_the_notebook_runs(tmp_path: Path) -> None:
     found = nbformat.read(PAGES[0].with_suffix(".ipynb"), as_version=4)
     nbformat.validate(found)
-    nbclient.NotebookClient(found, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(
+        found, timeout=300, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     printed = [out["text"] for cell in found.cells for out in cell.get("outputs", ()) if out.get("name") == "stdout"]
     assert len(printed) == 11  # each code cell that prints
     assert "popularity" in printed[3]
