@@ -92,10 +92,9 @@ def test_at_most_of_a_value_finds_others_in_the_whole_catalogue(monkeypatch: pyt
         listed(recommender, 4, "me", at_most={"genres": 1})
 
 
-def test_few_searches_fill_a_list_however_much_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 64 films of 64 genres in turn of 4 alike: 1 of a genre. The first pool has 2, then 8, 32, 64 at most: 4 searches, not 30
-    vectors = {f"f{number:02}": (99.0 - number, 0.0) for number in range(64)}
-    recommender = _of_vectors(vectors, query=(1.0, 0.0), genre=[f"g{number // 4}" for number in range(64)])
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many candidates each search was asked for, from here on."""
     sizes: list[int] = []
     search = reranking.answered
 
@@ -104,6 +103,13 @@ def test_few_searches_fill_a_list_however_much_is_full(monkeypatch: pytest.Monke
         return search(served, asked, k, *rest)
 
     monkeypatch.setattr(reranking, "answered", counted)
+    return sizes
+
+
+def test_few_searches_fill_a_list_however_much_is_full(sizes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 films of 64 genres in turn of 4 alike: 1 of a genre. The first pool has 2, then 8, 32, 64 at most: 4 searches, not 30
+    vectors = {f"f{number:02}": (99.0 - number, 0.0) for number in range(64)}
+    recommender = _of_vectors(vectors, query=(1.0, 0.0), genre=[f"g{number // 4}" for number in range(64)])
     monkeypatch.setattr(reranking, "POOL", 2)
     monkeypatch.setattr(reranking, "POOL_OF_K", 0)
     found = listed(recommender, 16, "me", at_most={"genre": 1})
@@ -112,19 +118,9 @@ def test_few_searches_fill_a_list_however_much_is_full(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("rules", [{"diversify": 0.3}, {"boost": {"genre = 'g1'": 1.0}}, {"pin": {3: "f05"}}], ids=str)
-def test_a_k_beyond_the_catalogue_costs_no_more_than_the_catalogue(
-    monkeypatch: pytest.MonkeyPatch, rules: dict[str, Any]
-) -> None:
+def test_a_k_beyond_the_catalogue_costs_no_more_than_the_catalogue(sizes: list[int], rules: dict[str, Any]) -> None:
     vectors = {f"f{number:02}": (99.0 - number, 0.0) for number in range(30)}
     recommender = _of_vectors(vectors, query=(1.0, 0.0), genre=["g1", "g2"] * 15)
-    sizes: list[int] = []
-    search = reranking.answered
-
-    def counted(served: Any, asked: Any, k: int, *rest: Any) -> Any:
-        sizes.append(k)
-        return search(served, asked, k, *rest)
-
-    monkeypatch.setattr(reranking, "answered", counted)
     assert sorted(listed(recommender, 10_000_000, "me", **rules)) == sorted(vectors)
     assert max(sizes) <= reranking.POOL
 

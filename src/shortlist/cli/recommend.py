@@ -85,8 +85,9 @@ def command(
         print_json(found.to_dicts())
         return
     click.echo(str(found).translate(ESCAPED))
-    known = set(recommender.candidate_ids)
-    absent = [one for one in own if one not in known]
+    candidates = recommender.candidate_ids
+    found_ids = set(candidates.filter(candidates.is_in(own))) if own else set()
+    absent = [one for one in own if one not in found_ids]
     if absent:
         say(f"--history: the catalogue does not have {', '.join(map(str, absent))}; nothing follows from that")
     unknown = [query for query, known in zip(found.queries, found.known, strict=True) if not known]

@@ -242,7 +242,7 @@ def _propensities(values: pl.Series) -> NDArray[np.float64]:
 
 
 def _wrong_propensities(values: pl.Series, numbers: pl.Series | None) -> str:
-    """The type of what came in place of propensities, or how many rows hold something else, with the first of them."""
+    """The type of the column given for propensities, or how many rows hold something else, with the first of them."""
     if numbers is None:
         return f"of type {values.dtype}"
     wrong = ~((numbers > 0) & (numbers <= 1)).fill_null(False)
