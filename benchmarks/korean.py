@@ -19,9 +19,7 @@ PHRASES = Path(__file__).with_name("ko.po")
 PICTURE = re.compile(r"!\[(.*)\]\((.*)\)")
 MARKED = re.compile(r"(#+ |- |)(\*\*|\*|)(.*)\2")
 MILLIONS = re.compile(r"(\d[\d,.]*)백만")
-NAME = re.compile(
-    r"\d\S* (?:ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/+–-]))*"
-)  # a figure, or a word and figures behind it: "numpy 2.4.6"
+NAME = re.compile(r"\d\S* (?:ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/±–-]|\+ \S+))*")  # "1.5 ms", "numpy 2.4.6", "ALS + EASE"
 HANGUL = re.compile("[가-힣]")
 WORD = re.compile(r"[A-Za-z]{2}")
 
@@ -65,7 +63,7 @@ def _each(markdown: str, change: Callable[[str], str]) -> str:
     lines, in_code = [], False
     for line in markdown.split("\n"):
         in_code ^= line.startswith("```")
-        if in_code or line.startswith(("```", "`python -m", "|---")):
+        if in_code or line.startswith(("```", "`python -m", "|---", "{{")):
             lines.append(line)
         elif line.startswith("|"):
             cells = (_marked(cell.strip(), change) for cell in line.strip("|").split("|"))
