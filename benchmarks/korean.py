@@ -19,7 +19,9 @@ PHRASES = Path(__file__).with_name("ko.po")
 PICTURE = re.compile(r"!\[(.*)\]\((.*)\)")
 MARKED = re.compile(r"(#+ |- |)(\*\*|\*|)(.*)\2")
 MILLIONS = re.compile(r"(\d[\d,.]*)백만")
-NAME = re.compile(r"\d\S* (?:ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/±–-]|\+ \S+))*")  # "1.5 ms", "numpy 2.4.6", "ALS + EASE"
+NAME = re.compile(  # "1.5 ms", "numpy 2.4.6", "ALS + EASE", "AMD EPYC (family 25 model 17)"
+    r"(?:≤ )?\d\S* (?:ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/±–-]|\+ \S+))*|.+ \(family \d+ model \d+\):?"
+)
 HANGUL = re.compile("[가-힣]")
 WORD = re.compile(r"[A-Za-z]{2}")
 

@@ -9,7 +9,7 @@ from benchmarks.catalogue import BENCHMARKS
 from benchmarks.harness import Benchmark, Row, Side
 from benchmarks.table import table
 
-from benchmarks import __main__, environments, harness, report
+from benchmarks import __main__, environments, harness, korean, report
 
 
 @pytest.fixture
@@ -98,9 +98,16 @@ def test_a_side_that_stopped_is_an_error_and_a_peer_that_is_not_installed_is_non
     assert harness.exit_status([{"missing": {"ours": "not installed"}, "stopped": []}]) == 1
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    """docs/performance.md is made by `python -m benchmarks docs`, never typed."""
-    assert (report.DOCS / "performance.md").read_text() == report.page(report.load(report.RESULTS))
+@pytest.mark.parametrize("code", korean.CODES)
+def test_the_page_is_what_the_results_say(code: str) -> None:
+    """docs/performance.md and its Korean twin are made by `python -m benchmarks docs`, never typed."""
+    made = report.page(report.load(report.RESULTS), code)
+    assert korean.place(report.DOCS / "performance.md", code).read_text(encoding="utf-8") == made
+
+
+def test_the_results_have_their_korean() -> None:
+    made = report.parts(report.load(report.RESULTS))
+    assert [phrase for part in made.values() for phrase in korean.missing(part)] == [], "benchmarks/ko.po"
 
 
 def test_every_benchmark_has_a_result_and_every_result_its_command() -> None:
