@@ -17,6 +17,8 @@ CODES = ("en", "ko")
 PHRASES = Path(__file__).with_name("ko.po")
 
 PICTURE = re.compile(r"!\[(.*)\]\((.*)\)")
+CODE = re.compile(r"`[^`]*`")
+SENTENCE = re.compile(r"(?<=\.) (?=[A-Z0-9`*])")
 MARKED = re.compile(r"(#+ |- |)(\*\*|\*|)(.*)\2")
 MILLIONS = re.compile(r"(\d[\d,.]*)백만")
 NAME = re.compile(  # "1.5 ms", "numpy 2.4.6", "ALS + EASE", "AMD EPYC (family 25 model 17)"
@@ -51,9 +53,7 @@ def missing(markdown: str) -> list[str]:
     found: list[str] = []
 
     def look(text: str) -> str:
-        named = all(map(NAME.fullmatch, text.split(", "))) or text in _phrases().entries
-        if WORD.search(text) and not named and not HANGUL.search(_phrase(text)):
-            found.append(text)
+        found.extend(piece for piece in _pieces(text)[1] if not _known(piece))
         return text
 
     _each(markdown, look)
@@ -65,7 +65,7 @@ def _each(markdown: str, change: Callable[[str], str]) -> str:
     lines, in_code = [], False
     for line in markdown.split("\n"):
         in_code ^= line.startswith("```")
-        if in_code or line.startswith(("```", "`python -m", "|---", "{{")):
+        if in_code or line.startswith(("```", "|---", "{{")) or CODE.fullmatch(line):
             lines.append(line)
         elif line.startswith("|"):
             cells = (_marked(cell.strip(), change) for cell in line.strip("|").split("|"))
@@ -84,11 +84,24 @@ def _marked(text: str, change: Callable[[str], str]) -> str:
 
 
 def _phrase(text: str) -> str:
-    """A text in Korean, whole or else each part of a list; millions as Korean counts them."""
-    found = _phrases().filled(text)
-    if found == text and ", " in text:
-        found = ", ".join(_phrases().filled(part) for part in text.split(", "))
-    return MILLIONS.sub(_counted, found)
+    """A text in Korean, millions as Korean counts them."""
+    between, pieces = _pieces(text)
+    return MILLIONS.sub(_counted, between.join(map(_phrases().filled, pieces)))
+
+
+def _pieces(text: str) -> tuple[str, list[str]]:
+    """A text that is a phrase, or else its sentences, or else the parts of a list; and what is between them."""
+    if _phrases().filled(text) != text:
+        return "", [text]
+    if SENTENCE.search(text):
+        return " ", SENTENCE.split(text)
+    return ", ", text.split(", ")
+
+
+def _known(piece: str) -> bool:
+    """Whether a piece is a phrase, or nothing but figures and names."""
+    named = NAME.fullmatch(piece) or piece in _phrases().entries or not WORD.search(piece)
+    return bool(named or HANGUL.search(_phrases().filled(piece)))
 
 
 def _counted(found: re.Match[str]) -> str:
