@@ -80,7 +80,7 @@ def links(page: Path, docs: Path) -> Counter[str]:
     )
 
 
-MADE = ("commands.md",)
+MADE = ("commands.md", "errors.md")
 """Pages that are made in both languages, from the code (``make docs``)."""
 
 
