@@ -18,13 +18,13 @@ PHRASES = Path(__file__).with_name("ko.po")
 
 PICTURE = re.compile(r"!\[(.*)\]\((.*)\)")
 CODE = re.compile(r"`[^`]*`")
-SENTENCE = re.compile(r"(?<=\.) (?=[A-Z0-9`*])")
+SENTENCE = re.compile(r"(?<=\.)(?<!no\.) (?=[A-Z0-9`*])")
 MARKED = re.compile(r"(#+ |- |)(\*\*|\*|)(.*)\2")
 MILLIONS = re.compile(r"(\d[\d,.]*)백만")
 NAME = re.compile(  # "1.5 ms", "numpy 2.4.6", "ALS + EASE", "AMD EPYC (family 25 model 17)"
-    r"(?:≤ )?\d\S* (?:ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/±–-]|\+ \S+))*|.+ \(family \d+ model \d+\):?"
+    r"(?:≤ |[+-])?\d\S* (?:µs|ms|MB|GB)|[^\s\[]+(?: (?:\d\S*|[/±–-]|\+ \S+))*|.+ \(family \d+ model \d+\):?"
 )
-HANGUL = re.compile("[가-힣]")
+PROSE = re.compile("[a-z]{2,} [a-z]{2,}")
 WORD = re.compile(r"[A-Za-z]{2}")
 
 
@@ -95,13 +95,24 @@ def _pieces(text: str) -> tuple[str, list[str]]:
         return "", [text]
     if SENTENCE.search(text):
         return " ", SENTENCE.split(text)
-    return ", ", text.split(", ")
+    between = "; " if "; " in text else ", "
+    return between, text.split(between)
 
 
 def _known(piece: str) -> bool:
-    """Whether a piece is a phrase, or nothing but figures and names."""
-    named = NAME.fullmatch(piece) or piece in _phrases().entries or not WORD.search(piece)
-    return bool(named or HANGUL.search(_phrases().filled(piece)))
+    """Whether a piece is nothing but figures and names, or is a phrase and leaves no English behind."""
+    if NAME.fullmatch(piece) or piece in _phrases().entries or not WORD.search(piece):
+        return True
+    found = _phrases().filled(piece)
+    for name in _names():
+        found = found.replace(name, "")
+    return found != piece and PROSE.search(CODE.sub("", found)) is None
+
+
+@cache
+def _names() -> list[str]:
+    """The phrases that are the same in Korean, such as names of two words."""
+    return [one.english for one in _phrases().entries.values() if one.english == one.translation]
 
 
 def _counted(found: re.Match[str]) -> str:
