@@ -32,6 +32,25 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return there
 
 
+def test_als_counts_without_an_optimizer(place: Path, small: dict[str, int]) -> None:
+    asked = (
+        "train",
+        "choices.csv",
+        "--query",
+        "reader",
+        "--candidate",
+        "book",
+        "--recipe",
+        "als",
+        "--out",
+        "new.shortlist",
+    )
+    small["memory"] = 1000
+    done = shortlist(*asked, cwd=place)
+    assert done.returncode == 1
+    assert "this run does not fit" in done.stderr
+
+
 def test_what_would_not_fit_is_refused_before_training(place: Path, small: dict[str, int]) -> None:
     asked = ("train", "choices.csv", *ASKED, "--set", "model.dim=512", "--out", "new.shortlist")
     done = shortlist(*asked, cwd=place)

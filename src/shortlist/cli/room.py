@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from shortlist.data import Dataset, Shards
     from shortlist.index import Index
+    from shortlist.train.optimizers import Optimizer
     from shortlist.train.processes import Processes
     from shortlist.train.recipes import Recipe
 
@@ -26,7 +27,7 @@ AS_TEXT = ("delimited", "json")
 
 
 class Room:
-    """What a run needs, next to what there is; nothing is looked at for models that are not trained in steps.
+    """What a run needs, next to what there is; nothing is looked at where a model is chosen, or where popularity is all of it.
 
     Args:
         plan: the recipe; None where a model is chosen.
@@ -48,8 +49,7 @@ class Room:
         checkpoints: Path | None,
         force: bool,
     ) -> None:
-        has_steps = plan is not None and plan.als is None and plan.towers == "trained"
-        self._plan = plan if has_steps else None
+        self._plan = plan if plan is not None and plan.towers == "trained" else None
         self._index, self._device, self._processes = index, device, processes
         self._out, self._checkpoints, self._force = out, checkpoints, force
 
@@ -102,6 +102,11 @@ class Room:
         ids = {column: distinct(drawn, column).low for column in (data.query, data.candidate)}
         self._check(data, folder, drawn.rows, ids)
 
+    def _optimizer(self) -> Optimizer | None:
+        """The optimizer; None for ALS, which has none."""
+        assert self._plan is not None
+        return None if self._plan.als is not None else self._plan.build_optimizer()
+
     def leaves_out_checkpoints(self, data: Dataset | Shards) -> bool:
         """Whether the run goes without checkpoints: their disk has no room, and that is forced."""
         return self._force and self._processes.of_first(lambda: self._lacks_checkpoints(data))
@@ -112,7 +117,7 @@ class Room:
 
         if self._plan is None or self._checkpoints is None:
             return False
-        model, optimizer = self._plan.build_model(data), self._plan.build_optimizer()
+        model, optimizer = self._plan.build_model(data), self._optimizer()
         sizes = sizes_of(model, data, optimizer, self._device, self._processes.size, guess=True)
         try:
             check_room_for_checkpoints(sizes, self._checkpoints)
@@ -132,7 +137,7 @@ class Room:
         from shortlist.train.sizes import sizes_of
 
         assert self._plan is not None
-        model, optimizer = self._plan.build_model(data), self._plan.build_optimizer()
+        model, optimizer = self._plan.build_model(data), self._optimizer()
         tables = self._plan.model.table_folder
         folders = Folders(
             bundle=self._out.absolute().parent if self._processes.first else None,
