@@ -51,7 +51,7 @@ def device_of(folder: Path) -> int:
 
 def is_in_memory(folder: Path) -> bool:
     """Whether files of a folder are kept in memory (tmpfs)."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # AttributeError: Windows has no numbers of devices
         device = device_of(folder)
         here = f"{os.major(device)}:{os.minor(device)}"
         for line in (PROC / "self" / "mountinfo").read_text(encoding="utf-8", errors="replace").splitlines():
