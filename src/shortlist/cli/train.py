@@ -15,7 +15,7 @@ import rich_click as click
 
 from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome, popular_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
-from shortlist.cli.console import INTERRUPTED, as_json_text, as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.console import INTERRUPTED, as_json_text, as_one, epoch_printer, print_json, progress, say, typed
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
 from shortlist.cli.outcome import Outcome, check_outcome, figures_of, verdict_lines
@@ -243,7 +243,7 @@ def _kept(
     for line in [] if outcome.choice is not None else lines:
         say(line)
     if result["bundle"] is not None:
-        say(f"to see the report: shortlist report {out} -o report.html")
+        say(f"to see the report: shortlist report {typed(out)} -o report.html")
     verdict = daily.finish(out, verdict, result["bundle"] is not None, compared)
     return result | verdict.to_dict()
 
