@@ -12,7 +12,7 @@ from benchmarks.datasets import zipf_pairs
 from benchmarks.ours import KS, describe, epochs, fit_movielens, id_model, integer_dataset, movielens_split
 from shortlist.loss.softmax import BLOCK_ELEMENTS
 
-__all__ = ["describe", "floors", "ours"]
+__all__ = ["describe", "fastest_floors", "floors", "ours"]
 
 CATEGORIES = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::mv", "aten::addmv_"),
@@ -43,19 +43,64 @@ def ours(data: Path, parameters: dict):
 
 
 def floors(data: Path, parameters: dict):
-    """Seconds of the matrix products and exponentials alone, on the shapes that `ours` has."""
+    """Seconds of torch's matrix products and exponentials alone, on the shapes that `ours` has."""
+    return _floors(data, parameters, [(_torch_product, torch.Tensor.exp_)])
+
+
+def fastest_floors(data: Path, parameters: dict):
+    """The same by whichever is fastest here: products by torch's MKL or oneDNN or by numpy's BLAS, exponentials by torch or numpy."""
+    ways = [
+        (_torch_product, torch.Tensor.exp_),
+        (_torch_product, _numpy_exponential),
+        (_numpy_product, _numpy_exponential),
+    ]
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        ways.append((_onednn_product, torch.Tensor.exp_))
+    return _floors(data, parameters, ways)
+
+
+def _floors(data: Path, parameters: dict, ways: list):
     shapes = {name: _shape(pairs, parameters["batch_size"]) for name, pairs in _pairs(data, parameters).items()}
     test = movielens_split(data, "test")
     users = torch.randn(len(np.unique(test.query_rows)), 32)
     titles = torch.randn(len(test.candidates), 32)
+    scores = torch.empty(len(users), len(titles))
 
     def run() -> dict:
-        measures = {name: _step_floor(*shape, parameters["dims"][name]) for name, shape in shapes.items()}
-        measures["evaluate"] = median(_seconds(lambda: users @ titles.T) for _ in range(20))
-        return measures
+        found: dict[str, list[float]] = {}
+        threads = torch.get_num_threads()
+        for product, exponential in ways:
+            torch.set_num_threads(
+                1 if product is _numpy_product else threads
+            )  # two pools of threads wait for each other
+            for name, shape in shapes.items():
+                seconds = _step_floor(*shape, parameters["dims"][name], product, exponential)
+                found.setdefault(name, []).append(seconds)
+            alone = [_seconds(lambda product=product: product(users, titles.T, scores)) for _ in range(20)]
+            found.setdefault("evaluate", []).append(median(alone))
+        torch.set_num_threads(threads)
+        return {name: min(seconds) for name, seconds in found.items()}
 
     run()
     return run
+
+
+def _torch_product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    return torch.mm(left, right, out=out)
+
+
+def _numpy_product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    np.matmul(left.numpy(), right.numpy(), out=out.numpy())
+    return out
+
+
+def _onednn_product(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._linear_pointwise(left, right.T, None, "none", [], "")
+
+
+def _numpy_exponential(block: torch.Tensor) -> torch.Tensor:
+    np.exp(block.numpy(), out=block.numpy())
+    return block
 
 
 def _step_runs(data: Path, parameters: dict):
@@ -64,7 +109,8 @@ def _step_runs(data: Path, parameters: dict):
     batches = -(-parameters["rows"] // parameters["batch_size"])
 
     def tutorial() -> float:
-        return fit_movielens(model, train, {**parameters, "epochs": 1})[0].seconds / batches
+        epochs_of = fit_movielens(model, train, parameters)
+        return sum(epoch.seconds for epoch in epochs_of) / (len(epochs_of) * batches)
 
     tutorial()
     runs = {"tutorial": tutorial}
@@ -102,21 +148,24 @@ def _shape(pairs: dict, batch_size: int) -> tuple[int, int]:
     return queries, candidates
 
 
-def _step_floor(queries: int, candidates: int, dim: int) -> float:
-    """Returns the seconds of S = QCᵀ, exp S, S C and Sᵀ Q alone, in blocks of the size that the loss uses."""
+def _step_floor(queries: int, candidates: int, dim: int, product, exponential) -> float:
+    """Returns the seconds of S = QCᵀ, exp S, S C and Sᵀ Q alone, in blocks of the size that the loss uses.
+
+    Args:
+        product: of two matrices, in the memory given or elsewhere.
+        exponential: of a block, in place.
+    """
     query, candidate = torch.randn(queries, dim) * 0.1, torch.randn(candidates, dim) * 0.1
     rows = max(1, min(queries, BLOCK_ELEMENTS // candidates))
     block = torch.empty(rows, candidates)
-    d_query, d_candidate = torch.empty_like(query), torch.empty_like(candidate)
+    d_query, d_candidate, d_part = torch.empty_like(query), torch.empty_like(candidate), torch.empty_like(candidate)
 
     def step() -> None:
         for start in range(0, queries, rows):
             part = query[start : start + rows]
-            scores = block[: len(part)]
-            torch.mm(part, candidate.T, out=scores)
-            scores.exp_()
-            torch.mm(scores, candidate, out=d_query[start : start + rows])
-            d_candidate.addmm_(scores.T, part)
+            scores = exponential(product(part, candidate.T, block[: len(part)]))
+            product(scores, candidate, d_query[start : start + rows])
+            d_candidate.add_(product(scores.T, part, d_part))
 
     step()
     return median(_seconds(step) for _ in range(7))
