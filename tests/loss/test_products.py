@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from shortlist.loss import products
+from shortlist.loss import in_batch_softmax, products
 
 
 @pytest.fixture(params=[False, True])
@@ -38,6 +38,23 @@ def test_sums_over_blocks_are_one_product(kind: torch.dtype) -> None:
     expected = left.double().T @ right.double()
     assert total.total().is_contiguous()
     assert torch.allclose(total.total().double(), expected, atol=0.1 if kind == torch.bfloat16 else 1e-5)
+
+
+@pytest.mark.usefixtures("by_onednn")
+def test_the_softmax_of_a_batch_is_the_same_by_either_library() -> None:
+    """In blocks of two and one rows; next to float64, which only torch.mm multiplies."""
+    generator = torch.Generator().manual_seed(0)
+    sides = [torch.randn(size, 6, generator=generator) for size in (5, 4)]
+    pairs = torch.tensor([0, 1, 2, 3, 4, 4]), torch.tensor([3, 2, 1, 0, 0, 1])
+
+    def made(kind: torch.dtype) -> list[torch.Tensor]:
+        given = [side.to(kind).clone().requires_grad_() for side in sides]
+        loss = in_batch_softmax(*given, *pairs, block_elements=8)
+        loss.backward()
+        return [part.detach().double() for part in (loss, *(side.grad for side in given))]
+
+    for found, expected in zip(made(torch.float32), made(torch.float64), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_float64_is_never_rounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from shortlist.loss.places import Pairs, by_block, exact, occurrences, placed, without_own
+from shortlist.loss.products import Transposed, product
 from shortlist.loss.tiles import elements_on
 
 __all__ = ["BLOCK_ELEMENTS", "LossAndGradients", "differentiable", "in_batch_softmax"]
@@ -159,14 +160,15 @@ def loss_and_gradients(
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
-    d_candidate = torch.zeros_like(candidate)
+    d_candidate = Transposed(candidate, rows)
     block_memory = query.new_empty(rows * len(candidate))
     for number, part in enumerate(by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
-        block = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
-        flat, q, d_q = block.view(-1), scaled[start:stop], d_query[start:stop]  # q: [rows, dim]
+        q, d_q = scaled[start:stop], d_query[start:stop]  # [rows, dim]
         at = part.places(len(candidate))
-        _product(q, candidate.T, block, lower)
+        memory = block_memory[: (stop - start) * len(candidate)].view(stop - start, len(candidate))
+        block = _product(q, candidate.T, memory, lower)
+        flat = block.view(-1)
         exponent = _exponentials(block, at, None if mu is not None else log_mu).to(of_pairs)  # [pairs]
         pairs = placed(part, at, block)
         flat.index_fill_(0, at, 0)
@@ -196,14 +198,14 @@ def loss_and_gradients(
             d_own = torch.where(divisor == 0, 0, d_own)
         flat.scatter_(0, at, d_own.to(block.dtype))
         a = a.to(block.dtype).unsqueeze(1)
-        _product(block, weighted, d_q, lower)
-        d_q *= a
-        _product(block.T, q * a, d_candidate, lower, add=True)
+        torch.mul(_product(block, weighted, d_q, lower), a, out=d_q)
+        d_candidate.add(*(side if lower is None else side.to(lower) for side in (block, q * a)))
+    whole = d_candidate.total()
     if mu is not None:
-        d_candidate *= mu.unsqueeze(1)
+        whole *= mu.unsqueeze(1)
     if temperature != 1:
         d_query /= temperature
-    return LossAndGradients(loss.to(query.dtype), d_query, d_candidate)
+    return LossAndGradients(loss.to(query.dtype), d_query, whole)
 
 
 def _exponentials(block: Tensor, at: Tensor, log_mu: Tensor | None) -> Tensor:
@@ -219,15 +221,9 @@ def _exponentials(block: Tensor, at: Tensor, log_mu: Tensor | None) -> Tensor:
     return exponent
 
 
-def _product(left: Tensor, right: Tensor, out: Tensor, lower: torch.dtype | None, *, add: bool = False) -> None:
-    """Writes ``left @ right`` into ``out``, or adds it there."""
-    if lower is not None:
-        product = left.to(lower) @ right.to(lower)
-        out.add_(product) if add else out.copy_(product)
-    elif add:
-        out.addmm_(left, right)
-    else:
-        torch.mm(left, right, out=out)
+def _product(left: Tensor, right: Tensor, memory: Tensor, lower: torch.dtype | None) -> Tensor:
+    """``left @ right``, in ``memory`` or elsewhere."""
+    return product(left, right, memory) if lower is None else memory.copy_(left.to(lower) @ right.to(lower))
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:
