@@ -240,8 +240,9 @@ class Loaded:
         state = self.state
         alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
         rows = alive[np.unique(np.linspace(0, len(alive) - 1, min(MAPPED, len(alive))).astype(np.int64))]
+        shown: float | None = None
         if state.dim == 1 and state.near is not None and state.near.tables:
-            flat, shown = plane(state.near.tables[0], rows), None
+            flat = plane(state.near.tables[0], rows)
         else:
             flat, shown = _principal(self.served.vectors_of(rows).astype(np.float64))
         flat /= max(np.abs(flat).max(initial=0.0), 1e-12)

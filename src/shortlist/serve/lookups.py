@@ -154,9 +154,9 @@ def _note(shown: float | None, part: tuple[int, int] | None) -> str:
         shown: the share of the differences that the map shows; None for places by a table of neighbours.
         part: how many candidates are on the map, of how many; None where all are.
     """
-    if shown is None and part is None:
-        return "Candidates that are chosen together are near each other, by the model's table of neighbours."
-    if shown is None and part is not None:
+    if shown is None:
+        if part is None:
+            return "Candidates that are chosen together are near each other, by the model's table of neighbours."
         return (
             "Candidates that are chosen together are near each other, by the model's table of neighbours. "
             f"{part[0]:,} candidates of {part[1]:,}, at most {MAPPED:,}."
