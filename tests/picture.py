@@ -37,6 +37,8 @@ def pictures(bundle: Path, query: str, folder: Path = DOCS) -> list[Path]:
                 page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
                 page.goto(f"{address}#k=10&seen=out&user={quote(json.dumps(query))}")
                 page.get_by_text("Copy as curl").wait_for()
+                page.reload()  # the time of a first request says nothing about the others
+                page.get_by_text("Copy as curl").wait_for()
                 page.wait_for_load_state("networkidle")
                 written.append(folder / f"page-{scheme}.png")
                 page.screenshot(path=str(written[-1]))

@@ -7,6 +7,7 @@ import pytest
 import shortlist as sl
 from shortlist.report import facts
 from shortlist.report.facts import Facts, gathered
+from shortlist.report.page import page
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +66,23 @@ def test_without_a_measurement_there_are_findings_alone(recommender: sl.Recommen
     assert (found.good, found.bad) == ([], [])
     assert all("held_out" not in row for row in found.bias)
     assert "Recipe: fit" not in found.about
+
+
+def test_a_model_without_vectors_has_a_map_by_its_neighbours(split: tuple[sl.Dataset, sl.Dataset]) -> None:
+    """Nobody of one camp chose a book of the other, so the first coordinate tells the two camps apart by its sign."""
+    train, _ = split
+    plan = sl.recipes.load({"towers": "popularity", "neighbours": {"kind": "cooccurrence"}})
+    counted, _ = plan.train(train)
+    found = gathered(sl.Recommender(counted, index=sl.BruteForce(), seen=train))
+    assert (found.map.method, found.map.kept) == ("neighbours", None)
+    signs = [point["x"] > 0 for point in found.map.points]
+    assert signs in ([True] * 10 + [False] * 10, [False] * 10 + [True] * 10)
+    assert "Candidates that are chosen together are near each other" in page(found)
+
+
+def test_popularity_alone_is_a_line(split: tuple[sl.Dataset, sl.Dataset]) -> None:
+    train, _ = split
+    found = gathered(sl.Recommender(sl.popularity(train), index=sl.BruteForce(), seen=train))
+    assert found.map.method == "line"
+    assert {point["y"] for point in found.map.points} == {0.0}
+    assert "so the map is a line" in page(found)

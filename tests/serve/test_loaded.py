@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import shortlist as sl
 from shortlist.recommender.pipeline import recommend
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.lookups import _note
 
 
 def test_the_server_says_how_new_queries_are_answered(bundles: Path) -> None:
@@ -15,3 +17,18 @@ def test_the_server_says_how_new_queries_are_answered(bundles: Path) -> None:
         assert served.policy.cold_start == policy
         assert recommend(served, ["nobody ever"], k=1)[0].sources == [source]
     assert Loaded.read(bundles / "one").served.policy.cold_start == own.policy.cold_start
+
+
+def test_the_map_of_counts_is_by_their_neighbours(tmp_path: Path) -> None:
+    """Two groups of three films, of which nobody chose films of both: they are on two sides of the map."""
+    pairs = [(f"{group}{person}", f"{group}{film}") for group in "ab" for person in range(3) for film in range(3)]
+    data = sl.Dataset({"user": [one for one, _ in pairs], "film": [one for _, one in pairs]}, "user", "film")
+    model, _ = sl.recipes.load({"towers": "popularity", "neighbours": {"kind": "cooccurrence"}}).train(data)
+    sl.Recommender(model, index=sl.BruteForce(), seen=data).save(tmp_path / "counts.shortlist")
+    loaded = Loaded.read(tmp_path / "counts.shortlist")
+    rows, x, _, shown = loaded.positions
+    sides = {film: bool(place > 0) for film, place in zip(loaded.state.candidates["film"].gather(rows), x, strict=True)}
+    assert sides["a0"] == sides["a1"] == sides["a2"] != sides["b0"] == sides["b1"] == sides["b2"]
+    assert shown is None
+    assert _note(None, None).startswith("Candidates that are chosen together")
+    assert _note(None, (2, 6)).endswith("neighbours. 2 candidates of 6, at most 20,000.")

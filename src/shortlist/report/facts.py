@@ -20,7 +20,8 @@ from shortlist.report.bias import by_popularity
 from shortlist.report.catalogue import Labels
 from shortlist.report.examples import Example, chosen_examples
 from shortlist.report.measured import headline_k, measure
-from shortlist.report.projection import projected
+from shortlist.report.projection import Projection, projected
+from shortlist.sources import plane
 
 __all__ = ["Facts", "Map", "gathered"]
 
@@ -37,6 +38,7 @@ class Map:
         points: x, y, title, group, groups, count of each.
         groups: in order of size.
         kept: the share of variance shown.
+        method: "pca", "pacmap", "neighbours" (by a table of neighbours, of a model without vectors) or "line" (by popularity).
         total: how many candidates there are.
         group_column: what the colours mean.
         neighbours: for the best known candidates their titles and those of the nearest in the full space.
@@ -231,8 +233,14 @@ def _map(recommender: Recommender, labels: Labels, method: str) -> Map:
     catalogue = recommender.towers.catalogue
     popular = np.argsort(-catalogue.counts, kind="stable")
     shown = np.sort(popular[:POINTS])
-    vectors = recommender.towers.candidate_vectors(catalogue.candidates[shown])
-    projection = projected(vectors, method)
+    added = recommender.served.state.near
+    if recommender.towers.dim > 1:
+        projection = projected(recommender.towers.candidate_vectors(catalogue.candidates[shown]), method)
+    elif added is not None and added.tables:
+        projection = Projection(plane(added.tables[0], shown).astype(np.float32), None, "neighbours")
+    else:
+        popularity = np.log1p(catalogue.counts[shown])
+        projection = Projection(np.column_stack([popularity, np.zeros(len(shown))]).astype(np.float32), None, "line")
     groups, order = labels.coloured()
     points = [
         {

@@ -280,14 +280,7 @@ def _list_figures(measured: Mapping[str, Any]) -> str:
 
 def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     specs["map"] = charts.map_chart(plot)
-    if plot.method == "pca" and plot.kept is not None:
-        how = translated(
-            "The two directions of largest variance (PCA); they hold {kept} of it", kept=f"{plot.kept:.0%}"
-        )
-    else:
-        method = "PCA" if plot.method == "pca" else "PaCMAP"
-        how = translated("By {method}, which keeps neighbours together", method=method)
-    parts = [translated("{how}, so distances between far points mean little.", how=how)]
+    parts = [_how(plot)]
     if plot.total != len(plot.points):
         parts.append(
             translated(
@@ -317,6 +310,24 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     if plot.group_column:
         body += _groups(plot)
     return _Section("map", translated("Map"), translated("The catalogue's map"), body)
+
+
+def _how(plot: Map) -> str:
+    """How the points got their places, and what that means."""
+    if plot.method == "line":
+        return translated("The model knows of each candidate only how popular it is, so the map is a line.")
+    if plot.method == "neighbours":
+        return translated(
+            "Candidates that are chosen together are near each other, by the model's table of neighbours."
+        )
+    if plot.method == "pca" and plot.kept is not None:
+        how = translated(
+            "The two directions of largest variance (PCA); they hold {kept} of it", kept=f"{plot.kept:.0%}"
+        )
+    else:
+        method = "PCA" if plot.method == "pca" else "PaCMAP"
+        how = translated("By {method}, which keeps neighbours together", method=method)
+    return translated("{how}, so distances between far points mean little.", how=how)
 
 
 def _groups(plot: Map) -> str:

@@ -20,6 +20,7 @@ from shortlist.recommender.card import figure_tables
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
+from shortlist.sources import plane
 from shortlist.store import Mark
 
 __all__ = ["Loaded"]
@@ -230,22 +231,21 @@ class Loaded:
         return state.candidate_ids.take(rows)
 
     @cached_property
-    def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float | None]:
         """Rows on the map, their two coordinates in [-1, 1], and the share of the variance that these show.
 
-        The two directions in which the candidates' vectors vary most (principal components).
+        The two directions in which the candidates' vectors vary most (principal components). Of a model that has a table of
+        neighbours and no vectors the places come from the table, and the share is None.
         """
         state = self.state
         alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
         rows = alive[np.unique(np.linspace(0, len(alive) - 1, min(MAPPED, len(alive))).astype(np.int64))]
-        vectors = self.served.vectors_of(rows).astype(np.float64)
-        vectors -= vectors.mean(axis=0)
-        values, directions = np.linalg.eigh(vectors.T @ vectors)
-        flat = vectors @ directions[:, ::-1][:, :2]
-        if flat.shape[1] < 2:
-            flat = np.column_stack([flat, np.zeros(len(flat))])
+        shown: float | None = None
+        if state.dim == 1 and state.near is not None and state.near.tables:
+            flat = plane(state.near.tables[0], rows)
+        else:
+            flat, shown = _principal(self.served.vectors_of(rows).astype(np.float64))
         flat /= max(np.abs(flat).max(initial=0.0), 1e-12)
-        shown = float(values[-2:].sum() / max(values.sum(), 1e-12))
         return rows, flat[:, 0], flat[:, 1], shown
 
     @cached_property
@@ -282,6 +282,16 @@ class Loaded:
             "recipe": served.metadata.get("recipe"),
             "metrics": figure_tables(served.metadata),
         }
+
+
+def _principal(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """The two directions in which vectors ``[rows, dim]`` vary most, ``[rows, 2]``, and the share of the variance that they show."""
+    vectors -= vectors.mean(axis=0)
+    values, directions = np.linalg.eigh(vectors.T @ vectors)
+    flat = vectors @ directions[:, ::-1][:, :2]
+    if flat.shape[1] < 2:
+        flat = np.column_stack([flat, np.zeros(len(flat))])
+    return flat, float(values[-2:].sum() / max(values.sum(), 1e-12))
 
 
 def _longest(ids: pl.Series) -> int:

@@ -129,16 +129,8 @@ def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
     state = loaded.state
     ids = state.candidates[loaded.about.columns[0]].gather(rows).to_list()
     title = loaded.about.title_column
-    note = (
-        f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
-        "distances between far groups mean little."
-    )
-    if len(rows) < state.size - len(state.dead):
-        note = (
-            f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
-            f"distances between far groups mean little. {len(rows):,} candidates of {loaded.served.index.size:,}, at most "
-            f"{MAPPED:,}."
-        )
+    some = len(rows) < state.size - len(state.dead)
+    note = _note(shown, (len(rows), loaded.served.index.size) if some else None)
     labels = [str(one)[:LABEL] for one in (state.candidates[title].gather(rows).to_list() if title else ids)]
     parts = ReplyParts(1, service.reply_memory)
     if column is not None:
@@ -152,6 +144,31 @@ def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
             "columns": list(loaded.colour_columns),
             "note": note,
         }
+    )
+
+
+def _note(shown: float | None, part: tuple[int, int] | None) -> str:
+    """What the map's places mean.
+
+    Args:
+        shown: the share of the differences that the map shows; None for places by a table of neighbours.
+        part: how many candidates are on the map, of how many; None where all are.
+    """
+    if shown is None:
+        if part is None:
+            return "Candidates that are chosen together are near each other, by the model's table of neighbours."
+        return (
+            "Candidates that are chosen together are near each other, by the model's table of neighbours. "
+            f"{part[0]:,} candidates of {part[1]:,}, at most {MAPPED:,}."
+        )
+    if part is None:
+        return (
+            f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
+            "distances between far groups mean little."
+        )
+    return (
+        f"The two directions in which the vectors differ most; they show {shown:.0%} of the differences, so that "
+        f"distances between far groups mean little. {part[0]:,} candidates of {part[1]:,}, at most {MAPPED:,}."
     )
 
 

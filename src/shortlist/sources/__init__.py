@@ -7,6 +7,7 @@ from shortlist.sources.ease import EASE, ease_columns, ease_products
 from shortlist.sources.mixture import Mixture, towers_of
 from shortlist.sources.neighbours import Neighbours, Scored
 from shortlist.sources.own_history import OwnHistory
+from shortlist.sources.plane import plane
 from shortlist.sources.quotas import checked_quotas, places_of_all
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.rankings import Newest, Popular, Recent
@@ -44,6 +45,7 @@ __all__ = [
     "histories_of",
     "nearby",
     "places_of_all",
+    "plane",
     "scores_of",
     "search",
     "search_with_scale",
