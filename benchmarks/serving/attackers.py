@@ -70,6 +70,12 @@ def _sums() -> Iterator[bytes]:
         yield post("/v1/recommend", _json({"queries": [{"id": "1"}], "where": text}))
 
 
+def _ruled(count: int, k: int, columns: list[str], **rules: object) -> Iterator[bytes]:
+    """Lists by rules."""
+    body = {"queries": _queries(count), "k": k, "columns": columns, "rerank": {"diversify": 0.5, **rules}}
+    return _same(post("/v1/recommend", _json(body)))
+
+
 def _typed(path: str, **more: object) -> Iterator[bytes]:
     return _same(post(path, _json({"queries": _queries(256, age="x"), **more})))
 
@@ -112,6 +118,19 @@ ASKING: dict[str, tuple[int, Callable[[], Iterator[bytes]]]] = {
         lambda: _same(post("/v1/recommend", gzip.compress(b" " * (1 << 20)), "content-encoding: gzip")),
     ),
     "many at once on one connection": (2, lambda: _same(post("/v1/recommend", EMPTY) * 400)),
+    "5,000 events recorded": (2, lambda: _same(post("/v1/events", _json({"events": [
+        {"query": str(one % 1000 + 1), "candidate": str(one % 1600 + 1)} for one in range(5000)]})))),
+    "pins, diversity and columns": (4, lambda: _ruled(256, 100, ["title", "genres", "stock"], pin=[{"id": str(one), "place": one} for one in range(1, 51)])),
+    "diversity, k 200": (4, lambda: _ruled(256, 200, [])),
+    "a long list of scores": (4, lambda: _same(post("/v1/score", _json({"queries": [{"id": str(one)} for one in range(1, 11)],
+                                                                        "candidates": [str(one) for one in range(1, 10_001)]})))),
+    "features, k 1,000": (4, lambda: _same(post("/v1/recommend", _json({"queries": _queries(256), "k": 1000})))),
+    "84,000 queries": (4, lambda: _same(post("/v1/recommend", b'{"queries":[' + b",".join([b'{"id":"1"}'] * 84_000) + b"]}"))),
+    "256 queries, unknown ids allowed": (4, lambda: _same(post("/v1/recommend", _json({
+        "queries": _queries(256), "allow": [f"unknown {one}" for one in range(10_000)]})))),
+    "a history": (4, lambda: _same(get("/v1/history?query=1"))),
+    "a map without colours": (4, lambda: _same(get("/v1/map"))),
+    "people to search for": (4, lambda: _same(get("/v1/queries?text=1&limit=100"))),
     "no JSON": (4, lambda: _same(post("/v1/recommend", b"[" * (1 << 20)))),
 }  # fmt: skip
 
@@ -249,6 +268,7 @@ HOLDING: dict[str, Callable[[int], None]] = {
         port, _BEGUN + b"content-length: 1048576\r\n\r\n" + b"x" * 1_000_000, 100, b"x"
     ),
     "connections without end": lambda port: _all([lambda: _come_and_go(port)] * 4),
+    "256 instances": lambda port: _instances(port),
     "requests that hang up": lambda port: _all([lambda: _hang_up(port)] * 4),
 }
 
@@ -259,6 +279,15 @@ def _come_and_go(port: int) -> None:
             _connected(port).close()
         except OSError:
             time.sleep(0.02)
+
+
+def _instances(port: int) -> None:
+    """TensorFlow Serving's form, at the model's own address."""
+    with _connected(port) as connection:
+        connection.sendall(get("/v1/card"))
+        name = re.search(rb'"name":"([^"]+)"', _more(connection))[1].decode()  # type: ignore[index]
+    request = post(f"/v1/models/{name}:predict", _json({"instances": [str(one) for one in range(1, 257)]}))
+    _all([lambda: _ask(port, _same(request))] * 4)
 
 
 def _hang_up(port: int) -> None:

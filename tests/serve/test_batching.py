@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -284,6 +285,23 @@ def test_a_long_reply_is_written_in_pieces(client: Any, monkeypatch: pytest.Monk
     said = client.post("/v1/score", {"queries": [{"id": "ann"}] * 10, "candidates": ["a", "b"] * 20})
     assert [count for count, _ in seen] == [2, 2, 2, 2, 2]
     assert said.json()["results"][9]["scores"] == [4.0, 3.0] * 20
+
+
+def test_the_loop_goes_first_before_each_answer_of_a_piece_is_written(client: Any) -> None:
+    """Eighteen lists in pieces: before each of them, and before each search."""
+    service, order = client.app.service, []
+    service.batcher.paces = Steady(TURN / 16)
+    service.turns.yield_to_loop = lambda: order.append("pause") or 0.0
+    answer, piece = service.batcher._answer, service.batcher._piece
+    service.batcher._answer = lambda group, asks: (order.append("search"), answer(group, asks))[1]
+
+    def noting(group: Any, asks: Any, take: Any, at: int) -> Any:
+        return piece(group, asks, lambda number, found: (order.append(len(found)), take(number, found)), at)
+
+    service.batcher._piece = noting
+    client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 18})
+    assert [one for one in order if one not in ("pause", "search")] == [1] * 18
+    assert {before for before, one in pairwise(order) if one != "pause"} == {"pause"}
 
 
 def test_the_pace_is_of_answers_not_of_what_is_written_around_them(client: Any) -> None:

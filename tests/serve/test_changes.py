@@ -43,6 +43,15 @@ def test_a_shortened_log_says_the_same(steps: list[tuple[str, str, int]]) -> Non
         assert (short._rows, set(short._deleted)) == (long._rows, set(long._deleted))
 
 
+def test_others_have_turns_while_many_choices_are_recorded() -> None:
+    """1,001 choices of one record: before the first, and after each 200."""
+    changes, left = Changes(Events(None)), []
+    events = [{"query": number, "candidate": "a", "at": 0.0} for number in range(1001)]
+    changes.apply({"op": "events", "at": 0.0, "events": events}, lambda: left.append(changes.events.count))
+    assert left == [0, 200, 400, 600, 800, 1000]
+    assert changes.events.count == 1001
+
+
 def test_names_of_changes_are_kept_without_looking_through_them() -> None:
     """The last 4,096 of 10,000; and what reads a log never copies them for a record."""
 

@@ -226,8 +226,12 @@ def test_a_body_that_is_wrong_from_the_start_is_looked_at_no_further(
 @pytest.mark.parametrize(
     ("kind", "text", "reads"),
     [
-        (ScoreRequest, '{"queries":[{"id":1}],"candidates":[' + ",".join(map(str, range(20_000))) + "]}", 1),  # the rest
-        (ChangeRequest, '{"upsert":[' + ",".join('{"item":%d,"stock":3}' % one for one in range(4000)) + "]}", 1),
+        (
+            ScoreRequest,
+            '{"queries":[{"id":1}],"candidates":[' + ",".join(map(str, range(20_000))) + "]}",
+            1,
+        ),  # the rest
+        (ChangeRequest, '{"upsert":[' + ",".join(f'{{"item":{one},"stock":3}}' for one in range(4000)) + "]}", 1),
         (ChangeRequest, '{"upsert":[' + ",".join(['{"item":1,"item":3}'] * 4000) + "]}", 2),  # and the first piece
         (ChangeRequest, '{"upsert":[{"item":"' + "x" * 60_000 + '"}]}', 1),
     ],

@@ -115,7 +115,7 @@ def test_long_replies_are_not_written_on_the_event_loop(
     monkeypatch.setattr("shortlist.serve.batching.WRITTEN", 100)
     monkeypatch.setattr("shortlist.serve.service.LIGHT", 100)
     seen: list[bool] = []
-    for name in ("put", "put_each"):
+    for name in ("put", "put_each", "put_numbers"):
         real = getattr(ReplyParts, name)
         monkeypatch.setattr(
             ReplyParts, name, lambda self, *arguments, real=real: (seen.append(on_loop()), real(self, *arguments))[1]
@@ -123,3 +123,29 @@ def test_long_replies_are_not_written_on_the_event_loop(
     assert client.post(f"/v1/{path}", body).status_code == 200
     assert seen
     assert not any(seen)
+
+
+def test_others_have_turns_while_a_long_part_is_written() -> None:
+    """1,000 values one by one: after each 200; 5,000 numbers: before all but the first 2,000. The text is the same."""
+    pauses: list[int] = []
+    parts = ReplyParts(2, ReplyMemory(1 << 20, lambda: pauses.append(1)))
+    parts.put_each(0, [{"a": one} for one in range(1000)], b"[", b"]")
+    assert len(pauses) == 5
+    numbers = [None, *(one / 8 for one in range(4999))]
+    parts.put_numbers(1, numbers, b'{"scores":[', b"]}")
+    assert len(pauses) == 7
+    assert [msgspec.json.decode(part) for part in parts.parts] == [
+        [{"a": one} for one in range(1000)],
+        {"scores": numbers},
+    ]
+    assert parts.size == sum(len(bytes(part)) for part in parts.parts) + 2  # a comma too many in each
+
+
+def test_numbers_beyond_the_bound_are_not_written() -> None:
+    parts = ReplyParts(1, ReplyMemory(70_000))
+    with pytest.raises(Problem, match="70,000"):
+        parts.put_numbers(0, list(range(1_000_000, 1_020_000)), b"[", b"]")
+    assert len(parts._content) <= 70_000 + 64
+    empty = ReplyParts(1, ReplyMemory(70_000))
+    empty.put_numbers(0, [], b"[", b"]")
+    assert [bytes(part) for part in empty.parts] == [b"[]"]

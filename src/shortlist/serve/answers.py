@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, check_columns, check_ids, check_known, check_request, read_queries
-from shortlist.serve.reply_parts import ENCODER, ReplyParts
+from shortlist.serve.reply_parts import ENCODER, VALUES, ReplyParts
 from shortlist.serve.rules import check_explained, rules_of, unknown_pins
 from shortlist.serve.schema import (
     Cause,
@@ -136,10 +136,15 @@ async def score(service: Service, incoming: Incoming) -> Reply:
             if vectors is None:  # where the scores are made, perhaps in the thread
                 vectors = loaded.served.vectors_of(rows[rows >= 0])  # [there, dim]
             found = score_heads(found[None], vectors).astype(np.float32)[0]
-        scores: list[float | None] = [None] * count
-        for place, one in zip(places, found.tolist(), strict=True):
-            scores[place] = one
-        parts.put(number, {"id": service.ids.shown(asks[number].id), "known": known, "scores": scores})
+        scores: Sequence[float | None] = found.tolist()
+        if len(places) < count:
+            some: list[float | None] = [None] * count
+            for place, one in zip(places, scores, strict=True):
+                some[place] = one
+            scores = some
+        query = ENCODER.encode(service.ids.shown(asks[number].id))
+        before = b'{"id":%s,"known":%s,"scores":[' % (query, ENCODER.encode(known))
+        parts.put_numbers(number, scores, before, b"]}")
 
     await service.ask(make, asks, service.light(size), take, count)
     return await _reply(service, parts, lambda results: ScoreReply(results, loaded.bundle))
@@ -213,16 +218,22 @@ def _put_list(
         parts.put(number, Found(found.query, found.known, items))
         return
     before = b'{"id":%s,"known":%s,"items":[' % (ENCODER.encode(shown.shown(found.query)), ENCODER.encode(found.known))
-    values: Sequence[Any] = loaded.values_of(found.ids, columns) if columns else [None] * len(found)
+    values: Iterable[Any] = _cells(loaded, found.ids, columns) if columns else [None] * len(found)
     column = loaded.about.columns[0]
     if column in columns:
-        values = [{**cells, column: shown.shown(cells[column])} for cells in values]
+        values = ({**cells, column: shown.shown(cells[column])} for cells in values)
     reasons = [None] * len(found) if found.reasons is None else [_reason(shown, one) for one in found.reasons]
     each = (
         Item(shown.shown(item[0]), item[1], item[2], cells, reason)
         for item, cells, reason in zip(found.items, values, reasons, strict=True)
     )
     parts.put_each(number, each, before, b"]}")
+
+
+def _cells(loaded: Loaded, ids: Sequence[Any], columns: Sequence[str]) -> Iterator[Any]:
+    """The columns of candidates, some at a time."""
+    for first in range(0, len(ids), VALUES):
+        yield from loaded.values_of(ids[first : first + VALUES], columns)
 
 
 def _reason(shown: StringIds, reason: Reason) -> ReasonReply:

@@ -206,8 +206,9 @@ class Batcher:
                 used = Work.now(self._turns.loop_clock)
                 found = self._answer(group, asks[first : first + size])
                 self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
-                waited += self._turns.yield_to_loop()
-                take(at + first, found)
+                for number, answer in enumerate(found, start=at + first):
+                    waited += self._turns.yield_to_loop()
+                    take(number, [answer])
                 done += len(found)
                 if self._turns.waiting(Lane.SMALL):
                     break

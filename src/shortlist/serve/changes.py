@@ -20,6 +20,7 @@ __all__ = ["Changes", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
+SOME = 200  # choices between two pauses, in some tenths of a millisecond
 STALE = 1000  # times in the queue of expiries that may no longer count
 
 
@@ -47,10 +48,17 @@ class Changes:
         self.outcomes: dict[str, Any] = {}
         self.id_column = ""
 
-    def apply(self, record: Mapping[str, Any]) -> None:
-        """Apply the next record of the log."""
+    def apply(self, record: Mapping[str, Any], pause: Callable[[], object] = lambda: None) -> None:
+        """Apply the next record of the log.
+
+        Args:
+            record: of the log.
+            pause: called between some of its choices.
+        """
         self._apply(record)
-        for one in record.get("events", ()):
+        for number, one in enumerate(record.get("events", ())):
+            if number % SOME == 0:
+                pause()
             self.events.add(one["query"], one["candidate"], one["at"])
 
     def apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:

@@ -19,6 +19,7 @@ from shortlist.serve.service import Service
 __all__ = ["candidates", "card", "history", "mapped", "queries"]
 
 SHOWN = 200  # items of a history
+ITEMS = 50  # that are looked up and written between two looks at the event loop
 LABEL = 200  # characters of a name on the map
 MAPS = 2  # replies with a map that are kept
 LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for each candidate
@@ -110,8 +111,11 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
     there = loaded.state.candidate_ids.row_of
     kept = [one for one in ids if one in there]
     parts = ReplyParts(len(kept), service.reply_memory)
-    for number, (one, values) in enumerate(zip(kept, loaded.values_of(kept, names), strict=True)):
-        parts.put(number, {"id": service.ids.shown(one), "columns": values})
+    for first in range(0, len(kept), ITEMS):
+        service.turns.yield_to_loop()
+        some = kept[first : first + ITEMS]
+        for number, (one, values) in enumerate(zip(some, loaded.values_of(some, names), strict=True), start=first):
+            parts.put(number, {"id": service.ids.shown(one), "columns": values})
     return parts.parts
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from shortlist.serve.problems import Problem
 
-__all__ = ["ENCODER", "ReplyMemory", "ReplyParts"]
+__all__ = ["ENCODER", "VALUES", "ReplyMemory", "ReplyParts"]
 
 ENCODER = msgspec.json.Encoder()
 STEP = 1 << 16  # bytes that a reply may always have; beyond, room is taken in steps of as many
+VALUES = 200  # that are written between two pauses, in some tenths of a millisecond
+NUMBERS = 2000  # and numbers
 HEAD = 64  # bytes kept free in front of the parts, for how a reply begins
 
 
@@ -22,10 +24,12 @@ class ReplyMemory:
 
     Args:
         most: bytes of one reply; several together have half as many.
+        pause: called between ``VALUES`` of a part that is written one by one.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, pause: Callable[[], object] = lambda: None) -> None:
         self.most = most
+        self.pause = pause
         self.total = 0
         self._lock = threading.Lock()
 
@@ -90,12 +94,33 @@ class ReplyParts:
         self._take(len(before) + len(after))
         begin, comma = self._begun(), b""
         self._content += before
-        for value in values:
+        for number, value in enumerate(values, start=1):
             text = ENCODER.encode(value)
+            if number % VALUES == 0:
+                self._memory.pause()
             self._take(len(text) + 1)
             self._content += comma
             self._content += text
             comma = b","
+        self._content += after
+        self._spans[place] = begin, len(self._content)
+
+    def put_numbers(self, place: int, values: Sequence[Any], before: bytes, after: bytes) -> None:
+        """Write many numbers as ``put_each`` does, ``NUMBERS`` in one call.
+
+        Raises:
+            Problem: as soon as they are beyond the bound.
+        """
+        self._take(len(before) + len(after))
+        begin = self._begun()
+        self._content += before
+        for first in range(0, len(values), NUMBERS):
+            if first:
+                self._memory.pause()
+                self._content += b","
+            text = ENCODER.encode(values[first : first + NUMBERS])
+            self._take(len(text) - 1)  # without its brackets, with a comma
+            self._content += memoryview(text)[1:-1]
         self._content += after
         self._spans[place] = begin, len(self._content)
 

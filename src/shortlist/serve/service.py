@@ -110,7 +110,7 @@ class Service:
         self.scrapes = Scrapes(self._metrics_text)
         limits = self.settings.limits
         self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._background_calls > 0)
-        self.reply_memory = ReplyMemory(limits.unsent)
+        self.reply_memory = ReplyMemory(limits.unsent, self.turns.yield_to_loop)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
@@ -296,9 +296,15 @@ class Service:
         self._background_calls += 1
         try:
             with self.turns.off_loop():
-                return await asyncio.get_running_loop().run_in_executor(self.background, function, *arguments)
+                work = partial(self._after_loop, function, *arguments)
+                return await asyncio.get_running_loop().run_in_executor(self.background, work)
         finally:
             self._background_calls -= 1
+
+    def _after_loop(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The value of a call for the page, which lets the event loop go first."""
+        self.turns.yield_to_loop()
+        return function(*arguments)
 
     def close(self) -> None:
         """Stop answering."""

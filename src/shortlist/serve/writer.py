@@ -297,7 +297,7 @@ class ChangeWriter:
             return before
         logged += records
         for number, record in zip(numbers, records, strict=True):
-            self.changes.apply(record)
+            self.changes.apply(record, self._service.turns.yield_to_loop)
             self._count(record, outcomes[number])
         return served
 
