@@ -2,12 +2,13 @@
 
 NAME is a benchmark, `all`, `install` (the peers' environments), or `docs` (docs/performance.md from the results that are
 there). A full run installs what is missing and writes `benchmarks/results/PROCESSOR/NAME.json`; a quick one installs nothing
-and writes only where --json says.
+and writes only where --json says. `all` continues after a benchmark that fails, and ends with status 1 then.
 """
 
 import argparse
 import json
 import sys
+import traceback
 from pathlib import Path
 
 from benchmarks import report
@@ -29,9 +30,17 @@ def main() -> int:
         print(report.write())
         return 0
     names = list(BENCHMARKS) if options.name == "all" else [options.name]
-    results = []
+    results, failed = [], False
     for name in names:
-        result = measure(name, NAMED[name], options.quick, options.runs)
+        try:
+            result = measure(name, NAMED[name], options.quick, options.runs)
+        except Exception:
+            if options.name != "all":
+                raise
+            traceback.print_exc()
+            print(f"{name}: not measured, see above", file=sys.stderr, flush=True)
+            failed = True
+            continue
         results.append(result)
         if not options.quick:
             report.keep(result, f"{name}.json")
@@ -41,7 +50,7 @@ def main() -> int:
         print()
     elif options.json:
         _write(results if options.name == "all" else results[0], Path(options.json))
-    return exit_status(results)
+    return max(exit_status(results), int(failed))
 
 
 def _options() -> argparse.Namespace:

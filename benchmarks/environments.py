@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE / ".peers"
+FAILED: dict[str, str] = {}  # why a peer's environment could not be made, so that a run over many benchmarks tries once
 
 
 class MissingPeerError(Exception):
@@ -28,12 +29,18 @@ def peer_python(peer: str, install: bool) -> Path:
         return python
     if not install:
         raise MissingPeerError("its environment is not installed: python -m benchmarks install")
+    if peer in FAILED:
+        raise MissingPeerError(FAILED[peer])
 
     print(f"installing {peer} ...", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
-    _call(sys.executable, "-m", "venv", str(folder))
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    _call(*pip, "--requirement", str(requirements))
+    try:
+        _call(sys.executable, "-m", "venv", str(folder))
+        _call(*pip, "--requirement", str(requirements))
+    except MissingPeerError as reason:
+        FAILED[peer] = str(reason)
+        raise
     stamp.write_text(wanted)
     return python
 

@@ -9,7 +9,8 @@ from benchmarks.catalogue import BENCHMARKS
 from benchmarks.curves import CURVES
 from benchmarks.harness import judged
 from benchmarks.machine import folder_of as machine_folder
-from benchmarks.table import bar_text, figure
+from benchmarks.table import bar_text, figure, times
+from benchmarks.tried import tried
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -126,7 +127,7 @@ def bars_table(read: dict[str, dict[str, dict]]) -> str:
         for where, one in read.items():
             for row in one[name]["rows"] if name in one else ():
                 if row["bar"] is not None:
-                    key = (row["name"], row["peer_name"] or "", bar_text(row))
+                    key = (_named(row), row["peer_name"] or "", bar_text(row))
                     lines.setdefault(key, {})[where] = _reading(row)
     heads = "".join(f" {processor(one)} |" for one in read.values())
     table = [f"| | against | bar |{heads}", "|---" * (3 + len(read)) + "|"]
@@ -143,15 +144,24 @@ def _reading(row: dict) -> str:
     if row["ratio"] is None:
         return f"{ours}{verdict}"
     fastest = _ratio_to_fastest(row)
-    return f"{row['ratio']:.1f}×: {ours} to {figure(row['peer'], row['unit'])} (fastest: {fastest}){verdict}"
+    return f"{times(row['ratio'])}: {ours} to {figure(row['peer'], row['unit'])} (fastest: {fastest}){verdict}"
+
+
+def _named(row: dict) -> str:
+    """Returns what a row is about; a stage of `limits` in words."""
+    return (
+        f"{WORKLOADS[row['name']]}: its limit"
+        if row["peer_name"] == "alone" and row["name"] in WORKLOADS
+        else row["name"]
+    )
 
 
 def missed(read: dict[str, dict[str, dict]]) -> str:
-    """Returns a line for each bar that is missed, and on which processor."""
+    """Returns a line for each bar that is missed, on which processor, and what was tried."""
     rows = [(processor(one), row) for one in read.values() for result in one.values() for row in result["rows"]]
     lines = [
-        f"- {row['name']}{', against ' + row['peer_name'] if row['peer_name'] else ''}: {_reading(row)}; "
-        f"the bar is {bar_text(row)} ({where})"
+        f"- {_named(row)}{', against ' + row['peer_name'] if row['peer_name'] else ''}: {_reading(row)}; "
+        f"the bar is {bar_text(row)} ({where}). Tried: {tried(row['name']) or 'nothing yet'}."
         for where, row in rows
         if row["holds"] is False
     ]
@@ -189,7 +199,7 @@ def closest(read: dict[str, dict]) -> str:
         for row in read[name]["rows"]
         if row["ratio"] is not None and row["peer_name"] not in ("alone", "reading alone")
     ]
-    return "\n".join(f"- {ratio:.1f}× {peer}: {what}" for ratio, what, peer in sorted(rows)[:8])
+    return "\n".join(f"- {times(ratio)} {peer}: {what}" for ratio, what, peer in sorted(rows)[:8])
 
 
 def versions_table(fit: dict) -> str:
@@ -226,7 +236,7 @@ def _ratio_to_fastest(row: dict) -> str:
     if row["ratio"] is None:
         return ""
     least, most = row["spread"]["peer"]
-    return f"{least / row['ours']:.1f}×" if row["compare"] == "peer/ours" else f"{row['ours'] / most:.1f}×"
+    return times(least / row["ours"] if row["compare"] == "peer/ours" else row["ours"] / most)
 
 
 def draw(result: dict, path: Path) -> None:

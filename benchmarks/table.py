@@ -28,10 +28,15 @@ def _cells(row: dict) -> tuple[str, ...]:
         _figure(row["ours"], spread.get("ours"), row["unit"]),
         _figure(row["peer"], spread.get("peer"), row["unit"]),
         row["peer_name"] or "",
-        "" if row["ratio"] is None else f"{row['ratio']:.1f}×",
+        "" if row["ratio"] is None else times(row["ratio"]),
         bar_text(row),
         verdict,
     )
+
+
+def times(ratio: float) -> str:
+    """Returns how many times, with two decimals below 1."""
+    return f"{ratio:.1f}×" if ratio >= 1 else f"{ratio:.2f}×"
 
 
 def bar_text(row: dict) -> str:

@@ -98,6 +98,49 @@ def test_a_side_that_stopped_is_an_error_and_a_peer_that_is_not_installed_is_non
     assert harness.exit_status([{"missing": {"ours": "not installed"}, "stopped": []}]) == 1
 
 
+def test_all_continues_after_a_benchmark_that_fails(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    result = {"what": "a step", "environment": {"processor": "Other", "usable_cores": 1}, "quick": True, "rows": []}
+    result |= {"missing": {"tfrs": "cannot be installed"}, "stopped": [], "sides": {}}
+
+    def measure(name: str, *_) -> dict:
+        if name == "fit":
+            raise OSError("no room")
+        return result
+
+    monkeypatch.setattr(__main__, "BENCHMARKS", dict.fromkeys(("fit", "zipf")))
+    monkeypatch.setattr(__main__, "NAMED", dict.fromkeys(("fit", "zipf")))
+    monkeypatch.setattr(__main__, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "all", "--quick"])
+    assert __main__.main() == 1
+    said = capsys.readouterr()
+    assert "missing: tfrs: cannot be installed" in said.out
+    assert "OSError: no room\nfit: not measured, see above" in said.err
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "fit", "--quick"])
+    with pytest.raises(OSError, match="no room"):
+        __main__.main()
+
+
+def test_a_peer_that_cannot_be_installed_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls = []
+
+    def call(*command: str) -> None:
+        calls.append(command)
+        raise environments.MissingPeerError("cannot be installed: no network")
+
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    monkeypatch.setattr(environments, "FAILED", {})
+    monkeypatch.setattr(environments, "_call", call)
+    for _ in range(3):
+        with pytest.raises(environments.MissingPeerError, match="no network"):
+            environments.peer_python("tfrs", install=True)
+    assert len(calls) == 1
+
+
+def test_for_every_missed_bar_the_page_says_what_was_tried() -> None:
+    said = report.missed(report.load(report.RESULTS))
+    assert "nothing yet" not in said
+
+
 def test_the_page_is_what_the_results_say() -> None:
     """docs/performance.md is made by `python -m benchmarks docs`, never typed."""
     assert (report.DOCS / "performance.md").read_text() == report.page(report.load(report.RESULTS))

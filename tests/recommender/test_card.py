@@ -30,6 +30,15 @@ def test_figures_from_either_place() -> None:
     assert figure_tables({}) == []
 
 
+def test_figures_that_do_not_exist_leave_the_others() -> None:
+    """As `shortlist train` writes them: the diversity of one item is null, and there are dozens of metrics."""
+    measured = {"top_1": 0.5, "top_10": 1.0, "ndcg_1": 0.5, "diversity_1": None}
+    (table,) = figure_tables({"evaluation": {"model": {"seen_in": measured}, "intervals": {"model": {"seen_in": {}}}}})
+    assert table["rows"] == [{"name": "model", "values": {"top-1": 0.5, "top-10": 1.0}}]
+    (table,) = figure_tables({"evaluation": {"model": {"seen_in": {"ndcg_5": 0.5, "mrr_5": None}}}})
+    assert table["rows"] == [{"name": "model", "values": {"ndcg-5": 0.5}}]
+
+
 def test_a_card() -> None:
     served = recommender(
         choice={"chosen": "ALS + transitions"},

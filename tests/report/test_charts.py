@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from shortlist.report import charts
+from shortlist.report.facts import Map
+from shortlist.report.verdict import SCORERS, scorer_name
 
 TRAINING = [
     {"epoch": 1, "loss": 4.5, "chance": 4.6, "top_5": 0.125, "top_10": None},
@@ -57,6 +61,21 @@ def test_baselines_are_drawn_at_one_k_in_a_height_that_fits() -> None:
     spec = charts.baseline_chart(FIGURES, 10)
     assert {row["k"] for row in rows(spec)} == {10}
     assert spec["height"] == 2 * 34
+
+
+def test_every_scorer_has_a_colour() -> None:
+    """A scale with a domain draws nothing for a value that is not in it."""
+    assert set(charts.COLOUR_ORDER) == set(SCORERS)
+    domain = charts.at_k_chart(FIGURES)["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert set(domain) == {scorer_name(name) for name in SCORERS}
+
+
+@pytest.mark.parametrize(("column", "picks"), [(None, ["zoom"]), ("genre", ["shown", "group", "zoom"])])
+def test_a_map_without_groups_has_nothing_to_pick(column: str | None, picks: list[str]) -> None:
+    point = {"x": 0.0, "y": 0.0, "title": "a", "group": "other", "groups": "", "count": 1}
+    spec = charts.map_chart(Map([point], ["other"], 1.0, "pca", 1, column, []))
+    assert [one["name"] for one in spec["params"]] == picks
+    assert ("legend" in spec["encoding"]["color"]) == (column is None)
 
 
 def test_segments_are_as_high_as_their_groups() -> None:

@@ -41,6 +41,12 @@ def test_a_row_for_each_figure_that_there_is() -> None:
     ]
 
 
+def test_the_half_that_the_verdict_judges_by_comes_first() -> None:
+    """The first value of a chart's choice is the one that it opens with."""
+    rows = figures_at_k({**MEASURED, "judged_by": "seen_in"})
+    assert [row["seen"] for row in rows if row["metric"] == "top-k accuracy"] == ["left in", "left out", "left out"]
+
+
 def test_segments_without_a_figure_have_no_row() -> None:
     rows = segment_rows(MEASURED)
     assert [(row["segment"], row["group"], row["value"], row["low"], row["pairs"]) for row in rows] == [

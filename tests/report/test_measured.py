@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
 import shortlist as sl
+from shortlist.recommender.card import figure_tables
 from shortlist.report import measure, render
 from shortlist.report.measured import headline_k
 
@@ -30,6 +32,16 @@ def test_measure_is_plain_and_whole(split: tuple[sl.Dataset, sl.Dataset], recomm
     assert len(held_out) == 40
     assert held_out["r0"] == ["b6"]  # step 6 of reader 0
     assert held_out["r13"] == ["b19"]  # 10 + (13 + 6) mod 10
+
+
+def test_the_page_and_the_model_card_show_what_was_measured(recommender: sl.Recommender) -> None:
+    """The diversity of a list of one item does not exist, which is no reason to say that there are no figures."""
+    evaluation = recommender.metadata["measured"]["evaluation"]
+    assert math.isnan(evaluation["model"]["seen_in"]["diversity_1"])
+    left_in, left_out = figure_tables({"evaluation": evaluation})
+    for table, seen in ((left_in, "seen_in"), (left_out, "seen_out")):
+        assert [row["name"] for row in table["rows"]] == ["model", "popularity"]
+        assert table["rows"][0]["values"]["top-1"] == evaluation["model"][seen]["top_1"]
 
 
 def test_examples_stay_few(

@@ -120,6 +120,15 @@ def test_a_model_without_any_record(recommender: sl.Recommender) -> None:
     assert list(json.loads(Page(page).scripts[0])) == ["bias", "map"]
 
 
+def test_a_counted_model_says_so_and_is_named(recommender: sl.Recommender) -> None:
+    bare = sl.Recommender(recommender.model, index=sl.BruteForce())
+    choice = {"chosen": "EASE & more", "contenders": [{}, {}, {}]}
+    bare.metadata = {"training": [], "recipe": {"towers": "popularity"}, "choice": choice}
+    page = render(bare)
+    assert "The model was counted or solved, so there are no epochs to show." in page
+    assert "<th scope=row>Model</th><td>EASE &amp; more, the best of 3 that were tried</td>" in page
+
+
 def test_korean(recommender: sl.Recommender, split: Any) -> None:
     text = render(recommender, split[1], name="b", baselines=["popularity"], language="ko")
     assert '<html lang="ko"' in text

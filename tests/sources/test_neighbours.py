@@ -113,13 +113,24 @@ def test_a_table_of_nobody_and_a_table_of_one() -> None:
 @given(st.lists(st.lists(st.integers(0, 5), max_size=9), max_size=4))
 def test_latest_is_each_item_at_its_last_place(rows) -> None:
     query = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
-    found = latest(query, np.array([one for row in rows for one in row], np.int64))
     expected = [
         (number, item, back)
         for number, row in enumerate(rows)
         for back, item in reversed(list(enumerate(latest_first(row))))
     ]
-    assert list(zip(*(part.tolist() for part in found), strict=True)) == expected
+    with pytest.MonkeyPatch.context() as patched:
+        for few in (256, 0):  # sorted by comparisons, and by digits
+            patched.setattr(neighbours, "FEW", few)
+            found = latest(query, np.array([one for row in rows for one in row], np.int64))
+            assert list(zip(*(part.tolist() for part in found), strict=True)) == expected
+
+
+def test_latest_of_rows_far_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of which query times item has no 64 bits."""
+    monkeypatch.setattr(neighbours, "FEW", 0)
+    far = 1 << 62
+    query, items, back = latest(np.array([0, 0, 0, 3]), np.array([far, -1, far, 5]))
+    assert (query.tolist(), items.tolist(), back.tolist()) == ([0, 0, 3], [-1, far, 5], [1, 0, 0])
 
 
 def test_in_pieces_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

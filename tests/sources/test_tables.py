@@ -9,6 +9,8 @@ from dataclasses import fields
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.sources.plain import weights_of
 
 import shortlist as sl
@@ -68,6 +70,37 @@ def test_the_heaviest_of_each_row() -> None:
     assert offsets.tolist() == [0, 3, 3, 4]
     assert columns.tolist() == [1, 3, 2, 1]  # of equal weights the first column
     assert weights.tolist() == [3.0, 3.0, 2.0, 0.5]
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(0, 39), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 2.0, 3.0])), max_size=4),
+    st.integers(1, 3),
+    st.none() | st.integers(0, 3),
+)
+def test_the_heaviest_are_those_of_a_plain_sort(rows, most: int, first: int | None) -> None:
+    """Rows of up to 40 entries, of which a bound leaves most out; weights that are equal, and 0."""
+    sparse = pytest.importorskip("scipy.sparse")
+    offsets = np.cumsum([0, *map(len, rows)])
+    columns = np.array([column for row in rows for column in row], np.int32)
+    values = np.array([value for row in rows for value in row.values()])
+    matrix = sparse.csr_matrix((values, columns, offsets), shape=(len(rows), 40))
+    found = tables.heaviest(matrix, most, first)
+    expected = []
+    for number, row in enumerate(rows):
+        own = None if first is None else first + number
+        entries = [(-value, column) for column, value in row.items() if value > 0 and column != own]
+        expected.append([(column, -value) for value, column in sorted(entries)[:most]])
+    flat = [pair for row in expected for pair in row]
+    assert found[0].tolist() == [0, *np.cumsum([len(row) for row in expected])]
+    assert list(zip(found[1].tolist(), found[2].tolist(), strict=True)) == flat
+
+
+def test_a_bound_leaves_out_most_of_a_long_row() -> None:
+    # 1 to 40: the maxima of every four are 4, 8, … 40, of which 36 is the second; of the 40 values only 5 reach it
+    values, offsets = np.arange(1, 41, dtype=np.float32), np.array([0, 40], np.int32)
+    assert tables._least(values, offsets, 2).tolist() == [36]
+    assert tables._least(values, offsets, 10).tolist() == [4]
+    assert 0 < tables._least(values, offsets, 11)[0] < 1e-40  # fewer maxima than asked for
 
 
 def test_a_block_ends_where_the_next_ten_products_begin(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -27,7 +28,7 @@ from tests.train import forked, processes
 import shortlist as sl
 from shortlist.train import distributed
 from shortlist.train.batches import Interactions
-from shortlist.train.processes import Alone, check_divisible
+from shortlist.train.processes import Alone, StoppedTrainingError, check_divisible
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
 PORTS = itertools.cycle(range(100))
@@ -322,6 +323,40 @@ def process_of(rank: int, store: Store, hosts: list[str]) -> distributed.Togethe
     one.rank, one.size, one.first, one._store = rank, len(hosts), rank == 0, store
     store.set(f"shortlist/process/{rank}", json.dumps([hosts[rank], 1]))
     return one
+
+
+def first_reason(one: distributed.Together) -> None:
+    raise one._stop()
+
+
+def wait_for(one: distributed.Together) -> None:
+    one._wait_for(["something that never comes"])
+
+
+@pytest.mark.parametrize("waits", [first_reason, wait_for])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_the_reason_is_kept_where_sigterm_arrives_while_it_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, waits: Callable[[distributed.Together], None], at: int
+) -> None:
+    """torchrun's SIGTERM comes while a process looks why another one is gone, at any of its looks."""
+    looks = itertools.count(1)
+
+    class Interrupted(Store):
+        def check(self, keys: list[str]) -> bool:
+            if next(looks) == at:
+                self.set(distributed.REASON, "rank 1 stopped: the disk is full")
+                signal.raise_signal(signal.SIGTERM)
+            return super().check(keys)
+
+    monkeypatch.setattr(distributed, "LOOK", 0)
+    one = process_of(0, Interrupted(), ["a", "b"])
+    one._store.set("shortlist/process/1", json.dumps(["b", 1]))
+    before = signal.signal(signal.SIGTERM, one._on_sigterm)
+    try:
+        with pytest.raises(StoppedTrainingError, match=r"^rank 1 stopped: the disk is full; rank 0 of 2 stops too\."):
+            waits(one)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_the_first_works_then_on_every_machine_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,14 +96,17 @@ def figure_tables(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
     tables = []
     for seen, title in _TITLES.items():
         rows = [
-            {"name": name, "values": {label.replace("_", "-"): value for label, value in by_seen[seen].items()}}
+            {"name": name, "values": values}
             for name, by_seen in figures.items()
-            if isinstance(by_seen, dict) and isinstance(by_seen.get(seen), dict) and _numbers(by_seen[seen])
+            if isinstance(by_seen, dict) and isinstance(by_seen.get(seen), dict) and (values := _shown(by_seen[seen]))
         ]
         if rows:
             tables.append({"title": title, "rows": rows})
     return tables
 
 
-def _numbers(values: dict[str, Any]) -> bool:
-    return bool(values) and all(isinstance(value, (int, float)) for value in values.values())
+def _shown(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The top-k accuracies, of dozens of figures; all of them where there is none. A figure that has no value is left out."""
+    numbers = {name: value for name, value in figures.items() if isinstance(value, (int, float)) and value == value}
+    known = {name.replace("_", "-"): value for name, value in numbers.items()}
+    return {name: value for name, value in known.items() if name.startswith("top-")} or known

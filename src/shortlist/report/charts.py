@@ -19,7 +19,7 @@ SHARE = ".1%"
 SEEN = {"seen_out": marked("left out"), "seen_in": marked("left in")}
 METRICS = {"top": marked("top-k accuracy"), "recall": marked("recall"), "ndcg": "NDCG"}
 EVERYTHING = marked("everything")
-COLOUR_ORDER = ("model", "ease", "popularity", "ials", "cooccurrence", "recent", "index")
+COLOUR_ORDER = ("model", "ease", "popularity", "ials", "cooccurrence", "recent", "index", "transitions")
 BIAS = {
     "training": marked("training interactions"),
     "recommended": marked("recommendations"),
@@ -259,6 +259,20 @@ def map_chart(plot: Map) -> Spec:
         },
     )
     spec["height"] = 460
+    zoom = {
+        "name": "zoom",
+        "select": {
+            "type": "interval",
+            "zoom": "wheel![event.shiftKey]",
+            "translate": "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
+        },
+        "bind": "scales",
+    }
+    if plot.group_column is None:  # one group: nothing to pick
+        spec["encoding"]["color"]["legend"] = None
+        spec["encoding"]["opacity"] = {"value": 0.8}
+        spec["params"] = [zoom]
+        return spec
     spec["params"] = [
         {
             "name": "shown",
@@ -266,15 +280,7 @@ def map_chart(plot: Map) -> Spec:
             "bind": {"input": "select", "options": [everything, *plot.groups], "name": f"{translated('show')} "},
         },
         {"name": "group", "select": {"type": "point", "fields": ["group"]}, "bind": "legend"},
-        {
-            "name": "zoom",
-            "select": {
-                "type": "interval",
-                "zoom": "wheel![event.shiftKey]",
-                "translate": "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
-            },
-            "bind": "scales",
-        },
+        zoom,
     ]
     return spec
 

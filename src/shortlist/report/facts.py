@@ -61,6 +61,8 @@ class Facts:
         measured: as ``measure`` gives it, or None.
         source: where the figures of ``measured`` come from, in words.
         since: as ``report.comparison`` gives it, of a model that started from yesterday's.
+        choice: as ``Choice.to_dict`` gives it, of a model that was chosen among several.
+        recipe: as ``Recipe.to_dict`` gives it, of a model that a recipe made.
     """
 
     name: str
@@ -77,6 +79,18 @@ class Facts:
     bad: list[Example]
     since: Mapping[str, Any] | None = None
     choice: Mapping[str, Any] | None = None
+    recipe: Mapping[str, Any] | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the model has counts or solved vectors alone, so that no epochs were trained."""
+        return not self.training and self.recipe is not None
+
+    @property
+    def bestsellers(self) -> bool:
+        """Whether the model is popularity, and nothing else."""
+        recipe = self.recipe or {}
+        return recipe.get("towers") == "popularity" and not recipe.get("neighbours") and not recipe.get("sources")
 
 
 def gathered(
@@ -135,13 +149,15 @@ def gathered(
         bad=bad,
         since=metadata.get("since"),
         choice=metadata.get("choice"),
+        recipe=metadata.get("recipe"),
     )
 
 
 def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping[str, Any] | None) -> dict[str, str]:
     catalogue = recommender.towers.catalogue
-    recipe = recommender.metadata.get("recipe")
-    facts = {
+    recipe, choice = recommender.metadata.get("recipe"), recommender.metadata.get("choice")
+    facts = {} if choice is None else {translated("Model"): _chosen_model(choice)}
+    facts |= {
         translated("Candidates"): f"{len(catalogue.candidates):,} ({catalogue.candidate})",
         translated("Queries"): translated(
             "{number} ({column}), {known} in training",
@@ -181,6 +197,12 @@ def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping
                     f"{key} {value}" for key, value in values.items() if value != []
                 )
     return {**about, **facts}
+
+
+def _chosen_model(choice: Mapping[str, Any]) -> str:
+    return translated(
+        "{name}, the best of {number} that were tried", name=choice["chosen"], number=len(choice["contenders"])
+    )
 
 
 def _listed(recommender: Recommender, k: int) -> tuple[NDArray[np.int64], int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from shortlist.language import marked, shown, translated
 from shortlist.report.charts import METRICS, SEEN
-from shortlist.report.verdict import SCORERS, scorer_name
+from shortlist.report.verdict import SCORERS, scorer_name, seen_of
 
 __all__ = ["figures_at_k", "scorers_of", "segment_rows"]
 
@@ -26,11 +26,12 @@ def scorers_of(measured: Mapping[str, Any]) -> list[str]:
 
 
 def figures_at_k(measured: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row per scorer, seen items left out or in, metric and k: value, low, high."""
+    """A row per scorer, seen items left out or in, metric and k: value, low, high; first the half that the verdict judges by."""
     evaluation = measured["evaluation"]
     rows = []
+    halves = sorted(SEEN.items(), key=lambda half: half[0] != seen_of(measured))
     for metric, title in METRICS.items():
-        for seen, seen_title in SEEN.items():
+        for seen, seen_title in halves:
             for scorer in scorers_of(measured):
                 figures = evaluation[scorer].get(seen, {})
                 for name, value in figures.items():

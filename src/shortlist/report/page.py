@@ -57,7 +57,11 @@ def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[_Section | None]:
 def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
     training = facts.training
     if not training:
-        nothing = translated("The bundle does not say how its model was trained.")
+        nothing = (
+            translated("The model was counted or solved, so there are no epochs to show.")
+            if facts.counted
+            else translated("The bundle does not say how its model was trained.")
+        )
         return _Section("training", translated("Training"), translated("Training"), f"<p>{nothing}</p>")
     specs["loss"] = charts.loss_chart(training)
     first, last = training[0], training[-1]
@@ -295,16 +299,28 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     if plot.group_column:
         parts.append(translated("Colours: the first of each candidate's {column}.", column=plot.group_column))
     parts.append(translated("Larger points were chosen more often."))
-    text = paragraph(" ".join(parts)) + hint(
+    moves = (
         translated(
             "Point at a dot for its title. Pick a group below, or click it in the legend, to see it alone. Shift and wheel "
             "zooms, shift and drag moves, a double click resets."
         )
+        if plot.group_column
+        else translated(
+            "Point at a dot for its title. Shift and wheel zooms, shift and drag moves, a double click resets."
+        )
     )
+    text = paragraph(" ".join(parts)) + hint(moves)
     rows = [(title, ", ".join(near)) for title, near in plot.neighbours]
     heads = [translated("Candidate"), translated("Nearest in the full space")]
     known = translated("Neighbours of the best known")
     body = text + chart_place("map") + table(known, heads, rows, known)
+    if plot.group_column:
+        body += _groups(plot)
+    return _Section("map", translated("Map"), translated("The catalogue's map"), body)
+
+
+def _groups(plot: Map) -> str:
+    """Where each group is on the map."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for point in plot.points:
         groups.setdefault(point["group"], []).append(point)
@@ -318,8 +334,7 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
         if (points := groups.get(group))
     ]
     heads = [translated("Group"), translated("Candidates"), translated("Centre x"), translated("Centre y")]
-    body += table(translated("Groups on the map"), heads, centres)
-    return _Section("map", translated("Map"), translated("The catalogue's map"), body)
+    return table(translated("Groups on the map"), heads, centres)
 
 
 def _examples(facts: Facts) -> _Section | None:

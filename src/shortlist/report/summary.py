@@ -53,7 +53,12 @@ def _bars(measured: Mapping[str, Any] | None) -> str:
     longest = max(known.values(), default=0.0)
     if not longest:
         return ""
-    title = translated("Held-out choices that are in the first {k} places", k=measured["k"])
+    k = measured["k"]
+    title = (
+        translated("Held-out choices that are in the first {k} places", k=k)
+        if k > 1
+        else translated("Held-out choices that are in the first place")
+    )
     rows = "".join(
         f"<tr{' class=own' if scorer == 'model' else ''}><th scope=row>{escaped(scorer_name(scorer))}</th>"
         f'<td><span class=bar style="width:{100 * value / longest:.1f}%"></span></td><td class=number>{share(value)}</td></tr>'
@@ -64,25 +69,38 @@ def _bars(measured: Mapping[str, Any] | None) -> str:
 
 def _steps(verdict: Verdict, facts: Facts) -> list[str]:
     """The steps that follow from the verdict, the first one first."""
-    steps = []
     better = _better(facts.measured)
     if verdict.level == "unknown":
-        steps.append(translated("Measure it on rows that training did not have: shortlist report BUNDLE TEST."))
-    elif better:
-        steps.append(
-            translated("Do not serve this model yet: {better} finds more and costs less.", better=in_words(better))
+        return [translated("Measure it on rows that training did not have: shortlist report BUNDLE TEST.")]
+    if better:
+        ahead = {"better": in_words(better)}
+        return [
+            translated("Do not serve this model yet: {better} finds more and costs less.", **ahead)
+            if len(better) == 1
+            else translated("Do not serve this model yet: {better} find more and cost less.", **ahead),
+            translated("Train without --recipe: the best of several models is chosen.")
+            if facts.choice is None
+            else translated("Train again with more time (--budget) or with more rows: several models were tried."),
+        ]
+    if verdict.level == "good":
+        return [
+            translated("Serve it: shortlist serve BUNDLE."),
+            translated("Show it to a part of the people first, and compare what they choose with today's lists."),
+        ]
+    if facts.choice is None:
+        return [translated("It is not surely better than what is cheaper: train without --recipe, or with more rows.")]
+    if facts.bestsellers:
+        return [
+            translated(
+                "Its lists are the bestsellers, the same for everyone: several models were tried, and none was better."
+            ),
+            translated("Collect more interactions, then train again."),
+        ]
+    return [
+        translated(
+            "It is the best of several models, but not surely better than a cheaper one. Serve it, or train with more rows."
         )
-        steps.append(translated("Train without --recipe: the best of several models is chosen."))
-    elif verdict.level == "good":
-        steps.append(translated("Serve it: shortlist serve BUNDLE."))
-        steps.append(
-            translated("Show it to a part of the people first, and compare what they choose with today's lists.")
-        )
-    else:
-        steps.append(
-            translated("It is not surely better than what is cheaper: train without --recipe, or with more rows.")
-        )
-    return steps
+    ]
 
 
 def _better(measured: Mapping[str, Any] | None) -> list[str]:
@@ -100,7 +118,7 @@ def _warning(finding: Mapping[str, Any]) -> str:
 
 
 def _no_warnings(facts: Facts) -> str:
-    if facts.findings:
+    if facts.findings or facts.bestsellers:
         return ""
     none = translated(
         "No warnings: no collapse, no exploding norms, no list of bestsellers for everyone, and the loss is below chance."

@@ -71,27 +71,16 @@ class Cooccurrence:
             MissingExtraError: without scipy.
         """
         check_fit(self, train)
-        from scipy.sparse import diags
-
         chosen = distinct_choices(train, self.length)
-        matrix = chosen_matrix(chosen, train)  # [queries, candidates]
-        by_query = np.maximum(np.diff(matrix.indptr), 1).astype(np.float64)
-        by_candidate = np.maximum(np.bincount(chosen.candidate, minlength=matrix.shape[1]), 1).astype(np.float64)
-        right = (diags(by_query**-self.query_power) @ matrix @ diags(by_candidate**-self.target_power)).tocsr()
-        left = matrix.T.tocsr()  # [candidates, queries]
-        products = np.bincount(chosen.candidate, by_query[chosen.query], matrix.shape[1]).astype(np.int64)
-        parts = []
-        for rows in in_blocks(products):
-            block = _without((left[rows] @ right).tocsr(), rows.start)
-            block = diags(by_candidate[rows] ** -self.source_power) @ block
-            parts.append(heaviest(block, self.neighbours))
+        right = chosen_matrix(chosen, train).astype(np.float64)  # [queries, candidates]
+        left = right.T.tocsr()  # [candidates, queries]
+        by_query = np.maximum(np.diff(right.indptr), 1).astype(np.float64)
+        by_candidate = np.maximum(np.diff(left.indptr), 1).astype(np.float64)
+        right.data = (by_query**-self.query_power).repeat(np.diff(right.indptr))
+        right.data *= (by_candidate**-self.target_power)[right.indices]
+        left.data = (by_candidate**-self.source_power).repeat(np.diff(left.indptr))
+        products = np.bincount(chosen.candidate, by_query[chosen.query], len(by_candidate)).astype(np.int64)
+        parts = [heaviest(left[rows] @ right, self.neighbours, rows.start) for rows in in_blocks(products)]
         return joined(
             parts, age=self.age, length=self.length, kind="cooccurrence", ids=train.candidates[train.candidate]
         )
-
-
-def _without(block, first: int):  # type: ignore[no-untyped-def]
-    """A block of rows, of which the first is candidate ``first``, without the diagonal."""
-    rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    block.data[block.indices == rows + first] = 0
-    return block

@@ -304,10 +304,21 @@ def latest(
     """
     if not len(query):
         return query, items, query
-    order = np.lexsort((items, query))
-    last = np.ones(len(order), np.bool_)
-    last[:-1] = (query[order][1:] != query[order][:-1]) | (items[order][1:] != items[order][:-1])
-    kept = np.sort(order[last])
-    query, items = query[kept], items[kept]
+    order = _by_item(query, items)
+    same = (query[order[1:]] == query[order[:-1]]) & (items[order[1:]] == items[order[:-1]])
+    latest_place = np.ones(len(order), np.bool_)
+    latest_place[order[:-1][same]] = False
+    query, items = query[latest_place], items[latest_place]
     end = np.searchsorted(query, query, side="right")
     return query, items, end - 1 - np.arange(len(query))
+
+
+def _by_item(query: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order by query, which rises, then by item, then by place."""
+    if len(query) < FEW:
+        return np.lexsort((items, query))
+    least, span = int(items.min()), int(items.max()) - int(items.min()) + 1
+    end = (int(query[-1]) - int(query[0]) + 1) * span
+    if end > np.iinfo(np.int64).max:
+        return np.lexsort((items, query))
+    return _rising((query - query[0]) * span + (items - least), end)

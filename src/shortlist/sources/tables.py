@@ -36,8 +36,10 @@ __all__ = [
     "joined",
 ]
 
-WEIGHT = np.uint64(0xFFFFFFFF)
-BLOCK = 1 << 24  # products of a block of sparse rows
+WEIGHT = np.uint32(0xFFFFFFFF)
+COLUMN = np.uint64(32)  # bits
+FEW = 4  # values that one maximum stands for
+BLOCK = 1 << 18  # products of a block of sparse rows, which stay in the processor's cache
 
 
 class Chosen(NamedTuple):
@@ -102,45 +104,65 @@ def histories_of(data: Dataset | Shards, query_ids: pl.Series, candidate_ids: pl
     return Lists(offsets, candidate[kept][order])
 
 
-def heaviest(matrix: Any, most: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+def heaviest(
+    matrix: Any, most: int, first: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     """Offsets, columns and weights of the ``most`` heaviest entries above 0 of each row of a CSR matrix.
 
-    Heaviest first; of equal weights the lower column.
+    Heaviest first; of equal weights the lower column. Entries below a bound that at least ``most`` entries of their row reach are
+    left out, and the rest of each row is sorted.
+
+    Args:
+        matrix: sparse ``[rows, columns]``; no row has a column twice.
+        most: entries that each row keeps.
+        first: where given, row i is candidate ``first + i``, whose own column is left out.
     """
     matrix = matrix.tocsr()
-    bits = max(1, (matrix.shape[1] - 1).bit_length())  # of a column
-    step = 1 << (32 - bits)  # rows whose number, weight and column fit into a key of 64 bits
-    parts = [_sorted_keys(matrix, slice(low, low + step), bits, most) for low in range(0, matrix.shape[0], step)]
-    counts = np.concatenate([np.zeros(1, np.int64), *(count for count, _ in parts)])
-    key = np.concatenate([np.zeros(0, np.uint64), *(key for _, key in parts)])
-    columns = (key & np.uint64((1 << bits) - 1)).astype(np.int32)
-    falling = ((key >> np.uint64(bits)) & WEIGHT).astype(np.uint32)
-    return np.cumsum(counts), columns, (np.uint32(WEIGHT) - falling).view(np.float32)
-
-
-def _sorted_keys(matrix: Any, rows: slice, bits: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """How many entries each of some rows keeps, and their keys of row, falling weight and column, in order."""
-    edges = matrix.indptr[rows.start : rows.stop + 1]
-    part = slice(edges[0], edges[-1])
-    values = matrix.data[part].astype(np.float32)
+    values, offsets = matrix.data.astype(np.float32), matrix.indptr
+    least = _least(values, offsets, most + (first is not None))
+    kept = np.flatnonzero(values >= least.repeat(np.diff(offsets)))
+    row = np.arange(matrix.shape[0], dtype=np.int32).repeat(np.diff(offsets))[kept]
+    columns = matrix.indices[kept]
+    if first is not None:
+        others = columns != row + first
+        kept, row, columns = kept[others], row[others], columns[others]
     # the bits of floats above 0 rise as they do
-    key = (WEIGHT - values.view(np.uint32).astype(np.uint64)) << np.uint64(bits)
-    key |= matrix.indices[part].astype(np.uint64)
-    key |= np.repeat(np.arange(len(edges) - 1, dtype=np.uint64) << np.uint64(32 + bits), np.diff(edges))
-    key = key[values > 0]
-    key.sort(kind="stable")
-    counts = np.bincount((key >> np.uint64(32 + bits)).astype(np.int64), minlength=len(edges) - 1)
-    first = np.cumsum(counts) - counts
-    return np.minimum(counts, most), key[np.arange(len(key)) - np.repeat(first, counts) < most]
+    key = (WEIGHT - values[kept].view(np.uint32)).astype(np.uint64) << COLUMN
+    key |= columns.astype(np.uint64)
+    counts = np.bincount(row, minlength=matrix.shape[0])
+    ends = counts.cumsum()
+    for low, high in zip((ends - counts).tolist(), ends.tolist(), strict=True):
+        key[low:high].sort()
+    key = key[np.arange(len(key)) - (ends - counts).repeat(counts) < most]
+    weights = WEIGHT - (key >> COLUMN).astype(np.uint32)
+    ends = np.minimum(counts, most).cumsum()
+    return np.concatenate([[0], ends]), key.astype(np.uint32).view(np.int32), weights.view(np.float32)
+
+
+def _least(values: NDArray[np.float32], offsets: NDArray[np.int32], most: int) -> NDArray[np.float32]:
+    """For each row a number above 0 that at least ``most`` of its values reach, or the smallest above 0.
+
+    In a long row it is the ``most``-th largest of the maxima of every ``FEW`` values: that many values reach it, and few others.
+    """
+    whole = len(values) // FEW * FEW
+    maxima = np.maximum.reduce([values[place:whole:FEW] for place in range(FEW)])
+    begin, end = -(-offsets[:-1] // FEW), offsets[1:] // FEW  # maxima of a row's values alone
+    least = np.full(len(offsets) - 1, np.finfo(np.float32).smallest_subnormal)
+    long = np.flatnonzero(end - begin >= most)
+    for row, low, high in zip(long.tolist(), begin[long].tolist(), end[long].tolist(), strict=True):
+        place = high - low - most
+        maxima[low:high].partition(place)
+        least[row] = max(least[row], maxima[low + place])
+    return least
 
 
 def in_blocks(products: NDArray[np.int64]) -> list[slice]:
-    """Runs of rows that cost about ``BLOCK`` products each, at least one row.
+    """Runs of rows that cost about ``BLOCK`` products each, or as many as there are rows; at least one row.
 
     Args:
         products: int64 ``[rows]``, the cost of each row.
     """
-    edges = np.floor(np.cumsum(products.astype(np.float64)) / BLOCK).astype(np.int64)
+    edges = np.floor(np.cumsum(products.astype(np.float64)) / max(BLOCK, len(products))).astype(np.int64)
     starts = np.flatnonzero(np.diff(edges, prepend=-1)).tolist()
     return [slice(low, high) for low, high in zip(starts, [*starts[1:], len(products)], strict=True)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,6 @@ from shortlist.sources.tables import (
 )
 
 __all__ = ["Transitions"]
-
-PAIRS = 1 << 24  # pairs that are counted at a time
 
 
 @dataclass(frozen=True)
@@ -82,45 +80,77 @@ class Transitions:
                 f"Transitions need timestamps, and {these} none.",
                 hint="Dataset(…, timestamp=…), or Cooccurrence()",
             )
-        from scipy.sparse import csr_matrix, diags
-
         size = len(train.candidates)
-        counts, often = csr_matrix((size, size), dtype=np.float64), np.zeros(size)
+        often = np.zeros(size)
+        rows: list[slice] = []
+        counts: list[Any] = []
         for chosen in choices_by_part(train):
-            counts = counts + self._counts(chosen, size)
-            often += np.bincount(chosen.candidate, minlength=size)
-        if self.backward:
-            counts = counts + self.backward * counts.T
+            part = _Windows.of(chosen, self, size)
+            rows = rows or in_blocks(part.products())
+            found = [part.counts(block, size) for block in rows]
+            counts = [one + other for one, other in zip(counts, found, strict=True)] if counts else found
+            often += np.diff(part.offsets)
         often = np.maximum(often, 1)
-        weighted = (diags(often**-self.source_power) @ counts @ diags(often**-self.target_power)).tocsr()
-        parts = [heaviest(weighted[rows], self.neighbours) for rows in in_blocks(np.diff(weighted.indptr))]
+        source, target = often**-self.source_power, often**-self.target_power
+        parts = []
+        for block, matrix in zip(rows, counts, strict=True):
+            matrix.data *= source[block].repeat(np.diff(matrix.indptr))
+            matrix.data *= target[matrix.indices]
+            parts.append(heaviest(matrix, self.neighbours, block.start))
         return joined(
             parts, age=self.age, length=self.length, kind="transitions", ids=train.candidates[train.candidate]
         )
 
-    def _counts(self, chosen: Chosen, size: int) -> Any:
-        """Step 1 without ``backward``, CSR ``[size, size]``."""
+
+class _Windows(NamedTuple):
+    """The places around each interaction that are at most a window away and of the same query.
+
+    Interactions are by query and time. Those of candidate i are at places ``order[offsets[i] : offsets[i + 1]]``; the window of place
+    p is ``begin[p]`` to ``end[p]``, p itself among it. A place d after p counts ``values[d]``, where negative d are before it.
+    """
+
+    candidate: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    order: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, chosen: Chosen, settings: Transitions, size: int) -> _Windows:
+        """Those of interactions on ``size`` candidates."""
+        starts = np.flatnonzero(np.diff(chosen.query, prepend=-1))
+        lengths = np.diff(starts, append=len(chosen.query))
+        places = np.arange(len(chosen.query))
+        widest = min(settings.window, int(lengths.max(initial=0)))
+        begin = np.maximum(starts.repeat(lengths), places - widest) if settings.backward else places
+        falling = settings.decay ** np.arange(widest)
+        return cls(
+            chosen.candidate.astype(np.int32),
+            np.concatenate([[0], np.bincount(chosen.candidate, minlength=size).cumsum()]),
+            np.argsort(chosen.candidate, kind="stable"),
+            begin,
+            np.minimum((starts + lengths).repeat(lengths), places + widest + 1),
+            np.concatenate([[0.0], falling, settings.backward * falling[::-1]]),
+        )
+
+    def products(self) -> NDArray[np.int64]:
+        """The sizes of the windows of each candidate's interactions together."""
+        before = np.concatenate([[0], (self.end - self.begin)[self.order].cumsum()])
+        return np.diff(before[self.offsets])
+
+    def counts(self, rows: slice, size: int) -> Any:
+        """Step 1 for a block of candidates, CSR ``[rows, size]``; what it has on the diagonal is no count."""
         from scipy.sparse import csr_matrix
 
-        counts = csr_matrix((size, size), dtype=np.float64)
-        pending: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
-        waiting = 0
-        for distance in range(1, min(self.window, len(chosen.query) - 1) + 1):
-            same = chosen.query[distance:] == chosen.query[:-distance]
-            if not same.any():  # no query has so many interactions
-                break
-            before, after = chosen.candidate[:-distance][same], chosen.candidate[distance:][same]
-            moved = before != after
-            pending.append((before[moved], after[moved], np.full(int(moved.sum()), self.decay ** (distance - 1))))
-            waiting += int(moved.sum())
-            if waiting > PAIRS:
-                counts, pending, waiting = counts + _summed(pending, size), [], 0
-        return counts + _summed(pending, size) if pending else counts
-
-
-def _summed(pairs: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]], size: int) -> Any:
-    """Pairs with their values as CSR ``[size, size]``; those of equal pairs added."""
-    from scipy.sparse import coo_matrix
-
-    before, after, values = (np.concatenate(one) for one in zip(*pairs, strict=True))
-    return coo_matrix((values, (before, after)), shape=(size, size)).tocsr()
+        offsets = self.offsets[rows.start : rows.stop + 1]
+        at = self.order[offsets[0] : offsets[-1]]
+        sizes = self.end[at] - self.begin[at]
+        ends = np.concatenate([[0], sizes.cumsum()])
+        places = np.arange(ends[-1]) + (self.begin[at] - ends[:-1]).repeat(sizes)
+        values = self.values[places - at.repeat(sizes)]
+        right = csr_matrix((values, self.candidate[places], ends), shape=(len(at), size))
+        left = csr_matrix(
+            (np.ones(len(at)), np.arange(len(at)), offsets - offsets[0]), shape=(len(offsets) - 1, len(at))
+        )
+        return left @ right

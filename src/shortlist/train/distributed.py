@@ -155,6 +155,8 @@ class Together:
                 if self._store.check([REASON]) or any(_has_ended(self._process(rank)) for rank in range(self.size)):
                     raise self._stop()
                 time.sleep(LOOK)
+        except StoppedTrainingError:  # which SIGTERM raises anywhere
+            raise
         except RuntimeError as broken:  # the process that keeps the store has ended
             raise self._stop() from broken
 
@@ -348,6 +350,8 @@ class Together:
                     if _has_ended(self._process(rank)):
                         return self._store_reason(f"rank {rank} is gone without a word: killed, or out of memory")
                 time.sleep(LOOK)
+        except StoppedTrainingError:  # which SIGTERM raises anywhere
+            raise
         except RuntimeError:  # the process that kept the reasons has ended itself
             pass
         return "another process of this run is gone"

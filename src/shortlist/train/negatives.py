@@ -36,7 +36,7 @@ from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch, distinct
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
-from shortlist.train.ragged import Ragged
+from shortlist.train.ragged import Ragged, places_of
 from shortlist.train.streaming import contexts_of
 
 __all__ = ["Negatives"]
@@ -295,8 +295,8 @@ class Negatives:
     def _hidden(self, batch: Batch) -> Places:
         assert self.known is not None
         row, candidate = self.known.at(self._owners_of(batch.query_rows))
-        column = self._column_of[candidate]
-        here = torch.nonzero(column >= 0).squeeze(1)
+        column = self._column_of.index_select(0, candidate)
+        here = places_of(column >= 0)
         return Places(row.index_select(0, here), column.index_select(0, here))
 
     def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:

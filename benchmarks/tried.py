@@ -1,0 +1,33 @@
+"""What was tried for a bar that is missed, as `docs/performance.md` says it, by the start of a row's name; `LOG.md` has the figures."""
+
+STEP = (
+    "fewer calls in a step, oneDNN's products, numpy's exponentials, whole tables, numba, a kernel in C "
+    "([decision 72](decisions/072-no-compiled-kernel.md))"
+)
+TRIED = {
+    "fit": STEP,
+    "tutorial": STEP,
+    "zipf": STEP,
+    "distinct": f"the step is products and exponentials for the most part; {STEP}",
+    "features": STEP,
+    "ingest: train": STEP,
+    "evaluate": (
+        "sorting each query's scores, fewer pairs at a time, comparing into bytes, sums as a product "
+        "(`benchmarks/LOG.md`, *`evaluate` in 8 ms*); ranks by narrower numbers and counts in place of sorts are in "
+        "([decision 72](decisions/072-no-compiled-kernel.md))"
+    ),
+    "shortlist train, factorization": (
+        "1.5 s are the imports of torch and Polars; a step finds what its queries chose elsewhere in 0.2 ms, which took 1.4 of some 7; "
+        "one thread is as fast as two; what is left is 528 steps of 1,024 pairs, and fewer or larger ones would be another model"
+    ),
+    "index 200,000": (
+        "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec, fewer microseconds around a scan "
+        "([decision 54](decisions/054-quantized-scan.md), `benchmarks/LOG.md`)"
+    ),
+}
+
+
+def tried(name: str) -> str:
+    """Returns what was tried for a row of this name; an empty text where nothing is noted."""
+    starts = [start for start in TRIED if name.startswith(start)]
+    return TRIED[max(starts, key=len)] if starts else ""
