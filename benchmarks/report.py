@@ -1,4 +1,4 @@
-"""`docs/performance.md` and its pictures, made from `results/PROCESSOR/*.json` alone."""
+"""`docs/performance.md`, in both languages, and its pictures, made from `results/PROCESSOR/*.json` alone."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from statistics import median
 from benchmarks.catalogue import BENCHMARKS
 from benchmarks.curves import CURVES
 from benchmarks.harness import judged
+from benchmarks.korean import CODES, in_language, place, template
 from benchmarks.machine import folder_of as machine_folder
 from benchmarks.table import bar_text, figure, times
 from benchmarks.tried import tried
@@ -46,7 +47,8 @@ def write(results: Path = RESULTS, docs: Path = DOCS) -> str:
     for name in CURVES:
         if name in latest:
             draw(latest[name], folder / f"{name}.png")
-    (docs / "performance.md").write_text(page(read))
+    for code in CODES:
+        place(docs / "performance.md", code).write_text(page(read, code))
     return bars_table(read)
 
 
@@ -83,9 +85,17 @@ def _date(result: dict) -> str:
     return result["environment"]["date"]
 
 
-def page(read: dict[str, dict[str, dict]]) -> str:
-    """Returns the text of `docs/performance.md`."""
-    parts = {
+def page(read: dict[str, dict[str, dict]], code: str = "en") -> str:
+    """Returns the text of `docs/performance.md`, in English or in Korean."""
+    text = template(TEMPLATE, code)
+    for name, value in parts(read).items():
+        text = text.replace("{{" + name + "}}", in_language(value, code))
+    return text
+
+
+def parts(read: dict[str, dict[str, dict]]) -> dict[str, str]:
+    """Returns what the template leaves open, in English."""
+    return {
         "machines": "\n".join(f"- {machine(next(iter(one.values())))}" for one in read.values()),
         "bars": bars_table(read),
         "missed": missed(read),
@@ -95,10 +105,6 @@ def page(read: dict[str, dict[str, dict]]) -> str:
         "closest": "\n".join(f"\n{processor(one)}:\n\n{closest(one)}" for one in read.values()).strip(),
         "versions": _each(read, "fit", versions_table),
     }
-    text = TEMPLATE.read_text()
-    for name, value in parts.items():
-        text = text.replace("{{" + name + "}}", value)
-    return text
 
 
 def _each(read: dict[str, dict[str, dict]], name: str, table: Callable[[dict], str]) -> str:
@@ -160,7 +166,7 @@ def missed(read: dict[str, dict[str, dict]]) -> str:
     """Returns a line for each bar that is missed, on which processor, and what was tried."""
     rows = [(processor(one), row) for one in read.values() for result in one.values() for row in result["rows"]]
     lines = [
-        f"- {_named(row)}{', against ' + row['peer_name'] if row['peer_name'] else ''}: {_reading(row)}; "
+        f"- {_named(row)}{', against ' + row['peer_name'] if row['peer_name'] else ''} – {_reading(row)}; "
         f"the bar is {bar_text(row)} ({where}). Tried: {tried(row['name']) or 'nothing yet'}."
         for where, row in rows
         if row["holds"] is False

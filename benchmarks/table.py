@@ -43,14 +43,14 @@ def bar_text(row: dict) -> str:
     """Returns what a row has to reach."""
     if row["bar"] is None:
         return ""
-    return f"≤ {row['bar']:g} {row['unit']}" if row["compare"] == "at most" else f"{row['bar']:g}×"
+    return f"≤ {row['bar']:g} {row['unit']}".rstrip() if row["compare"] == "at most" else f"{row['bar']:g}×"
 
 
 def figure(value: float | None, unit: str) -> str:
     """Returns a value with its unit, four digits of it."""
     if value is None:
         return "-"
-    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.4g} {unit}"
+    return f"{value:,.0f} {unit}".rstrip() if value >= 1000 else f"{value:.4g} {unit}".rstrip()
 
 
 def _figure(value: float | None, spread: list[float] | None, unit: str) -> str:

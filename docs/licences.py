@@ -1,6 +1,6 @@
 """The licences of what an installation brings, read from the packages themselves.
 
-Run as a program it writes ``docs/licences.md``; what is not installed is fetched, to look into it.
+Run as a program it writes ``docs/licences.md`` and ``docs/ko/licences.md``; what is not installed is fetched, to look into it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,35 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-PAGE = Path(__file__).with_name("licences.md")
+PAGES = {code: Path(__file__).parent / name for code, name in (("en", "licences.md"), ("ko", "ko/licences.md"))}
+ALWAYS = {"en": "always", "ko": "언제나"}
+WORDS = {
+    "en": """# Licences
+
+`shortlist` is under Apache-2.0. What it asks for is installed beside it under licences of its own; the packages
+themselves name them:
+
+| package | licence | brought by |
+|---|---|---|
+{rows}
+
+Inside the package lie Vega, Vega-Lite and Vega-Embed (BSD-3-Clause), for the report's charts; their licences are
+beside them and in the wheel. MovieLens has its own terms (research use), is fetched on request and is never part
+of a release.
+""",
+    "ko": """# 라이선스
+
+`shortlist`의 라이선스는 Apache-2.0입니다. 함께 설치되는 패키지에는 저마다의 라이선스가 있으며, 다음은 그 패키지들이 스스로 밝힌
+것입니다.
+
+| 패키지 | 라이선스 | 설치되는 때 |
+|---|---|---|
+{rows}
+
+리포트의 차트에 쓰는 Vega, Vega-Lite, Vega-Embed(BSD-3-Clause)는 패키지 안에 들어 있고, 그 라이선스도 그 옆과 휠에 함께 있습니다.
+MovieLens에는 자체 이용 조건(연구용)이 있습니다. 요청할 때 받아 오며, 배포판에는 절대 들어 있지 않습니다.
+""",
+}
 WORKSHOP = {"dev", "bench"}
 CLASSIFIERS = {
     "Apache Software License": "Apache-2.0",
@@ -82,22 +110,15 @@ def _fetched(package: str) -> str:
             return _licence(Parser().parsestr(content.read(name).decode("utf-8")))
 
 
-def page() -> str:
-    """The page."""
+def page(code: str = "en") -> str:
+    """The page in a language."""
     rows = []
     for package, extras in sorted(direct().items()):
-        needed = ", ".join(f"`{extra}`" for extra in extras) or "always"
+        needed = ", ".join(f"`{extra}`" for extra in extras) or ALWAYS[code]
         rows.append(f"| {package} | {licence_of(package) or _fetched(package)} | {needed} |")
-    return (
-        "# Licences\n\n"
-        "`shortlist` is under Apache-2.0. What it asks for is installed beside it under licences of its own; the packages\n"
-        "themselves name them:\n\n"
-        "| package | licence | brought by |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        "Inside the package lie Vega, Vega-Lite and Vega-Embed (BSD-3-Clause), for the report's charts; their licences are\n"
-        "beside them and in the wheel. MovieLens has its own terms (research use), is fetched on request and is never part\n"
-        "of a release.\n"
-    )
+    return WORDS[code].format(rows="\n".join(rows))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for language, place in PAGES.items():
+        place.write_text(page(language), encoding="utf-8")

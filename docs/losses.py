@@ -1,4 +1,4 @@
-"""The table of ``docs/which-loss.md``, made from ``benchmarks/results/losses.json``: ``python docs/losses.py`` writes it."""
+"""The table of ``docs/which-loss.md``, in both languages, made from ``benchmarks/results/losses.json``: ``python -m docs.losses`` writes it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import re
 from pathlib import Path
 from statistics import mean, stdev
 
+from benchmarks.korean import CODES, in_language, place
+
 RESULT = Path(__file__).parents[1] / "benchmarks" / "results" / "losses.json"
 PAGE = Path(__file__).with_name("which-loss.md")
-BETWEEN = re.compile(r"(<!-- figures: python docs/losses\.py -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
+BETWEEN = re.compile(r"(<!-- figures: python -m docs\.losses -->\n)(.*?)(<!-- end of figures -->)", re.DOTALL)
 
 
 def figures() -> str:
@@ -37,10 +39,12 @@ def _cell(results: dict[str, dict[str, list[float]]], loss: str, key: str) -> st
     return f"**{text}**" if mean(values) == best else text
 
 
-def page(text: str) -> str:
-    """The page with its figures as they are now."""
-    return BETWEEN.sub(lambda found: found[1] + figures() + found[3], text)
+def page(text: str, code: str = "en") -> str:
+    """The page of a language with its figures as they are now."""
+    return BETWEEN.sub(lambda found: found[1] + in_language(figures(), code) + found[3], text)
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
+    for language in CODES:
+        of = place(PAGE, language)
+        of.write_text(page(of.read_text("utf-8"), language), "utf-8")

@@ -1,25 +1,36 @@
-"""`python -m benchmarks.index.page`: docs/indexes.md and its picture, from `results/PROCESSOR/index_*.json` alone."""
+"""`python -m benchmarks.index.page`: docs/indexes.md, in both languages, and its picture, from `results/PROCESSOR/index_*.json` alone."""
 
 from pathlib import Path
 from statistics import median
 
+from benchmarks.korean import CODES, in_language, place, template
 from benchmarks.report import DOCS, RESULTS, SIZES, load_latest, machine
 from benchmarks.table import bar_text, figure
 from shortlist.tuning.picture import curve_svg
 from shortlist.tuning.spaces import TITLES
 
 TEMPLATE = Path(__file__).parent / "page_template.md"
+PAGE = DOCS / "indexes.md"
 PARTS = ("index_filters", "index_congruence", "index_load", "index_bundle", "index_mutations")
 HEAD = "| | settings | recall, mean | a query on one core | 99th percentile | build | memory of the build |"
 
 
-def page(read: dict[str, dict]) -> str:
-    """Returns the text of `docs/indexes.md`."""
+def page(read: dict[str, dict], code: str = "en") -> str:
+    """Returns the text of `docs/indexes.md`, in English or in Korean."""
+    text = template(TEMPLATE, code)
+    for name, value in parts(read).items():
+        text = text.replace("{{" + name + "}}", in_language(value, code))
+    return text
+
+
+def parts(read: dict[str, dict]) -> dict[str, str]:
+    """Returns what the template leaves open, in English."""
     sizes = [read[name] for name in SIZES if name in read]
-    text = TEMPLATE.read_text()
-    text = text.replace("{{machine}}", machine(sizes[0]))
-    text = text.replace("{{parts}}", "\n\n".join(_part(read[name]) for name in PARTS if name in read))
-    return text.replace("{{figures}}", "\n\n".join(_table(result, machine(sizes[0])) for result in sizes))
+    return {
+        "machine": machine(sizes[0]),
+        "parts": "\n\n".join(_part(read[name]) for name in PARTS if name in read),
+        "figures": "\n\n".join(_table(result, machine(sizes[0])) for result in sizes),
+    }
 
 
 def _part(result: dict) -> str:
@@ -121,5 +132,6 @@ def _shape(result: dict) -> tuple[int, int]:
 
 if __name__ == "__main__":
     results = load_latest(RESULTS)
-    (DOCS / "indexes.md").write_text(page(results))
+    for language in CODES:
+        place(PAGE, language).write_text(page(results, language))
     (DOCS / "performance" / "tuning.svg").write_text(picture(results[SIZES[0]]))

@@ -1,4 +1,4 @@
-"""`docs/quality.md`, made from `results/quality/*.json` and the words of `notes.toml` alone."""
+"""`docs/quality.md`, in both languages, made from `results/quality/*.json`, `page_head.md` and the words of `notes.toml` alone."""
 
 from __future__ import annotations
 
@@ -8,50 +8,46 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.choose.tables import TABLES
+from benchmarks.korean import CODES, in_language, place, template
 from benchmarks.quality.baselines import BASELINES
 from benchmarks.quality.protocols import PROTOCOLS, Protocol
 from benchmarks.quality.runs import RESULTS, is_mixture
 from benchmarks.quality.tune import tomllib
 
 PAGE = Path(__file__).parents[2] / "docs" / "quality.md"
-NOTES = Path(__file__).parent / "notes.toml"
-
-HEAD = """# Quality
-
-The results of shortlist on public protocols, compared with simple baselines and the best known figures. This page
-is made by `python -m benchmarks.quality --docs` from `benchmarks/results/quality/*.json`; no figure is typed.
-
-- Each of our figures is the mean over seeds, ± the standard deviation between them. A baseline that depends on no seed is
-  run once.
-- Every setting was chosen on a part of the training data, by a search that is written down ([below](#searches)) or as the
-  protocol's words say; the test part is only measured. The whole catalogue competes, and ties count against the model.
-- Popularity, transitions, co-occurrence, EASE, iALS, Mult-VAE and recency are run by the same code on the same split. EASE is left out on Gowalla and
-  Sports, since it solves for a matrix of items × items (13 and 3 GB there); Gowalla has no times, so no transitions. *transitions*
-  and *cooccurrence* are tables of neighbours alone, what they have no score for by popularity. *recency* asks EASE's weights with the history weighted by
-  age. RecTools' SASRec is trained by RecTools, in an environment of its own; its lists are measured by the same code. RePlay's
-  runs the same way (`--recipe replay-sasrec`) and has no row yet.
-- A bar is the best known dot-product model, for models whose score is one dot product; for [mixtures](guides/sources.md) of
-  towers with tables of neighbours it is higher. The aim is higher still. Weights and temperatures of a mixture were chosen on
-  validation with towers that were trained without it. `{recipe}` is a recipe of ours:
-  `shortlist train --recipe`, or a file of `benchmarks/quality/recipes/`.
-"""
+HEAD = Path(__file__).parent / "page_head.md"
+NOTES = {code: Path(__file__).parent / name for code, name in (("en", "notes.toml"), ("ko", "notes.ko.toml"))}
 
 
 def write(results: Path = RESULTS, page: Path = PAGE) -> str:
-    """Writes the page; returns its text."""
-    text = text_of(results)
-    page.write_text(text, encoding="utf-8")
-    return text
+    """Writes the page in both languages; returns its English text."""
+    for code in CODES:
+        place(page, code).write_text(text_of(results, code), encoding="utf-8")
+    return text_of(results)
 
 
-def text_of(results: Path = RESULTS) -> str:
-    """The page's text."""
+def text_of(results: Path = RESULTS, code: str = "en") -> str:
+    """The page's text, in English or in Korean."""
+    text = in_language(made(results), code)
+    for name, note in notes(code).items():
+        text = text.replace("{{" + name + "}}", note.strip())
+    return template(HEAD, code) + text
+
+
+def notes(code: str) -> dict[str, str]:
+    """What is said on a protocol, by "dataset protocol"."""
+    return tomllib.loads(NOTES[code].read_text(encoding="utf-8"))
+
+
+def made(results: Path) -> str:
+    """What follows from the results, in English; "{{dataset protocol}}" is where its note goes."""
     read = [json.loads(path.read_text()) for path in sorted(results.glob("*.json"))]
-    notes = tomllib.loads(NOTES.read_text(encoding="utf-8"))
-    parts = [HEAD.replace("{recipe}", "**bold**"), "## In short\n", _summary(read), "", _mixtures(read), ""]
+    parts = ["\n## In short\n", _summary(read), "", _mixtures(read), ""]
+    noted = notes("en")
     for (dataset, name), protocol in PROTOCOLS.items():
         found = [result for result in read if _key(result) == (dataset, name)]
-        parts.append(_section(dataset, name, protocol, found, notes.get(f"{dataset} {name}", "")))
+        note = f"{{{{{dataset} {name}}}}}" if f"{dataset} {name}" in noted else ""
+        parts.append(_section(dataset, name, protocol, found, note))
     if (choice := _choice(results.parent / "choose.json")) is not None:
         parts.append(choice)
     parts.append(_searches(results / "tuning"))
@@ -171,7 +167,7 @@ def _section(dataset: str, name: str, protocol: Protocol, found: list[dict[str, 
             lines.append(f"| *{kind.removeprefix('mixed_')}{of}* | {' | '.join(values)} | | |")
     lines.append("")
     if note:
-        lines += [note.strip(), ""]
+        lines += [note, ""]
     if found:
         commands = "\n".join(result["command"] for result in sorted(found, key=_recipe))
         lines += ["```sh", commands, "```", ""]

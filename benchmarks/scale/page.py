@@ -1,10 +1,11 @@
-"""`python -m benchmarks.scale page`: docs/scale.md, from results/scale.json, ranks.json and index_1e7.json alone."""
+"""`python -m benchmarks.scale page`: docs/scale.md, in both languages, from results/scale.json, ranks.json and index_1e7.json alone."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from benchmarks.korean import CODES, in_language, place, template
 from benchmarks.report import DOCS, RESULTS, load_latest, machine
 from benchmarks.scale.estimate import estimate, notes, phases
 from benchmarks.scale.units import gb
@@ -14,8 +15,10 @@ PLACE = DOCS / "scale.md"
 
 
 def write() -> None:
-    """Writes the page."""
-    PLACE.write_text(page(read()))
+    """Writes the page in both languages."""
+    found = read()
+    for code in CODES:
+        place(PLACE, code).write_text(page(found, code))
 
 
 def read() -> dict:
@@ -28,8 +31,16 @@ def read() -> dict:
     return {**{name: part["result"] for name, part in found.items()}, **others}
 
 
-def page(found: dict) -> str:
-    """Returns the text of `docs/scale.md`; a part that was not measured says so."""
+def page(found: dict, code: str = "en") -> str:
+    """Returns the text of `docs/scale.md`, in English or in Korean."""
+    text = template(TEMPLATE, code)
+    for name, value in parts(found).items():
+        text = text.replace("{{" + name + "}}", in_language(value, code))
+    return text
+
+
+def parts(found: dict) -> dict[str, str]:
+    """Returns what the template leaves open, in English; a part that was not measured says so."""
     makers: dict[str, tuple[str, Callable[[dict], str]]] = {
         "machine": ("encode", lambda f: f["machine"]),
         "batch": ("", lambda f: "1,024"),
@@ -70,10 +81,10 @@ def page(found: dict) -> str:
         "estimate_notes": ("estimate", notes),
         "estimate_phases": ("estimate", phases),
     }
-    text = TEMPLATE.read_text()
-    for name, (part, make) in makers.items():
-        text = text.replace("{{" + name + "}}", make(found) if has(found, part) else f"(not measured yet: {part})")
-    return text
+    return {
+        name: make(found) if has(found, part) else f"(not measured yet: {part})"
+        for name, (part, make) in makers.items()
+    }
 
 
 def has(found: dict, part: str) -> bool:

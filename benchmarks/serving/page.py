@@ -1,10 +1,12 @@
-"""The figures of docs/serving.md, from benchmarks/results/serving_*.json; `python -m benchmarks.serving docs`."""
+"""The figures of docs/serving.md, in both languages, from benchmarks/results/serving_*.json; `python -m benchmarks.serving docs`."""
 
 from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
+
+from benchmarks.korean import CODES, in_language, place
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = ROOT / "docs" / "serving.md"
@@ -13,11 +15,12 @@ BEGIN, END = "<!-- figures: made by `python -m benchmarks.serving docs` -->", "<
 
 
 def write() -> str:
-    """Put the figures into the page; returns what was put."""
-    text = PAGE.read_text(encoding="utf-8")
+    """Put the figures into the page of both languages; returns what was put, in English."""
     made = figures()
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", flags=re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{made}\n{END}", text), encoding="utf-8")
+    for code in CODES:
+        page, text = place(PAGE, code), f"{BEGIN}\n\n{in_language(made, code)}\n{END}"
+        page.write_text(pattern.sub(lambda _, text=text: text, page.read_text(encoding="utf-8")), encoding="utf-8")
     return made
 
 
@@ -177,7 +180,7 @@ def _attacks(result: dict) -> list[tuple[str, str, str]]:
     return [
         (f"{len(by)} attacks, one at a time: p99 of honest clients, compared with that without, at most ({slowest})",
          f"{by[slowest]['p99_times']:.2f} times", f"{P99_TIMES} times"),
-        (f"attacks beyond {P99_TIMES} times", "; ".join(f"{name} {_times(by[name])}" for name in over) or "none", "none"),
+        (f"attacks beyond {P99_TIMES} times", "; ".join(f"{name}: {_times(by[name])}" for name in over) or "none", "none"),
         (f"memory that the server gained under one, at most ({largest})", f"{by[largest]['grown_mb']:.0f} MB", "64 MB"),
         ("requests of honest clients lost or wrong", str(lost), "0"),
     ]  # fmt: skip

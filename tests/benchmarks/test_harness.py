@@ -9,7 +9,7 @@ from benchmarks.catalogue import BENCHMARKS
 from benchmarks.harness import Benchmark, Row, Side
 from benchmarks.table import table
 
-from benchmarks import __main__, environments, harness, report
+from benchmarks import __main__, environments, harness, korean, report
 
 
 @pytest.fixture
@@ -141,9 +141,16 @@ def test_for_every_missed_bar_the_page_says_what_was_tried() -> None:
     assert "nothing yet" not in said
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    """docs/performance.md is made by `python -m benchmarks docs`, never typed."""
-    assert (report.DOCS / "performance.md").read_text() == report.page(report.load(report.RESULTS))
+@pytest.mark.parametrize("code", korean.CODES)
+def test_the_page_is_what_the_results_say(code: str) -> None:
+    """docs/performance.md and its Korean twin are made by `python -m benchmarks docs`, never typed."""
+    made = report.page(report.load(report.RESULTS), code)
+    assert korean.place(report.DOCS / "performance.md", code).read_text(encoding="utf-8") == made
+
+
+def test_the_results_have_their_korean() -> None:
+    made = report.parts(report.load(report.RESULTS))
+    assert [phrase for part in made.values() for phrase in korean.missing(part)] == [], "benchmarks/ko.po"
 
 
 def test_every_benchmark_has_a_result_and_every_result_its_command() -> None:

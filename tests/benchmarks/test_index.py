@@ -9,7 +9,7 @@ import pytest
 from benchmarks.index import __main__ as bench
 from benchmarks.index import data, ours, page
 
-from benchmarks import environments, report
+from benchmarks import environments, korean, report
 from shortlist.index.quantized import quantized_trouble
 
 
@@ -76,6 +76,13 @@ def test_a_quick_run(monkeypatch, tmp_path: Path, capsys, queries: list[str]) ->
     assert len(result["curve"]) >= 1
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    """docs/indexes.md is made by `python -m benchmarks.index.page`, never typed."""
-    assert (report.DOCS / "indexes.md").read_text() == page.page(report.load_latest(report.RESULTS))
+@pytest.mark.parametrize("code", korean.CODES)
+def test_the_page_is_what_the_results_say(code: str) -> None:
+    """docs/indexes.md and its Korean twin are made by `python -m benchmarks.index.page`, never typed."""
+    results = report.load_latest(report.RESULTS)
+    assert korean.place(page.PAGE, code).read_text(encoding="utf-8") == page.page(results, code)
+
+
+def test_the_results_have_their_korean() -> None:
+    made = page.parts(report.load_latest(report.RESULTS))
+    assert [phrase for part in made.values() for phrase in korean.missing(part)] == [], "benchmarks/ko.po"

@@ -29,6 +29,7 @@ from benchmarks.quality.protocols import PROTOCOLS, Measure, Protocol
 from scipy import sparse
 
 import shortlist as sl
+from benchmarks import korean
 from shortlist.sources import Weights
 
 
@@ -468,9 +469,15 @@ def test_every_recipe_and_search_kept_here_can_be_read() -> None:
         assert all(isinstance(one, list) and one for one in values.values())
 
 
-def test_the_page_is_what_the_results_say() -> None:
-    """docs/quality.md is made by `python -m benchmarks.quality --docs`, never typed."""
-    assert page.PAGE.read_text(encoding="utf-8") == page.text_of(runs.RESULTS)
+@pytest.mark.parametrize("code", korean.CODES)
+def test_the_page_is_what_the_results_say(code: str) -> None:
+    """docs/quality.md and its Korean twin are made by `python -m benchmarks.quality --docs`, never typed."""
+    assert korean.place(page.PAGE, code).read_text(encoding="utf-8") == page.text_of(runs.RESULTS, code)
+
+
+def test_results_and_notes_have_their_korean() -> None:
+    assert korean.missing(page.made(runs.RESULTS)) == [], "benchmarks/ko.po"
+    assert page.notes("ko").keys() == page.notes("en").keys()
 
 
 def test_every_result_can_be_repeated_and_judges_its_own_bar() -> None:

@@ -10,9 +10,18 @@ import pytest
 from benchmarks.scale import __main__ as bench
 from benchmarks.scale import data, page
 
+from benchmarks import korean
 
-def test_the_page_is_what_the_results_say() -> None:
-    assert page.PLACE.read_text() == page.page(page.read()), "python -m benchmarks.scale page"
+
+@pytest.mark.parametrize("code", korean.CODES)
+def test_the_page_is_what_the_results_say(code: str) -> None:
+    made = page.page(page.read(), code)
+    assert korean.place(page.PLACE, code).read_text(encoding="utf-8") == made, "python -m benchmarks.scale page"
+
+
+def test_the_results_have_their_korean() -> None:
+    made = page.parts(page.read())
+    assert [phrase for part in made.values() for phrase in korean.missing(part)] == [], "benchmarks/ko.po"
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import builtins
 import re
 
 from docs.errors import SOURCE, Message, messages, page
+from tests.docs.translation import sections, units
 
 from shortlist.errors import BundleError, DownloadError
 
@@ -49,6 +50,15 @@ def test_the_page_lists_them() -> None:
         in text
     )
     assert "<" not in re.sub(r"&\w+;", "", text)
+
+
+def test_the_korean_page_has_the_same_errors_and_figures() -> None:
+    english, korean = page(), page("ko")
+    ours, theirs = sections(english), sections(korean)
+    assert [level for level, _ in theirs] == [level for level, _ in ours]
+    for (_, body), (_, translated) in zip(ours, theirs, strict=True):
+        assert len(units(translated)) == len(units(body))
+    assert [text for text in english.splitlines() if text.startswith("| ") and text in korean.splitlines()] == []
 
 
 def test_an_error_without_a_hint_of_its_own_has_that_of_its_class() -> None:

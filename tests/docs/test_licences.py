@@ -6,11 +6,11 @@ import re
 import sys
 
 import pytest
-from docs.licences import PAGE, direct, licence_of
+from docs.licences import PAGES, direct, licence_of
 
 
 def rows() -> dict[str, str]:
-    found = re.findall(r"^\| ([\w-]+) \| (.+?) \| .+ \|$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    found = re.findall(r"^\| ([\w-]+) \| (.+?) \| .+ \|$", PAGES["en"].read_text("utf-8"), flags=re.MULTILINE)
     return dict(found[1:])  # without the head
 
 

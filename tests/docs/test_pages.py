@@ -21,6 +21,10 @@ from shortlist.tuning import tuner
 
 DOCS = Path(__file__).parents[2] / "docs"
 KOREAN = DOCS / "ko"
+BUILT = {"reference.md", "errors.md", "modules.md", "commands.md", "recipe-keys.md", "ko/commands.md", "ko/errors.md"}
+"""Pages that `make docs` makes."""
+ENGLISH = {"reference", "recipe-keys", "modules", "decisions"}
+"""Pages without a Korean one: made from docstrings, and decisions."""
 TRANSLATED = sorted({str(page.relative_to(KOREAN)) for page in KOREAN.rglob("*.md")} - {*MADE})
 
 TFRS = (
@@ -163,5 +167,18 @@ def test_every_page_is_in_the_navigation() -> None:
     settings = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r": ([\w/-]+\.md)$", settings, flags=re.MULTILINE)
     assert len(listed) == len(set(listed))
-    made = {"reference.md", "errors.md", "modules.md", "commands.md", "recipe-keys.md", "ko/commands.md"}
-    assert set(listed) | made == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} | made
+    assert set(listed) | BUILT == {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} | BUILT
+
+
+def test_every_page_has_its_korean_or_is_named_as_english() -> None:
+    """The Korean navigation leads to the pages that are made from docstrings, and to the decisions."""
+    settings = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(
+        r"^          - [^:]+: ([\w-]+)/$", settings.partition("- 영어로만 있는 페이지:\n")[2], flags=re.MULTILINE
+    )
+    assert set(named) == ENGLISH
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} | BUILT
+    pages = {page for page in pages if not page.startswith("decisions/")} - {f"{one}.md" for one in ENGLISH}
+    assert {page.removeprefix("ko/") for page in pages if page.startswith("ko/")} == {
+        page for page in pages if not page.startswith("ko/")
+    }

@@ -25,7 +25,15 @@ PARTS = {
     "eighth": 8,
     "ninth": 9,
 }
-PARTS |= {"tenth": 10, "twentieth": 20, "fiftieth": 50, "sixtieth": 60, "hundredth": 100, "thousandth": 1_000}
+PARTS |= {
+    "tenth": 10,
+    "sixteenth": 16,
+    "twentieth": 20,
+    "fiftieth": 50,
+    "sixtieth": 60,
+    "hundredth": 100,
+    "thousandth": 1_000,
+}
 SAID = {"a": 1, "an": 1, "every": 1, "zero": 0, "zeros": 0, "twice": 2}
 MONTHS = ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"]
 MONTHS += ["december"]
@@ -72,7 +80,7 @@ def links(page: Path, docs: Path) -> Counter[str]:
     )
 
 
-MADE = ("commands.md",)
+MADE = ("commands.md", "errors.md")
 """Pages that are made in both languages, from the code (``make docs``)."""
 
 
