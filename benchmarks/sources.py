@@ -22,6 +22,7 @@ from benchmarks.index import data as index_data
 from benchmarks.machine import environment
 from shortlist.index import BruteForce, Lists, ScaNN
 from shortlist.recommender import reranking
+from shortlist.recommender.pools import Boosts, Pool
 from shortlist.recommender.reranking import Asked
 from shortlist.sources import Added, Context, Filters, Neighbours, Searched, Weights, search
 
@@ -125,12 +126,11 @@ def rules(size: dict) -> dict[str, float]:
     served = sl.Recommender(model.eval(), BruteForce()).served
     vector = rng.standard_normal((1, dim)).astype(np.float32)
     asked, settings = Asked(served, vector, Filters(), [True], None, ()), sl.Rerank(diversify=0.3)
-    pool = reranking._Pool.each(asked.best(200))[0]
-    boosts = reranking._Boosts(None, ())
+    pool, boosts = Pool.each(asked.best(200))[0], Boosts(None, ())
 
     def listed() -> list:
-        spans = pool.spans(K)
-        return reranking._List(asked, settings, K, 0, boosts, spans).filled(pool, {}, reranking._Pool.empty())
+        lanes = reranking._lanes(asked, settings, K, boosts, pool, (), 0)
+        return reranking._List(asked, settings, K, 0, lanes, lambda: None).filled({}, Pool.empty())
 
     assert len(listed()) == K
     times = [_timed(listed) for _ in range(50 * size["rounds"])]

@@ -130,6 +130,27 @@ def test_large_catalogues_are_stood_for_by_a_sample(monkeypatch: pytest.MonkeyPa
     assert np.abs(sampled.vectors_of([rows(0), rows(599)]) - whole).max() < 0.05
 
 
+@pytest.mark.parametrize("most", [1 << 14, 8])
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_prior_without_deleted_candidates_is_that_of_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch, most: int, counted: bool
+) -> None:
+    """To the last bit, also where the catalogue is replaced by a sample."""
+    monkeypatch.setattr(fold_in, "COMPETITORS", most)
+    random = np.random.default_rng(0)
+    candidates, queries = random.normal(size=(20, 3)).astype(F32), random.normal(size=(15, 3)).astype(F32)
+    counts = random.integers(0, 9, 20) if counted else np.zeros(20, np.int64)
+    chosen = [np.sort(random.choice(20, 4, replace=False)) for _ in queries]
+    gone, kept = np.array([0, 3, 12]), np.setdiff1d(np.arange(20), [0, 3, 12])
+    left = Lists.of([np.searchsorted(kept, np.setdiff1d(one, gone)) for one in chosen])
+    live = fold_in_of(candidates, queries, counts, chosen=Lists.of(chosen), deleted=gone)
+    alone = fold_in_of(candidates[kept], queries, counts[kept], chosen=left)
+    assert kept[alone.prior.competing].tolist() == live.prior.competing.tolist()
+    assert alone.prior.shares.tolist() == live.prior.shares.tolist()
+    assert alone.prior.temperature == live.prior.temperature
+    assert alone.vectors_of([rows(1, 5)]).tolist() == live.vectors_of([kept[[1, 5]]]).tolist()
+
+
 # Behind raw ids.
 
 

@@ -364,6 +364,64 @@ def test_quotas_and_weights_of_short_histories_are_in_the_bundle(tmp_path: Path)
     assert (again.quotas, again.by_history) == (model.quotas, model.by_history)
 
 
+def of_new_people() -> sl.Mixture:
+    """The mixture with other weights for who chose nothing: the newest films alone."""
+    return sl.Mixture(
+        [*MODEL.sources],
+        MODEL.histories,
+        weights=WEIGHTS,
+        temperatures=TEMPERATURES,
+        by_history={0: [0, 0, 0, 0, 1, 0]},
+    )
+
+
+@pytest.mark.parametrize("ids_alone", [True, False])
+def test_weights_of_who_chose_nothing_answer_new_people_by_default(tmp_path: Path, ids_alone: bool) -> None:
+    """In memory, after changes, after loading, and in the figures; popularity answers where it is asked for."""
+    model = of_new_people()
+    if ids_alone:
+        pick = [0, 1, 2, 4, 5]  # less the list by the queries' column
+        model = sl.Mixture(
+            [MODEL.sources[one] for one in pick],
+            MODEL.histories,
+            temperatures=TEMPERATURES,
+            by_history={2: [0, 0, 0, 1, 0]},
+        )
+    assert model.reads_ids_alone == ids_alone
+    years = dict(data().candidates.rows())
+    newest = sorted(range(FILMS), key=lambda one: (-years[one], one))
+    live = sl.Recommender(model, sl.BruteForce(), data())
+    (found,) = live.recommend(["nobody"], k=5)
+    assert (found.ids, found.known, {*found.sources}) == (newest[:5], False, {"model"})
+    test = sl.Dataset({"who": ["nobody", "nobody"], "film": newest[:2]}, "who", "film")
+    assert sl.evaluate(model, test, seen=data(), ks=(2,), baselines=()).to_dict()["model"]["seen_out"]["top_2"] == 1.0
+    live.upsert(pl.DataFrame({"film": [100], "year": [2030]}))
+    live.delete([newest[0]])
+    expected = [100, *newest[1:5]]
+    live.save(tmp_path / "a.shortlist")
+    for one in (live, sl.Recommender.load(tmp_path / "a.shortlist")):
+        assert one.recommend(["nobody"], k=5)[0].ids == expected
+        assert one.recommend([None], k=5)[0].ids == expected
+        one.cold_start = "popularity"
+        assert {*one.recommend(["nobody"], k=5)[0].sources} == {"popularity"}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_folded_in_after_a_deletion_is_what_it_is_after_loading(tmp_path: Path, again: bool) -> None:
+    """By all towers, whether or not a vector was folded in before; to rounding, since an index of its own may add otherwise."""
+    recommender = sl.Recommender(MODEL, sl.BruteForce(), data())
+    asked: dict[str, Any] = {"queries": ["nobody", "p3"], "k": FILMS, "history": [[1, 9, 4], [2]]}
+    before = recommender.recommend(**asked).to_dicts() if again else None
+    recommender.delete([4, 7])
+    live = recommender.recommend(**asked)
+    assert live.to_dicts() != before
+    recommender.save(tmp_path / "a.shortlist")
+    loaded = sl.Recommender.load(tmp_path / "a.shortlist").recommend(**asked)
+    for one, other in zip(live, loaded, strict=True):
+        assert one.ids == other.ids
+        assert one.scores == pytest.approx(other.scores, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

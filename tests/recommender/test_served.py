@@ -58,11 +58,18 @@ def test_what_folding_in_takes_is_made_once(recommender: sl.Recommender) -> None
     assert folded(after).fold_in.prior is not before.fold_in.prior
 
 
-def test_deleted_candidates_still_compete_for_choices(recommender: sl.Recommender) -> None:
-    """The average query chose among them in training, whatever became of them since."""
-    expected = recommender.fold_in([["c"], []])
-    after = sl.Recommender(changed(recommender.served, None, ["a", "b"]))
-    assert after.fold_in([["c"], ["a"]]).tolist() == expected.tolist()
+def test_deleted_candidates_do_not_compete_for_choices(recommender: sl.Recommender) -> None:
+    """As after ``save`` and ``load``; one that is added again competes again."""
+    before = recommender.served
+    after = changed(before, None, ["b"])
+    prior = after.fold_in.prior
+    assert (prior.competing.tolist(), prior.shares.tolist()) == ([0, 2], [0.5, 0.5])  # a and c were chosen once each
+    assert prior.temperature == folded(after).fold_in.prior.temperature != before.fold_in.prior.temperature
+    assert changed(after, None, ["nowhere"]).fold_in.prior is prior
+    again = changed(after, pl.DataFrame({"what": ["b"]})).fold_in.prior
+    assert again.shares.tolist() == [0.2, 0.6, 0.2]
+    rest = changed(before, None, ["a", "b", "c"])  # d is left, which nobody chose
+    assert rest.fold_in.prior.competing.tolist() == [3]
 
 
 def test_what_a_query_chose_after_its_candidate_changed(recommender: sl.Recommender) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.recommender import test_many_sources as many
+from tests.serve.changing import WRITE, change
 
 import shortlist as sl
 from shortlist.recommender import conditions
@@ -163,6 +165,54 @@ def test_reasons_are_those_of_recommend(mixed: Any) -> None:
         [item["id"] for item in one["items"]] for one in results
     ]
     assert "reason" not in plain[0]["items"][0]
+
+
+@pytest.fixture
+def changeable(clients: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+    """A mixture whose newest films have a quarter of the places, and are the list of who chose nothing."""
+    of = many.MODEL
+    model = sl.Mixture(
+        of.sources, of.histories, weights=many.WEIGHTS, temperatures=many.TEMPERATURES,
+        by_history={0: [0, 0, 0, 0, 1, 0]}, quotas=[0, 0, 0, 0, 0.25, 0],
+    )  # fmt: skip
+    recommender = sl.Recommender(model, sl.BruteForce(), many.data())
+    client = clients(Settings(write_keys=(WRITE,), state=tmp_path / "state"), recommender)
+    yield client
+    client.app.service.writer.close()
+
+
+def test_quotas_hold_under_rules_and_new_people_get_their_weights(changeable: Any) -> None:
+    served = changeable.app.service.loaded.served
+    rules = {"diversify": 0.4, "boost": [{"where": "film < 4", "factor": 0.8}]}
+    body = {"queries": [{"id": one} for one in ("p0", "p1", "nobody")], "k": 8, "rerank": rules}
+    expected = recommend(served, ["p0", "p1", "nobody"], 8, rerank=sl.Rerank(diversify=0.4, boost={"film < 4": 0.8}))
+    results = changeable.post("/v1/recommend", body).json()["results"]
+    assert [[item["id"] for item in one["items"]] for one in results] == [one.ids for one in expected]
+    years = dict(many.data().candidates.rows())
+    newest = sorted(range(many.FILMS), key=lambda film: -years[film])
+    (new,) = changeable.post("/v1/recommend", {"queries": [{"id": "nobody"}], "k": 4}).json()["results"]
+    assert ([item["id"] for item in new["items"]], new["known"]) == (newest[:4], False)
+
+
+def test_quotas_count_in_what_rules_cost(clients: Callable[..., Any], changeable: Any) -> None:
+    """A list of 8 chooses among 200, and a source's own as many at most."""
+    loaded = changeable.app.service.loaded
+    client = clients(Settings(limits=Limits(pool=399, wait_seconds=100.0)), sl.Recommender(loaded.served))
+    body = {"queries": [{"id": "p0"}], "k": 8, "rerank": {"diversify": 0.4}}
+    assert client.post("/v1/recommend", body).json()["field"] == "$.rerank"
+
+
+def test_what_is_folded_in_after_a_deletion_is_what_it_is_after_loading(changeable: Any, tmp_path: Path) -> None:
+    body = {"queries": [{"id": "visitor", "history": [1, 9, 4]}, {"id": "p3", "history": [2]}], "k": many.FILMS}
+    assert changeable.post("/v1/recommend", body).status_code == 200
+    assert change(changeable, delete=[4, 7]).status_code == 200
+    results = changeable.post("/v1/recommend", body).json()["results"]
+    sl.Recommender(changeable.app.service.loaded.served).save(tmp_path / "a.shortlist")
+    loaded = sl.Recommender.load(tmp_path / "a.shortlist")
+    expected = loaded.recommend(["visitor", "p3"], k=many.FILMS, history=[[1, 9, 4], [2]])
+    for found, one in zip(results, expected, strict=True):
+        assert [item["id"] for item in found["items"]] == one.ids
+        assert [item["score"] for item in found["items"]] == pytest.approx(one.scores, rel=1e-6)
 
 
 def test_reasons_have_a_bound(clients: Callable[..., Any]) -> None:

@@ -81,8 +81,8 @@ def evaluate(
             timestamps; a candidate competes only for later pairs. Only metrics of ranks can be measured so: not auc,
             not what lists are like, not an index, which know one catalogue for all pairs.
         cold_start: how a recommender answers a query that training never saw: "auto" by popularity where the query
-            tower reads its id alone and nothing that it chose is in ``seen``, "unknown" from the shared unknown row,
-            "popularity".
+            tower reads its id alone and nothing that it chose is in ``seen`` (unless a mixture has weights for such,
+            ``by_history``), "unknown" from the shared unknown row, "popularity".
 
     Raises:
         ConfigError: for options that cannot work, or a model that was not trained.
@@ -221,7 +221,8 @@ def scorer_of(
         asked = mixed(model, vectors, test.queries, test.candidates, seen)
         without = np.diff(asked.context.histories.offsets) == 0
     cold = ~test.known & without
-    if (cold_start == "auto" and not model.reads_ids_alone) or cold_start == "unknown" or not cold.any():
+    by_model = not model.reads_ids_alone or (isinstance(model, Mixture) and bool(model.by_history))
+    if (cold_start == "auto" and by_model) or cold_start == "unknown" or not cold.any():
         return asked, asked
     return Cold(asked, torch.from_numpy(cold), test.popularity()), asked
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError
 from shortlist.index import Halves, Lists
 from shortlist.recommender.latest import Latest
+from shortlist.sources import without
 
 __all__ = ["FoldIn", "Prior", "VectorsOf"]
 
@@ -27,6 +28,7 @@ QUERIES = 1 << 16  # trained queries that the distribution is estimated from
 ASKED = 128  # trained queries that the temperature is estimated from
 STEPS, HALVINGS = 8, 30
 TINY = 1e-12
+NOTHING = np.zeros(0, np.int64)
 REMEMBERED = 1 << 11  # vectors of the queries asked latest
 
 
@@ -65,6 +67,7 @@ class Prior:
         trained: NDArray[np.int64],
         chosen: Lists | None = None,
         temperature: float | None = None,
+        deleted: NDArray[np.int64] = NOTHING,
     ) -> Prior:
         """The prior of a model's vectors.
 
@@ -78,6 +81,7 @@ class Prior:
             chosen: per query, the rows that it chose.
             temperature: None takes the one under which the trained queries' choices are likeliest, or 1 where
                 ``chosen`` is empty.
+            deleted: rows of candidates that do not compete, and count as chosen by nobody.
 
         Raises:
             ConfigError: where no query was trained, or for a temperature that is not above 0.
@@ -85,16 +89,21 @@ class Prior:
         if temperature is not None and not 0 < temperature < np.inf:
             raise ConfigError(f"fold-in got temperature={temperature}; a number above 0 was expected.")
         mean, spread = _distribution(queries[_some(trained, QUERIES)])
-        if len(counts) <= COMPETITORS:
-            competing = np.flatnonzero(counts) if counts.any() else np.arange(len(counts))
-            weight = counts[competing] if counts.any() else np.ones(len(competing))
+        alive = np.ones(len(counts), np.int64)
+        alive[deleted] = 0
+        counts = counts * alive
+        counts = counts if counts.any() else alive
+        if np.count_nonzero(alive) <= COMPETITORS:
+            competing = np.flatnonzero(counts)
+            weight = counts[competing]
         else:
-            ends = np.cumsum(counts if counts.any() else np.ones(len(counts), np.int64))
+            ends = np.cumsum(counts)
             drawn = np.searchsorted(ends, np.random.default_rng(0).integers(ends[-1], size=COMPETITORS), side="right")
             competing, weight = np.unique(drawn, return_counts=True)
         prior = cls(mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
         if temperature is not None or chosen is None:
             return prior
+        chosen = without(chosen, deleted) if len(deleted) else chosen
         informative = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
         return (
             replace(prior, temperature=_likeliest(prior, vectors_of, queries, chosen, informative))

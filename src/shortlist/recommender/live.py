@@ -62,7 +62,8 @@ def changed(
         rows = np.array(list(gone.values()), np.int64)
         state = _deleted(state, gone, index.vectors_of(rows))
         index.delete(rows)
-    return replace(served, state=state, index=index, others=others)
+    prior = served.prior if np.array_equal(state.dead, served.state.dead) else PriorOnce()
+    return replace(served, state=state, index=index, others=others, prior=prior)
 
 
 def folded(served: Served) -> Served:

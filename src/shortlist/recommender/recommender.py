@@ -53,7 +53,8 @@ class Recommender:
         seen: interactions whose candidates are left out of their query's lists by default, usually the training data;
             ids that the catalogue lacks are passed over.
         cold_start: for a query without an interaction in training that does not say what it chose: "auto" is
-            "popularity" where the query tower reads ids alone, else "unknown"; "unknown" answers from the shared
+            "popularity" where the query tower reads ids alone, else "unknown", and "unknown" too for a mixture with
+            ``by_history``, whose weights answer; "unknown" answers from the shared
             unknown row and the features that are given, "popularity" by training counts, "refuse" raises
             UnknownQueryError. Such answers are always marked (``known`` is False).
         fallback: sources that fill a list shorter than k, in order; each item says where it came from.

@@ -34,6 +34,11 @@ class Rerank:
        list already. The pool are the best 200 candidates, or 4 · k where that is more.
     5. ``at_most`` candidates of the list have one value of a column. Null does not count; a candidate with a list of values counts
        for each of them.
+    6. The quotas of a mixture hold in the list that these rules make. Each source with a quota q has a list of its own by the
+       same rules: its own scores, which a boost lifts by its own span, next to what the list has already; its rank r_s
+       counts what the list has from it, or what it has before. The place is given to the smallest of r / (1 − Σ q) by all sources
+       and r_s / q by each; so of the first n places at least ⌊q · n⌋ are the source's, unless pinned and explored items
+       leave too few.
 
     Args:
         diversify: 0 (off) to 1 (relevance does not count).

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, TypeAlias
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import Id
 from shortlist.errors import DataError, ShortlistWarning, did_you_mean
 from shortlist.index import Lists
-from shortlist.recommender.answers import EXPLORED, MODEL, PINNED, Answers, answered
+from shortlist.recommender.answers import EXPLORED, PINNED, Answers, answered, towers_and_context
 from shortlist.recommender.exploring import Explored
-from shortlist.recommender.pool_cells import PoolCells, each
+from shortlist.recommender.lanes import Lane
+from shortlist.recommender.pool_cells import each
+from shortlist.recommender.pools import Boosts, Pool, RowsOf
 from shortlist.recommender.requests import candidate_rows, exact_ids
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Context, Filters, Scale
+from shortlist.sources import Context, Filters, Scale, best_alone, depth_of
 
 __all__ = ["Asked", "check_rules", "countable", "pool_size", "reranked", "warn_of_unknown_pins"]
 
@@ -32,10 +34,6 @@ POOL, POOL_OF_K = 200, 4  # candidates that the rules choose among: so many, or 
 GROWTH = 4  # times: how much larger the pool is each time that at_most has left too few of it
 PLACES = 32  # of a list, which take about a millisecond to fill
 DRAWN_FROM = 4  # times the places to explore: the best of the explored candidates that are drawn from
-
-RowsOf: TypeAlias = (
-    "Callable[[str, str], NDArray[np.int64]]"  # from a condition and its option to the rows that meet it
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +60,40 @@ class Asked:
         return answered(
             self.served, self.vectors, k, self.filters, self.by_model, self.context, self.fallback, within, self.scale
         )
+
+    def pools(self, k: int, rows: NDArray[np.int64] | None = None) -> list[Pool]:
+        """The same as pools."""
+        return Pool.each(self.best(k, rows))
+
+    def alone(self, source: int, k: int, rows: NDArray[np.int64] | None = None) -> list[Pool]:
+        """The k best of each query by one source of a mixture alone; none of a query that the model does not answer.
+
+        Args:
+            source: in the order of the mixture's weights.
+            rows: the only rows that are searched, where given.
+        """
+        added, context, within = self.served.state.near, self.context, self.inside(rows).within
+        assert added is not None
+        assert context is not None
+        towers, context, filters = towers_and_context(self.served, self.vectors, context, self.filters)
+        hits = best_alone(towers, added, context, source, k, filters, within)
+        found = Pool.each(Answers(hits.offsets, hits.ids, hits.scores))
+        return [one if by_model else Pool.empty() for one, by_model in zip(found, self.by_model, strict=True)]
+
+    @property
+    def quotas(self) -> tuple[float, ...]:
+        """The quotas of a mixture's sources; () for none."""
+        near = self.served.state.near
+        return () if near is None else near.quotas
+
+    def without_quotas(self) -> Asked:
+        """The same by all sources together."""
+        if not self.quotas:
+            return self
+        state = self.served.state
+        assert state.near is not None
+        near = replace(state.near, quotas=())
+        return replace(self, served=replace(self.served, state=replace(state, near=near)))
 
     def scaled(self, k: int) -> Asked:
         """The same with the scale of a search for the k best, where the model is a mixture."""
@@ -118,25 +150,28 @@ def reranked(
     Raises:
         DataError: a column or a condition that the candidates' table does not fit; an id of another type.
     """
-    state = asked.served.state
+    state, quotas = asked.served.state, asked.quotas
     _check_columns(rules, state.candidates)
     rows_of = state.conditions.rows if met is None else lambda condition, option: met[condition]
     k = min(k, max([len(state.candidates), *rules.places]))  # longer lists would cost more, and be no longer
     size = pool_size(k)
-    boosts = _Boosts.of(state, rules, rows_of)
+    asked = asked.without_quotas()
+    boosts = Boosts.of(state, rules, rows_of)
     if boosts.groups:  # each is searched by itself: all need one scale
         asked = asked.scaled(k)
-        pools = boosts.pools(asked, size)
+        pools = boosts.pools(asked.pools, size)
     else:
         found = asked.best(size)
-        asked, pools = replace(asked, scale=found.scale), _Pool.each(found)
+        asked, pools = replace(asked, scale=found.scale), Pool.each(found)
+    own = [_Own.of(asked, boosts, source, quotas, k) for source, quota in enumerate(quotas) if quota]
     pinned = _pinned(asked, rules, k)
     explored = _explored(asked, rules, k, rows_of)
     lists = []
     for number, name in enumerate(ids):
         pause()
-        one = _List(asked.one(number), rules, k, name, boosts, pools[number].spans(k), pause)
-        lists.append(one.filled(pools[number], pinned[number], explored[number]))
+        lanes = _lanes(asked.one(number), rules, k, boosts, pools[number], own, number)
+        one = _List(asked.one(number), rules, k, name, lanes, pause)
+        lists.append(one.filled(pinned[number], explored[number]))
     offsets = np.zeros(len(lists) + 1, np.int64)
     np.cumsum([len(one) for one in lists], out=offsets[1:])
     items = [item for one in lists for item in one]
@@ -188,129 +223,82 @@ def _check_columns(rules: Rerank, table: pl.DataFrame) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Pool:
-    """Candidates of one query, best first: by the model, then by the fallback."""
+class _Own:
+    """The best candidates of each query by one source alone, which has a quota.
 
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float64]
-    sources: NDArray[np.uint8]
+    Attributes:
+        share: of the places that are the source's.
+    """
 
-    @classmethod
-    def of(cls, answers: Answers, number: int) -> _Pool:
-        """One list of some."""
-        part = slice(answers.offsets[number], answers.offsets[number + 1])
-        rows = answers.rows[part]
-        sources = np.full(len(rows), MODEL, np.uint8) if answers.sources is None else answers.sources[part]
-        return cls(rows, answers.scores[part].astype(np.float64), sources)
+    source: int
+    share: float
+    pools: list[Pool]
 
     @classmethod
-    def empty(cls) -> _Pool:
-        """No candidates."""
-        return cls(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.uint8))
-
-    @classmethod
-    def each(cls, answers: Answers) -> list[_Pool]:
-        """Every list."""
-        return [cls.of(answers, number) for number in range(len(answers))]
-
-    @classmethod
-    def joined(cls, parts: list[_Pool]) -> _Pool:
-        """Several pools of one query as one."""
-        return cls(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("rows", "scores", "sources")))
-
-    def spans(self, k: int) -> dict[int, float]:
-        """The distance between the best and the k-th score of each source; 1 where there is none."""
-        highest = {
-            source: np.sort(self.scores[self.sources == source])[::-1][:k]
-            for source in np.unique(self.sources).tolist()
-        }
-        return {source: float(scores[0] - scores[-1]) or 1.0 for source, scores in highest.items()}
-
-    def sorted(self) -> _Pool:
-        """Best first; equal scores by row."""
-        order = np.lexsort((self.rows, -self.scores, self.sources))
-        return _Pool(self.rows[order], self.scores[order], self.sources[order])
-
-    def without(self, rows: Iterable[int]) -> _Pool:
-        """Less some rows."""
-        rows = [*rows]
-        if not rows:
-            return self
-        kept = ~np.isin(self.rows, np.array(rows, np.int64))
-        return _Pool(self.rows[kept], self.scores[kept], self.sources[kept])
-
-    def relevance(self) -> NDArray[np.float64]:
-        """From 1 for the best to 0 for the last of the first source's candidates; below 0, by place, for the others'."""
-        if not len(self.rows):
-            return self.scores
-        first = self.sources == self.sources[0]
-        most, least = self.scores[first].max(), self.scores[first].min()
-        scaled = (self.scores - least) / (most - least) if most > least else np.zeros(len(self.rows))
-        place = np.arange(1, len(self.rows) + 1) / len(self.rows)
-        return np.where(first, scaled, -place)
+    def of(cls, asked: Asked, boosts: Boosts, source: int, quotas: Sequence[float], k: int) -> _Own:
+        """As many as the quota can place in a list as long as the pool."""
+        depth = max(1, depth_of(quotas[source], quotas, pool_size(k)))
+        return cls(source, quotas[source], boosts.pools(partial(asked.alone, source), depth))
 
 
-@dataclass(frozen=True, eq=False)
-class _Boosts:
-    """The lift that conditions give each candidate row, in spans, and the rows in groups of one lift."""
+def _lanes(
+    asked: Asked, rules: Rerank, k: int, boosts: Boosts, together: Pool, own: Sequence[_Own], number: int
+) -> list[Lane]:
+    """What a list takes its items from: all sources together, and each source alone that has a quota.
 
-    lift: NDArray[np.float64] | None
-    groups: Sequence[NDArray[np.int64]]
+    Args:
+        asked: one query.
+        together: its candidates by all sources.
+        own: its candidates by each source alone are those of query ``number``.
+    """
+    state, spans = asked.served.state, together.spans(k)
+    table, vectors_of = state.candidates, asked.served.vectors_of
 
-    @classmethod
-    def of(cls, state: State, rules: Rerank, rows_of: RowsOf) -> _Boosts:
-        if not rules.boost:
-            return cls(None, ())
-        lift = np.zeros(state.size)
-        for condition, factor in rules.boost.items():
-            lift[rows_of(condition, "boost")] += factor
-        return cls(lift, [np.flatnonzero(lift == one) for one in np.unique(lift)])
+    def searched(size: int, rows: NDArray[np.int64]) -> Pool:
+        return boosts.lifted(boosts.pools(asked.inside(rows).pools, size)[0], spans)
 
-    def pools(self, asked: Asked, size: int) -> list[_Pool]:
-        """The best candidates of each query, ``size`` of each group, so that lifted ones are among them; scores as found."""
-        parts = [asked.best(size, rows) for rows in self.groups] if self.groups else [asked.best(size)]
-        return [_Pool.joined(list(of_one)) for of_one in zip(*map(_Pool.each, parts), strict=True)]
+    def totals(rows: NDArray[np.int64]) -> dict[int, float]:
+        pool = boosts.lifted(Pool.of(asked.best(len(rows), rows), 0), spans)
+        return dict(zip(pool.rows.tolist(), pool.scores.tolist(), strict=True))
 
-    def lifted(self, pool: _Pool, spans: Mapping[int, float]) -> _Pool:
-        """The pool with lifted scores, in the spans of each source."""
-        if self.lift is None or not self.lift[pool.rows].any():
-            return pool  # in its order, which a mixture's quotas may have changed
-        span = np.array([spans.get(source, 1.0) for source in pool.sources.tolist()])
-        return _Pool(pool.rows, pool.scores + span * self.lift[pool.rows], pool.sources).sorted()
+    share, first = 1 - sum(one.share for one in own), boosts.lifted(together, spans)
+    lanes = [Lane(table, vectors_of, first, searched, rules.diversify, share, pool_size(k))]
+    for one in own:
+        pool = one.pools[number]
+        by_source, of_pool = one.source, pool.spans(k)
+
+        def searched_alone(
+            size: int, rows: NDArray[np.int64], source: int = by_source, spans: Mapping[int, float] = of_pool
+        ) -> Pool:
+            return boosts.lifted(boosts.pools(partial(asked.inside(rows).alone, source), size)[0], spans)
+
+        pool = boosts.lifted(pool, of_pool)
+        lanes.append(Lane(table, vectors_of, pool, searched_alone, rules.diversify, one.share, len(pool.rows), totals))
+    return lanes
 
 
 class _List:
     """One query's list while it is filled."""
 
     def __init__(
-        self,
-        asked: Asked,
-        rules: Rerank,
-        k: int,
-        name: Id | None,
-        boosts: _Boosts,
-        spans: Mapping[int, float],
-        pause: Callable[[], object],
+        self, asked: Asked, rules: Rerank, k: int, name: Id | None, lanes: Sequence[Lane], pause: Callable[[], object]
     ) -> None:
         self.pause = pause
-        self.asked, self.rules, self.k, self.boosts, self.spans = asked, rules, k, boosts, spans
+        self.rules, self.k, self.lanes = rules, k, lanes
         self.state = asked.served.state
         self.name = name
         self.items: dict[int, tuple[int, float, int]] = {}  # by place: row, score, source
         self.taken: set[int] = set()
         self.counts: dict[str, Counter[Any]] = {column: Counter() for column in rules.at_most}
         self.explored: Explored | None = None  # what is left of the candidates to explore
-        self.near: NDArray[np.float32] | None = None  # the largest cosine of each of the pool's to the list
-        self.size = pool_size(k)
+        self.begun = False  # whether the lanes have their candidates
 
     @cached_property
     def drawing(self) -> np.random.Generator:
         """Draws the same for the same query and seed."""
         return np.random.default_rng([self.rules.seed, zlib.crc32(repr(self.name).encode())])
 
-    def filled(
-        self, pool: _Pool, pinned: dict[int, tuple[int, float]], explored: _Pool
-    ) -> list[tuple[int, float, int]]:
+    def filled(self, pinned: dict[int, tuple[int, float]], explored: Pool) -> list[tuple[int, float, int]]:
         """Row, score and source of each item, in the order of places."""
         for place, (row, score) in pinned.items():
             self._take(place, row, score, PINNED)
@@ -318,7 +306,9 @@ class _List:
         drawn = self._places_to_explore(open_places)
         if drawn:
             self._begin_exploring(explored)
-        self._enter(pool)
+        for lane in self.lanes:
+            lane.begin(self.taken)
+        self.begun = True
         for number, place in enumerate(open_places, 1):
             if number % PLACES == 0:
                 self.pause()
@@ -332,7 +322,7 @@ class _List:
         number = int(self.rules.explore * self.k + self.drawing.random())
         return {int(one) for one in self.drawing.choice(places, min(number, len(places)), replace=False)}
 
-    def _begin_exploring(self, pool: _Pool) -> None:
+    def _begin_exploring(self, pool: Pool) -> None:
         """Draw from these, less what does not fit next to what the list has."""
         self.explored = Explored(self.state.candidates, pool.rows, self.counts)
         for row in self.taken:
@@ -347,7 +337,7 @@ class _List:
                 if self.counts[column][value] >= self.rules.at_most[column]:
                     self.explored.without_value(column, value)
 
-    def _explore(self, place: int, pool: _Pool) -> bool:
+    def _explore(self, place: int, pool: Pool) -> bool:
         """Fill the place with one that is drawn; whether there was one."""
         assert self.explored is not None
         fits = self.explored.fitting()
@@ -357,71 +347,53 @@ class _List:
         self._take(place, int(pool.rows[at]), float(pool.scores[at]), EXPLORED, values=self.explored.values(at))
         return True
 
-    def _enter(self, pool: _Pool) -> None:
-        """Choose among these from now on."""
-        self.pool = self.boosts.lifted(pool.without(self.taken), self.spans)
-        self.left = np.ones(len(self.pool.rows), bool)
-        self.cells = PoolCells(self.state.candidates, self.pool.rows)
-        if self.rules.diversify > 0:
-            self.worth = (1 - self.rules.diversify) * self.pool.relevance()
-            self.units = _units(self.asked.served.vectors_of(self.pool.rows))
-            self.near = np.full(len(self.pool.rows), -1.0, np.float32)
-            for row in self.taken:
-                self._met(self._unit(row))
-
     def _next(self, place: int) -> bool:
-        """Fill the place with the best that fits; whether there was one."""
-        while True:
-            for at in self._order():
-                row = int(self.pool.rows[at])
-                self.left[at] = False
-                if row not in self.taken and self._fits(self._values(row, at)):
-                    self._take(place, row, float(self.pool.scores[at]), int(self.pool.sources[at]), at)
-                    return True
-            if not self._more():
-                return False
-
-    def _order(self) -> Iterator[int]:
-        """The places in the pool that are left, best first; those that a caller has taken are passed over."""
-        if self.near is None:
-            yield from np.flatnonzero(self.left).tolist()
-            return
-        worth = self.worth - self.rules.diversify * self.near if self.taken else self.worth.copy()
-        worth[~self.left] = -np.inf
-        for _ in range(np.count_nonzero(self.left)):
-            at = int(worth.argmax())
-            worth[at] = -np.inf
-            yield at
-
-    def _more(self) -> bool:
-        """Search again among the candidates that still fit, for more of them each time; whether there are some."""
-        if len(self.pool.rows) == 0 or (not self.rules.at_most):
+        """Fill the place with the best that fits, of the lane whose turn it is; whether there was one."""
+        heads = [(lane, at) for lane in self.lanes for at in [self._head(lane)] if at is not None]
+        if not heads:
             return False
+        lane, at = heads[0] if len(heads) == 1 else self._first(heads, place)
+        values = self._values(lane, at)
+        self._take(place, *lane.take(at), values, lane, at)
+        return True
+
+    def _first(self, heads: Sequence[tuple[Lane, int]], place: int) -> tuple[Lane, int]:
+        """The candidate that has its turn first; one of a source that has too few by this place without it, before all others."""
+        earlier = [row for at, (row, _, _) in self.items.items() if at < place]
+
+        def order(head: tuple[Lane, int]) -> tuple[bool, float, float, int]:
+            lane, at = head
+            turn = lane.turn(at, earlier)
+            return not (lane.alone and turn <= place), turn, -lane.score(at), lane.row(at)
+
+        return min(heads, key=order)
+
+    def _head(self, lane: Lane) -> int | None:
+        """The place in the lane's pool of the best that fits; more are searched for where ``at_most`` has left too few."""
+        while True:
+            at = lane.head(self.taken, self._fits)
+            if at is not None or not self.rules.at_most or not lane.more(self.taken, self._fitting(), GROWTH):
+                return at
+
+    def _fitting(self) -> NDArray[np.bool_]:
+        """Which candidates, by row, still fit."""
         out = np.zeros(self.state.size, bool)
         out[list(self.taken)] = True
         for column, counts in self.counts.items():
             full = [value for value, count in counts.items() if count >= self.rules.at_most[column]]
             out |= _has_any(self.state.candidates[column], full)
-        rest = self.asked.inside(np.flatnonzero(~out))
-        self.size = min(self.size * GROWTH, self.state.size)
-        self._enter(self.boosts.pools(rest, self.size)[0])
-        return len(self.pool.rows) > 0
+        return ~out
 
-    def _fits(self, values: Mapping[str, list[Any]]) -> bool:
-        """Whether a candidate with these values may be in the list too."""
+    def _fits(self, lane: Lane, at: int) -> bool:
+        """Whether a candidate of a lane may be in the list too."""
         counts = self.counts
-        return all(counts[column][one] < most for column, most in self.rules.at_most.items() for one in values[column])
+        return all(
+            counts[column][one] < most for column, most in self.rules.at_most.items() for one in lane.values(column, at)
+        )
 
-    def _values(self, row: int, at: int | None = None) -> dict[str, list[Any]]:
-        """The values of a candidate that ``at_most`` counts, by column.
-
-        Args:
-            at: its place in the pool.
-        """
-        table = self.state.candidates
-        return {
-            column: each(table[column][row]) if at is None else self.cells.values(column, at) for column in self.counts
-        }
+    def _values(self, lane: Lane, at: int) -> dict[str, list[Any]]:
+        """The values of a lane's candidate that ``at_most`` counts, by column."""
+        return {column: lane.values(column, at) for column in self.counts}
 
     def _take(
         self,
@@ -429,29 +401,24 @@ class _List:
         row: int,
         score: float,
         source: int,
-        at: int | None = None,
         values: Mapping[str, list[Any]] | None = None,
+        lane: Lane | None = None,
+        at: int | None = None,
     ) -> None:
-        """Put a row at a place; it is ``at`` in the pool, or has these values."""
+        """Put a row with these values at a place; it is ``at`` in the pool of a lane, where it is of one."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
         if self.explored is not None:
             self.explored.without(row)
-        for column, some in (self._values(row, at) if values is None else values).items():
+        if values is None:
+            values = {column: each(self.state.candidates[column][row]) for column in self.counts}
+        for column, some in values.items():
             self.counts[column].update(some)
             self._close_full(column, some)
-        if self.near is not None:
-            self._met(self.units[at] if at is not None else self._unit(row))
-
-    def _unit(self, row: int) -> NDArray[np.float32]:
-        (unit,) = _units(self.asked.served.vectors_of(np.array([row], np.int64)))
-        found: NDArray[np.float32] = unit
-        return found
-
-    def _met(self, unit: NDArray[np.float32]) -> None:
-        """Similarities to a candidate that the list now has."""
-        assert self.near is not None
-        np.maximum(self.near, self.units @ unit, out=self.near)
+        if self.begun and self.rules.diversify > 0:
+            unit = (self.lanes[0] if lane is None else lane).unit(row, at)
+            for one in self.lanes:
+                one.met(unit)
 
 
 def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, float]]]:
@@ -466,25 +433,25 @@ def _pinned(asked: Asked, rules: Rerank, k: int) -> list[dict[int, tuple[int, fl
     by_row = {int(row): place for place, one in places.items() for row in [ids.rows([one])[0]] if row >= 0}
     out = []
     for number in range(count):
-        pool = _Pool.of(found, number)
+        pool = Pool.of(found, number)
         out.append(
             {by_row[row]: (row, score) for row, score in zip(pool.rows.tolist(), pool.scores.tolist(), strict=True)}
         )
     return out
 
 
-def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[_Pool]:
+def _explored(asked: Asked, rules: Rerank, k: int, rows_of: RowsOf) -> list[Pool]:
     """For each query the candidates that are drawn from."""
     state = asked.served.state
     if rules.explore == 0:
-        return [_Pool.empty()] * len(asked.by_model)
+        return [Pool.empty()] * len(asked.by_model)
     rows = np.arange(state.size)
     if rules.explore_rarer_than is not None:
         rows = np.flatnonzero(state.counts < rules.explore_rarer_than)
     if rules.explore_where is not None:
         rows = np.intersect1d(rows, rows_of(rules.explore_where, "explore_where"))
     found = asked.best(max(1, DRAWN_FROM * int(np.ceil(rules.explore * k))), rows)
-    return [_Pool.of(found, number) for number in range(len(asked.by_model))]
+    return [Pool.of(found, number) for number in range(len(asked.by_model))]
 
 
 def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:
@@ -496,10 +463,3 @@ def _has_any(column: pl.Series, values: list[Any]) -> NDArray[np.bool_]:
     else:
         met = column.is_in(pl.Series(values, dtype=column.dtype).implode())
     return met.fill_null(False).to_numpy()
-
-
-def _units(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1; 0 where a vector is 0."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units: NDArray[np.float32] = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return units

@@ -55,14 +55,15 @@ class Policy:
 
     def answered_by_model(self, served: Served) -> bool:
         """Whether the model answers an unknown query: not under "popularity", and not under "auto" if it reads ids
-        alone."""
+        alone and has no weights for queries without a history."""
         if self.cold_start == "auto":
-            return served.reads != (served.state.query,)
+            near = served.state.near
+            return served.reads != (served.state.query,) or (near is not None and bool(near.by_history))
         return self.cold_start != "popularity"
 
 
 class PriorOnce:
-    """The prior of folding in, computed when it is first needed; values that were made from each other share it."""
+    """The prior of folding in, computed when it is first needed; values with the same candidates deleted share it."""
 
     def __init__(self) -> None:
         self._making = threading.Lock()
@@ -197,10 +198,10 @@ def _prior(state: State, vectors_of: Callable[[NDArray[np.int64]], NDArray[np.fl
     known = np.flatnonzero(state.known)
     heads = state.query_vectors.shape[1] // state.dim
     if heads == 1:
-        return Prior.of(vectors_of, state.query_vectors, state.counts, known, state.seen)
+        return Prior.of(vectors_of, state.query_vectors, state.counts, known, state.seen, deleted=state.dead)
     of_known = (known[:, None] * heads + np.arange(heads)).ravel()  # each head as a query that chose the same
     heads_alone = state.query_vectors.reshape(-1, state.dim)
-    return Prior.of(vectors_of, heads_alone, state.counts, of_known, repeated(state.seen, heads))
+    return Prior.of(vectors_of, heads_alone, state.counts, of_known, repeated(state.seen, heads), deleted=state.dead)
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:

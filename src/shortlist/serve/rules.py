@@ -34,7 +34,8 @@ def rules_of(request: RecommendRequest, loaded: Loaded, limits: Limits) -> Reran
     given = request.rerank
     if given is None or msgspec.structs.replace(given, seed=0) == NONE:
         return None
-    _check_costs(request, given, limits)
+    near = loaded.state.near
+    _check_costs(request, given, limits, near is not None and bool(near.quotas))
     _check_columns(given, loaded)
     _check_pins(given, loaded, limits)
     _check_exploration(given)
@@ -99,14 +100,14 @@ def check_explained(request: RecommendRequest, loaded: Loaded, limits: Limits) -
         )
 
 
-def _check_costs(request: RecommendRequest, given: Rules, limits: Limits) -> None:
+def _check_costs(request: RecommendRequest, given: Rules, limits: Limits, quotas: bool) -> None:
     if request.k > limits.ruled_k:
         raise Problem(422, f"at most {limits.ruled_k} was expected with rerank.", "$.k", hint="ask for shorter lists")
     if len(given.boost) > MOST_CONDITIONS:
         raise Problem(
             422, f"{len(given.boost)} conditions were given; at most {MOST_CONDITIONS} were expected.", "$.rerank.boost"
         )
-    cost = len(request.queries) * pool_size(request.k) * 2 ** len(given.boost)
+    cost = len(request.queries) * pool_size(request.k) * 2 ** (len(given.boost) + quotas)
     if cost > limits.pool:
         raise Problem(
             422,

@@ -8,10 +8,10 @@ from shortlist.sources.mixture import Mixture, towers_of
 from shortlist.sources.neighbours import Neighbours, Scored
 from shortlist.sources.own_history import OwnHistory
 from shortlist.sources.plane import plane
-from shortlist.sources.quotas import checked_quotas, places_of_all
+from shortlist.sources.quotas import checked_quotas, depth_of, places_of_all
 from shortlist.sources.ranked import RankedList
 from shortlist.sources.rankings import Newest, Popular, Recent
-from shortlist.sources.search import Filters, Scale, Searched, nearby, scores_of, search, search_with_scale
+from shortlist.sources.search import Filters, Scale, Searched, best_alone, nearby, scores_of, search, search_with_scale
 from shortlist.sources.shares import MOST_CAUSES, Causes, Shares, heaviest_causes, shares_of
 from shortlist.sources.tables import histories_of
 from shortlist.sources.transitions import Transitions
@@ -38,7 +38,9 @@ __all__ = [
     "Shares",
     "Transitions",
     "Weights",
+    "best_alone",
     "checked_quotas",
+    "depth_of",
     "ease_columns",
     "ease_products",
     "heaviest_causes",

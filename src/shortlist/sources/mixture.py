@@ -49,10 +49,10 @@ class Mixture:
         temperatures: one for each of the towers, in the unit of its scores, usually the temperature of its loss; or one
             number for all.
         by_history: other weights for queries with at most so many items in their history, ``{0: [0.3, 0.0, 0.7]}`` for those
-            without one.
+            without one, also those that training never saw.
         quotas: for each of ``sources`` a share of the places that goes to its own best candidates, whatever the weights
             say: of each list's first n places at least ⌊quota · n⌋; at most half of the places together. Scores do not
-            change, so a list's scores may rise at such a place. ``Rerank(diversify=, boost=)`` orders lists by score, without quotas.
+            change, so a list's scores may rise at such a place. They hold in lists by rules too, see ``Rerank``.
 
     Raises:
         ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,

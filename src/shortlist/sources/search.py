@@ -17,7 +17,17 @@ from shortlist.sources.compared import Found, compared, looked_up
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
-__all__ = ["Filters", "Scale", "Searched", "first_of", "nearby", "scores_of", "search", "search_with_scale"]
+__all__ = [
+    "Filters",
+    "Scale",
+    "Searched",
+    "best_alone",
+    "first_of",
+    "nearby",
+    "scores_of",
+    "search",
+    "search_with_scale",
+]
 
 SCALED = 10  # candidates that each towers find, to know their best
 DEPTH = 4  # times k: how far several towers are searched at first, and how much farther each time it was too little
@@ -186,12 +196,7 @@ def search_with_scale(
             made.best[number] = one.best
             made.last[number] = [scores[:k][-1] if len(scores) else np.inf for _, scores in of_towers]
         waiting, depth = np.array(left, np.int64), depth * DEPTH
-    hits = Hits(
-        np.array([0, *itertools.accumulate(len(rows) for rows, _ in best)]),
-        _concatenated([rows for rows, _ in best], np.int64),
-        _concatenated([scores for _, scores in best], np.float32),
-    )
-    return hits, made if scale is None else scale
+    return _hits(best), made if scale is None else scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,14 +274,48 @@ def scores_of(
     return found
 
 
+def best_alone(
+    towers: Sequence[Searched],
+    added: Added,
+    context: Context,
+    source: int,
+    k: int,
+    filters: Filters,
+    within: NDArray[np.int64] | None = None,
+) -> Hits:
+    """The k best candidates of each query by one source alone, with its own scores; equal scores by row.
+
+    Args:
+        source: in the order of ``added.weights``.
+        within: as of ``search_with_scale``.
+    """
+    if source < len(towers):
+        some, one = filters.within(within), towers[source]
+        return search_heads(one.index, one.queries, k, exclude=some.exclude, allow=some.allow, deny=some.deny)
+    scored = _near(added, context, filters, source - len(towers))
+    scored = scored if within is None else _open(scored, Filters(allow=within), added.size)
+    best = []
+    for number in range(len(scored.offsets) - 1):
+        rows, scores = scored.row(number)
+        order = first_of(rows, scores.astype(np.float64), k)
+        best.append((rows[order].astype(np.int64), scores[order]))
+    return _hits(best)
+
+
 def nearby(added: Added, context: Context, filters: Filters) -> list[Scored]:
     """The scores of each table, then of each ranked list, of the candidates that each query may have."""
-    near = [_open(table.scores(context.histories), filters, max(len(table), 1)) for table in added.tables]
-    for number, ranked in enumerate(added.lists):
-        near.append(
-            ranked.scores(context.segments[:, number], partial(filters.closed, size=max(len(ranked), 1), rising=False))
-        )
-    return near
+    return [_near(added, context, filters, number) for number in range(len(added.tables) + len(added.lists))]
+
+
+def _near(added: Added, context: Context, filters: Filters, number: int) -> Scored:
+    """Those of one of the tables or lists."""
+    if number < len(added.tables):
+        table = added.tables[number]
+        return _open(table.scores(context.histories), filters, max(len(table), 1))
+    number -= len(added.tables)
+    ranked = added.lists[number]
+    closed = partial(filters.closed, size=max(len(ranked), 1), rising=False)
+    return ranked.scores(context.segments[:, number], closed)
 
 
 def _open(scored: Scored, filters: Filters, size: int) -> Scored:
@@ -301,6 +340,15 @@ def first_of(rows: NDArray[np.int64], totals: NDArray[np.float64], k: int) -> ND
         among = np.flatnonzero(totals >= np.partition(totals, len(rows) - k)[len(rows) - k])
         return among[np.lexsort((rows[among], -totals[among]))[:k]]
     return np.lexsort((rows, -totals))[:k]
+
+
+def _hits(found: Sequence[Found]) -> Hits:
+    """The rows and scores found for each query."""
+    return Hits(
+        np.array([0, *itertools.accumulate(len(rows) for rows, _ in found)]),
+        _concatenated([rows for rows, _ in found], np.int64),
+        _concatenated([scores for _, scores in found], np.float32),
+    )
 
 
 def _concatenated(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
