@@ -161,7 +161,7 @@ def read_state(
 
 
 def _shared(counts: NDArray[np.int64], share: Share) -> Popularity:
-    """Popularity whose arrays several processes hold together; alone where those are of a bundle that was here before."""
+    """Popularity whose arrays several processes hold together; alone where another bundle was here before."""
     shared = share("counts", lambda: counts)
     if not np.array_equal(shared, counts):
         return Popularity(counts)
