@@ -124,6 +124,9 @@ def forecast_of(found: dict, processes: int, memory: float) -> Forecast:
         shards=8 * ROWS,
         ordered=0,
         vectors=vectors,
+        stored=2 * ids * width
+        + USERS * width
+        + index,  # tables next to vectors, since those of the recipe have length 1
         index=index,
         index_kind="Scann",
         serving=ids * width + vectors + index + own,

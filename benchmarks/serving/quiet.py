@@ -37,7 +37,7 @@ def steps(
     for name, measure, changed in (
         ("speed", speed, {"bundles": [bundle], "seconds": 8}),
         ("log", log, {"bundles": [bundle]}),
-        ("overload", overload, {"bundles": [bundle], "rounds": 3}),
+        ("overload", overload, {"bundles": [bundle], "rounds": 7}),
         ("worker_kills", processes.worker_kills, {"bundles": [bundle], "seconds": 60}),
         ("cores", processes.cores, {"bundles": [bundle], "seconds": 4, "rounds": 3}),
         ("memory", processes.memory, {"bundles": [million]}),

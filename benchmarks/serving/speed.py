@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 from benchmarks.machine import cpu_seconds
 from benchmarks.serving.callers import Callers
@@ -30,6 +31,7 @@ times = sorted(times[1000:])
 print(json.dumps({"p50_us": times[len(times) // 2] * 1e6, "p99_us": times[len(times) * 99 // 100] * 1e6}))
 """
 USERS = [str(number) for number in range(1, 944)]
+FEW, MANY = 64, 2000  # connections: enough for all that the server can answer, and far more
 
 
 def speed(options: argparse.Namespace) -> dict:
@@ -61,46 +63,62 @@ def speed(options: argparse.Namespace) -> dict:
 def overload(options: argparse.Namespace) -> dict:
     """Ten times what the server can answer, asked by clients that wait as they are told, and by ones that do not.
 
-    In rounds, since a machine that does other work too is now faster, now slower: for either kind of client what 64 of
-    them are given, which is the capacity, then 2,000 of them. The same program asks both times: one that computes much
-    beside the server slows it down, however few its connections. Each share is the median of the rounds' shares, once by
-    the clock, and once by the server's own processor time, which other work on the machine hardly touches.
+    A machine that does other work too is now faster, now slower, by a third within a minute. So capacity and overload are
+    measured in turn, in slices of two to four seconds: for either kind of client what 64 of them are given, which is the
+    capacity, then 2,000 of them, and so on, ending with the capacity. A share is a slice's good answers over the mean of the
+    slices of capacity before and after it; the result is the median of the shares, once by the clock, and once by the server's
+    own processor time, which other work on the machine hardly touches. The same program asks both times: one that computes
+    much beside the server slows it down, however few its connections.
     """
     server = Server(options.bundles[0], "--no-log")
     wrk(server.port, 16, 2)
-    rounds = []
-    for _ in range(options.rounds):
-        heedless_capacity = _phase(server, wrk, server.port, 64, 3)
-        rate = 10 * heedless_capacity["good_per_second"]
-        heeding_capacity = _calls(server, rate, 64)
-        heeding = _calls(server, rate, 2000)
+    rate = 10 * wrk(server.port, 64, 2)["good_per_second"]
+
+    def heedless(connections: int) -> dict:
+        if connections == FEW:
+            return _phase(server, wrk, server.port, connections, 2)
         with Probe(server.port) as probe:
-            heedless = _phase(server, wrk, server.port, 2000, 6)
-        rounds.append({
-            "heeding_capacity": heeding_capacity, "heeding": heeding,
-            "heedless_capacity": heedless_capacity, "heedless": heedless, "probe": probe.result(),
-        })  # fmt: skip
-    result = {"rounds": rounds, "memory_after_mb": server.memory(), "peak_memory_mb": server.memory("VmHWM")}
+            found = _phase(server, wrk, server.port, connections, 4)
+        return found | {"probe": probe.result()}
+
+    result = {
+        "heeding": _in_turn(lambda connections: _calls(server, rate, connections), options.rounds),
+        "heedless": _in_turn(heedless, options.rounds),
+        "memory_after_mb": server.memory(),
+        "peak_memory_mb": server.memory("VmHWM"),
+    }
     for kind in ("heeding", "heedless"):
-        for name, measure in (("share", "good_per_second"), ("share_of_processor", "good_per_processor_second")):
-            shares = [one[kind][measure] / one[f"{kind}_capacity"][measure] for one in rounds]
-            result[f"{kind}_{name}"] = statistics.median(shares)
-        capacities = [one[f"{kind}_capacity"]["good_per_second"] for one in rounds]
-        result[f"{kind}_capacity_per_second"] = statistics.median(capacities)
+        for name in ("share", "share_of_processor", "capacity_per_second"):
+            result[f"{kind}_{name}"] = result[kind][name]
+    probes = [one["probe"] for one in result["heedless"]["overload"]]
     for name in ("refusal_p50_ms", "refusal_p99_ms"):
-        result[f"heeding_{name}"] = statistics.median(one["heeding"].get(name, 0.0) for one in rounds)
-        result[f"probe_{name}"] = statistics.median(one["probe"][name] for one in rounds)
-    result["wrong"] = sum(one[phase]["wrong"] for one in rounds for phase in ("heeding_capacity", "heeding"))
+        result[f"heeding_{name}"] = statistics.median(one.get(name, 0.0) for one in result["heeding"]["overload"])
+        result[f"probe_{name}"] = statistics.median(one[name] for one in probes)
+    result["wrong"] = sum(one["wrong"] for part in ("capacity", "overload") for one in result["heeding"][part])
     server.stop()
     return result
+
+
+def _in_turn(measure: Callable[[int], dict], rounds: int) -> dict:
+    """Slices of few connections, the capacity, and of many in between; each of these as a share of those next to it."""
+    capacity, over = [measure(FEW)], []
+    for _ in range(rounds):
+        over.append(measure(MANY))
+        capacity.append(measure(FEW))
+    found = {"capacity": capacity, "overload": over}
+    for name, measure_of in (("share", "good_per_second"), ("share_of_processor", "good_per_processor_second")):
+        means = [(first[measure_of] + then[measure_of]) / 2 for first, then in pairwise(capacity)]
+        shares = [one[measure_of] / mean for one, mean in zip(over, means, strict=True)]
+        found |= {f"{name}s": shares, name: statistics.median(shares)}
+    return found | {"capacity_per_second": statistics.median(one["good_per_second"] for one in capacity)}
 
 
 def _calls(server: Server, rate: float, connections: int) -> dict:
     """What so many connections that wait when told to are given, while together they want ``rate`` answers a second."""
     callers = Callers(server.port, rate, USERS, connections=connections, k=10, record=False)
-    time.sleep(2)
+    time.sleep(1 if connections == FEW else 2)
     callers.count()
-    found = _phase(server, callers.during, 5)
+    found = _phase(server, callers.during, 2 if connections == FEW else 3)
     return found | {"wrong": callers.stop()["wrong"]}
 
 

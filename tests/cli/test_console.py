@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,6 +20,12 @@ def test_results_and_messages_go_their_own_ways(capsys: pytest.CaptureFixture[st
     console.print_json({"k": 1})
     out, err = capsys.readouterr()
     assert (out, err) == ('{\n  "k": 1\n}\n', "working\n")
+
+
+@pytest.mark.parametrize("path", ["my.shortlist", "내 모델.shortlist", "it's $HOME.shortlist"])
+def test_a_path_can_be_pasted_behind_a_command(path: str) -> None:
+    assert shlex.split(f"shortlist serve {console.typed(Path(path))}") == ["shortlist", "serve", path]
+    assert console.typed("my.shortlist") == "my.shortlist"
 
 
 def test_json_has_null_for_numbers_that_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -34,9 +35,9 @@ def test_measure_is_plain_and_whole(split: tuple[sl.Dataset, sl.Dataset], recomm
 
 
 def test_the_page_and_the_model_card_show_what_was_measured(recommender: sl.Recommender) -> None:
-    """The diversity of a list of one item is null, which is no reason to say that there are no figures."""
+    """The diversity of a list of one item does not exist, which is no reason to say that there are no figures."""
     evaluation = recommender.metadata["measured"]["evaluation"]
-    assert evaluation["model"]["seen_in"]["diversity_1"] is None
+    assert math.isnan(evaluation["model"]["seen_in"]["diversity_1"])
     left_in, left_out = figure_tables({"evaluation": evaluation})
     for table, seen in ((left_in, "seen_in"), (left_out, "seen_out")):
         assert [row["name"] for row in table["rows"]] == ["model", "popularity"]

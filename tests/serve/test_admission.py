@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from shortlist.serve.admission import REFUSAL, Admission, is_plain, overloaded
+from shortlist.serve.admission import PAUSE, REFUSAL, SLOTS, Admission, is_plain, overloaded
 from shortlist.serve.settings import Limits
 
 HEAD = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n"
@@ -145,6 +147,7 @@ def test_an_old_pace_does_not_count() -> None:
 
 def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> None:
     admission, loop = Admission(Limits()), Loop()
+    enter(admission, admission.slots + 1)  # one waits
     connections = [Connection() for _ in range(3000)]
     told = [admission.refuse(connection, loop) for connection in connections]  # type: ignore[arg-type]
     assert admission.refused == 3000
@@ -155,6 +158,86 @@ def test_refused_askers_are_heard_again_when_the_server_can_afford_them() -> Non
     assert [connection.resumed for connection in connections] == [1] * 3000
     assert not loop.due
     assert admission.refuse(Connection(), loop) == 1  # type: ignore[arg-type]
+
+
+def test_while_nobody_waits_as_many_are_heard_again_as_there_is_room_for() -> None:
+    """Clients that retried at once: their requests are there, and without this they would find an idle server in 1.2 s."""
+    admission, loop = Admission(Limits()), Loop()
+    enter(admission, 28)
+    connections = [Connection() for _ in range(300)]
+    for connection in connections:
+        admission.refuse(connection, loop)  # type: ignore[arg-type]
+    loop.until(100.0 + REFUSAL)
+    assert sum(connection.resumed for connection in connections) == SLOTS - 28
+    arrived = enter(admission, SLOTS - 28)
+    assert all(connection.leave for connection in arrived)
+    loop.until(100.0 + 20 * REFUSAL)
+    assert sum(connection.resumed for connection in connections) == SLOTS - 28  # those whose time is up were among them
+    leave(arrived[0], loop.now)
+    loop.until(loop.now + 2 * PAUSE)
+    assert (
+        sum(connection.resumed for connection in connections) == SLOTS - 28 + 2
+    )  # nobody came: one more, and again one
+
+
+def crowd(clients: int, gap: float, seconds: float) -> tuple[int, int, int]:
+    """Clients that each want an answer every ``gap`` seconds and come back when they were told to.
+
+    An answer takes 0.2 ms, a refusal a fifth of that. A client does not make up for what it missed.
+
+    Returns:
+        Answers; refusals; and turns of the server, after the first second, in which there was no request.
+    """
+    loop, inside = Loop(), deque[Client]()
+    loop.now = 0.0
+    admission = Admission(Limits(), lambda: loop.now)
+    arrivals = [(number * gap / clients, number) for number in range(clients)]
+    those = [Client(inside, number, due) for due, number in arrivals]
+    answered = refused = empty = 0
+    now = 0.0
+    while now < seconds:
+        now += 0.0002
+        loop.until(now)
+        while arrivals and arrivals[0][0] <= now:
+            client = those[heapq.heappop(arrivals)[1]]
+            if admission.full:
+                refused += 1
+                now += 0.00004
+                client.due = now + admission.refuse(client, loop)  # type: ignore[arg-type]
+                heapq.heappush(arrivals, (client.due, client.number))
+            else:
+                admission.enter((client, None, None), now)
+        if not inside:
+            empty += now > 1.0
+            continue
+        client = inside.popleft()
+        answered += 1
+        leave(client, now)
+        client.due = max(client.due + gap, now - 1.0)
+        heapq.heappush(arrivals, (max(now, client.due), client.number))
+    return answered, refused, empty
+
+
+class Client(Connection):
+    """One of a crowd."""
+
+    def __init__(self, inside: deque[Client], number: int, due: float) -> None:
+        super().__init__()
+        self._inside, self.number, self.due = inside, number, due
+
+    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+        self._inside.append(self)
+        return super().start(cycle, app, leave)
+
+
+@pytest.mark.parametrize("gap", [0.04, 0.25])
+def test_a_crowd_that_waits_when_told_leaves_hardly_a_turn_without_a_request(gap: float) -> None:
+    """2,000 clients who want 10 or 1.6 times what can be answered: seconds in Retry-After that were too long would empty the
+    queue, ones that were too short would have the server refuse all the time."""
+    answered, refused, empty = crowd(2000, gap, 4.0)
+    assert empty <= 0.02 * 3.0 / 0.0002
+    assert refused <= 2000 + 4.0 / REFUSAL
+    assert answered >= 0.96 * 4.0 / 0.0002
 
 
 @pytest.mark.parametrize(

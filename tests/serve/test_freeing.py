@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ import pytest
 from tests.serve.paces import on_loop
 
 from shortlist.serve import Settings, service
-from shortlist.serve.freeing import free, parts_of
+from shortlist.serve.freeing import Freeing, free
 from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
 
@@ -21,11 +23,52 @@ class Row(msgspec.Struct, weakref=True):
     ids: list[int]
 
 
-def test_each_part_comes_after_the_one_that_holds_it() -> None:
-    rows = [Row([1, 2]), Row([3])]
-    assert parts_of((rows, "text", {"a": [4]})) == [
-        (rows, "text", {"a": [4]}), rows, {"a": [4]}, rows[0], rows[1], [4], [1, 2], [3],
-    ]  # fmt: skip
+def test_each_part_is_freed_after_the_one_that_holds_it() -> None:
+    """A tuple, a list, a mapping, two rows and three lists of ids, each 20 values and those within: 160, and 3 + 2 + 1 + 2 + 4."""
+    outer, inner = Row([1, 2]), Row([3])
+    living = [weakref.ref(outer), weakref.ref(inner)]
+    held: list[Any] = [([outer, inner], "text", {"a": [4]})]
+    del outer, inner
+    pauses: list[int] = []
+    free(held, lambda: pauses.append(len(held)))
+    assert (held, pauses) == ([], [])
+    assert [one() for one in living] == [None, None]
+
+
+def test_few_of_many_small_parts_are_freed_between_two_pauses() -> None:
+    """Each row and its list of two ids are 20 + 1 and 20 + 2 values: 47 rows make more than 2,000, and 1,000 rows 21 pauses.
+
+    To look into a small part takes longer than to free it, so it counts.
+    """
+    pauses: list[int] = []
+    free([[Row([1, 2]) for _ in range(1000)]], lambda: pauses.append(1))
+    assert len(pauses) == 43_000 // 2_021
+
+
+def test_what_is_freed_lets_a_turn_go_first() -> None:
+    """Nothing more is freed while something else waits for the thread; afterwards the rest is."""
+    rows = [Row(list(range(1990))) for _ in range(4)]
+    living = [weakref.ref(row) for row in rows]
+    thread = ThreadPoolExecutor(1)
+    order: list[Any] = []
+    waiting = [True]
+
+    def turn() -> None:
+        order.append(sum(one() is not None for one in living))
+        waiting.clear()
+
+    gate = threading.Event()
+    thread.submit(gate.wait, 60)
+    freeing = Freeing(thread, lambda: order.append("pause"), lambda: bool(waiting))
+    freeing.add([rows])
+    del rows
+    thread.submit(turn)
+    gate.set()
+    while not thread.submit(lambda: not freeing._submitted).result():
+        pass
+    thread.shutdown()
+    assert order[:2] == ["pause", 3]  # one of four was freed, then the other work was done
+    assert sum(one() is not None for one in living) == 0
 
 
 def test_few_are_freed_between_two_pauses() -> None:
@@ -64,15 +107,15 @@ def test_a_long_request_is_freed_in_the_thread_and_not_remembered(
 ) -> None:
     """5,000 ids of one request: 20 kB. A short one is remembered, to warm the next bundle with, and freed by nobody."""
     client = clients(Settings(limits=Limits(wait_seconds=100.0)))
-    freed: list[tuple[bool, int]] = []
-    monkeypatch.setattr(
-        "shortlist.serve.turns.free", lambda held, pause: freed.append((on_loop(), len(parts_of(held.pop()))))
-    )
+    freed: list[tuple[bool, Any]] = []
+    monkeypatch.setattr("shortlist.serve.freeing.free", lambda held, pause: freed.append((on_loop(), held.pop())))
     for exclude in (["c"], ["c"] * 5000):
         body = {"queries": [{"id": "ann", "exclude": exclude}]}
         assert client.post("/v1/recommend", body).status_code == 200
     client.app.service.turns._thread.submit(int).result()
     assert [here for here, _ in freed] == [False]
-    assert freed[0][1] > 3  # the request, its queries, their lists
+    (ask,) = freed[0][1].asks
+    assert len(ask.exclude) == 5000
+    assert len(freed[0][1].request.queries[0].exclude) == 5000
     assert [len(one.queries[0].exclude) for one in client.app.service.asked] == [1]
     assert client.app.service._held == {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import shortlist as sl
 from shortlist.serve import Settings
 
 
@@ -61,6 +62,19 @@ def test_map(client: Any) -> None:
     near, far = ((x[0] - x[n]) ** 2 + (y[0] - y[n]) ** 2 for n in (1, 2))
     assert far / near == pytest.approx(25 / 2, rel=1e-2)
     assert client.get("/v1/map", params={"column": "kind"}).json()["values"] == ["x", "y", "x", "y"]
+
+
+def test_map_of_a_catalogue_without_columns(clients: Callable[..., Any]) -> None:
+    """It has its points, and no column is offered to colour them by."""
+    data = sl.Dataset({"who": ["ann"] * 5, "what": list("abcde")}, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(data)
+    client = clients(recommender=sl.Recommender(model.eval(), index=sl.BruteForce(), seen=data))
+    assert client.get("/v1/card").json()["colour_column"] is None
+    reply = client.get("/v1/map")
+    assert (reply.status_code, reply.json()["ids"], reply.json()["columns"]) == (200, list("abcde"), [])
+    refused = client.get("/v1/map", params={"column": "null"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "?column")
 
 
 @pytest.mark.parametrize(

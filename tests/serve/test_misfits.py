@@ -118,3 +118,29 @@ def test_rows_with_different_columns_are_one_table(
     again = writable()
     assert found(again) == expected
     assert counted.rows == [5]  # the log is applied as one table too
+
+
+def test_wrong_types_are_found_before_a_change_waits_for_others(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the thread that writes nor the log hears of them; no tower is built to look at them."""
+    client, submitted = writable(), []
+    service = client.app.service
+    written = service.change
+
+    async def counting(record: dict[str, Any]) -> Any:
+        submitted.append(len(record["upsert"]))
+        return await written(record)
+
+    service.change = counting
+    monkeypatch.setattr(Embedder, "columns", lambda embedder, side: pytest.fail("a tower was built"))
+    some = rows(4000)
+    for wrong in ({"stock": "many"}, {"stock": 1.5}, {"stock": True}, {"other": 1}):
+        some[3999] = {"what": "n3999", **wrong}
+        reply = change(client, upsert=some)
+        assert reply.status_code == 422
+        assert reply.json()["field"].startswith("$.upsert[3999]")
+    assert submitted == []
+    some[3999] = {"what": "n3999", "stock": None}
+    assert change(client, upsert=some).status_code == 200
+    assert submitted == [4000]

@@ -299,6 +299,8 @@ def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F81
         sent: list[str] = []
         page.on("request", lambda one: sent.append(one.post_data) if one.method == "POST" else None)
         page.on("request", lambda one: sent.append(one.url) if "/v1/history" in one.url else None)
+        maps: list[str] = []
+        page.on("response", lambda one: maps.append(f"{one.status} {one.url}") if "/v1/map" in one.url else None)
         page.goto(f"{long_numbers}#user={BIG_USERS[3]}")
         page.reload()
         settled(page)
@@ -317,6 +319,7 @@ def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F81
         expect(page.locator("#history .past li")).to_have_count(1)
         page.wait_for_load_state("networkidle")
         assert f'"history":[{shown[0]}]' in sent[-1]
+    assert set(maps) == {f"200 {long_numbers}v1/map"}  # none of its columns groups anything
     assert watch.errors == []
 
 

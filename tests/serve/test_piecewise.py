@@ -173,7 +173,7 @@ def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     lengths, pauses = [], []
     plain = piecewise._one
 
-    def noted(kind: Any, text: bytes, known: frozenset[str]) -> Any:
+    def noted(kind: Any, text: bytes, known: frozenset[str], keys: int = -1) -> Any:
         lengths.append(len(text))
         return plain(kind, text, known)
 
@@ -202,7 +202,7 @@ def test_too_many_values_are_counted_and_none_is_made(monkeypatch: pytest.Monkey
     lengths = []
     plain = piecewise._one
 
-    def noted(kind: Any, text: bytes, known: frozenset[str]) -> Any:
+    def noted(kind: Any, text: bytes, known: frozenset[str], keys: int = -1) -> Any:
         lengths.append(len(text))
         return plain(kind, text, known)
 
@@ -221,3 +221,26 @@ def test_a_body_that_is_wrong_from_the_start_is_looked_at_no_further(
     monkeypatch.setattr(piecewise, "_Body", None)
     with pytest.raises(msgspec.DecodeError):
         decode(RecommendRequest, body, NAMES, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reads"),
+    [
+        (ScoreRequest, '{"queries":[{"id":1}],"candidates":[' + ",".join(map(str, range(20_000))) + "]}", 1),  # the rest
+        (ChangeRequest, '{"upsert":[' + ",".join('{"item":%d,"stock":3}' % one for one in range(4000)) + "]}", 1),
+        (ChangeRequest, '{"upsert":[' + ",".join(['{"item":1,"item":3}'] * 4000) + "]}", 2),  # and the first piece
+        (ChangeRequest, '{"upsert":[{"item":"' + "x" * 60_000 + '"}]}', 1),
+    ],
+)
+def test_only_a_piece_that_may_have_a_duplicate_key_is_read_twice(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, text: str, reads: int
+) -> None:
+    """Ids and texts have no keys, and rows that have as many members as keys have none twice."""
+    read: list[str] = []
+    monkeypatch.setattr(piecewise, "duplicate_key", lambda text, known: read.append(text) or duplicate_key(text, known))
+    if reads == 2:
+        with pytest.raises(DuplicateKeyError):
+            decode(kind, text.encode(), NAMES, lambda: None)
+    else:
+        decode(kind, text.encode(), NAMES, lambda: None)
+    assert len(read) == reads

@@ -65,6 +65,7 @@ def truth(log: Path, recipe: sl.recipes.Recipe, folder: Path) -> tuple[dict[str,
         "optimizer": sum(slot.nbytes for slots in updater.table_slots for slot in slots),
         "index": recommender.index.nbytes,
         "shards": sum(file.stat().st_size for file in (folder / "shards").glob("0*.npy")),
+        "stored": sum(file.stat().st_size for file in (folder / "my.shortlist").rglob("*") if "seen" not in file.name),
         "serving": sum(file.stat().st_size for file in (folder / "my.shortlist").rglob("*") if file.is_file()),
     }, shards
 
@@ -81,6 +82,7 @@ def test_a_forecast_is_near_what_comes(log: Path, tmp_path: Path) -> None:
     assert whole.index == pytest.approx(real["index"], rel=0.1)
     assert whole.shards == pytest.approx(real["shards"], rel=0.1)
     assert real["serving"] / 2 < whole.serving < 2 * real["serving"]
+    assert whole.stored == pytest.approx(real["stored"], rel=0.1)
     assert whole.seconds_per_epoch == pytest.approx(ROWS / whole.examples_per_second)
     part = forecast(find(log), recipe, COLUMNS, sample=ROWS // 10)
     assert part.sampled < ROWS / 9
@@ -151,7 +153,7 @@ def test_every_phase_has_its_peak(log: Path) -> None:
         "interactions_in_memory": 20_000,
         "interactions_from_disk": 3_000,
     }
-    sizes |= {"shards": 500, "vectors": 240, "index": 90, "serving": 2_000}
+    sizes |= {"shards": 500, "vectors": 240, "stored": 817, "index": 90, "serving": 2_000}
     small = Forecast(**{**vars(found), **sizes, "memory": 10**9})
     assert [(phase.name, phase.memory - 300_000_000, phase.disk) for phase in small.phases] == [
         ("build", 21_480, 0),

@@ -5,10 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
+import shlex
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -37,6 +41,7 @@ __all__ = [
     "say",
     "say_account",
     "show",
+    "typed",
 ]
 
 INTERRUPTED = 130
@@ -58,6 +63,11 @@ def say(message: str = "", made: bool = False) -> None:
     """
     if not _quiet:
         click.echo(wrapped((message if made else shown(message)).translate(ESCAPED)), err=True)
+
+
+def typed(path: str | Path) -> str:
+    """A path as it can be pasted behind a command: quoted where the shell would split or expand it."""
+    return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
 def show(text: str = "") -> None:

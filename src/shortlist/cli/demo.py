@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import accuracy_table, epoch_printer, progress, show
+from shortlist.cli.console import accuracy_table, epoch_printer, progress, show, typed
 from shortlist.language import padded, shown
 
 if TYPE_CHECKING:
@@ -232,12 +232,13 @@ class _Demo:
     def _show_next(self) -> None:
         seconds = self.figures["seconds"]
         show(f"\nDone in {seconds['total']:.1f} s, {seconds['fit']:.2f} s of it training. What to type next:\n")
-        click.echo(f"  shortlist report {self.out} -o report.html")
-        click.echo(f"  shortlist recommend {self.out} {USER} --k 10")
-        click.echo(f"  shortlist evaluate {self.out} your_test_ratings.csv")
-        click.echo("  shortlist train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")
         command = "shortlist" if shutil.which("shortlist") else os.path.relpath(sys.argv[0])
-        show(f"\nTo look at the model in a browser (http://127.0.0.1:8080/):\n\n  {command} serve {self.out}")
+        out = typed(self.out)
+        click.echo(f"  {command} report {out} -o report.html")
+        click.echo(f"  {command} recommend {out} {USER} --k 10")
+        click.echo(f"  {command} evaluate {out} your_test_ratings.csv")
+        click.echo(f"  {command} train your_ratings.csv --query user_id --candidate item_id --out my.shortlist")
+        show(f"\nTo look at the model in a browser (http://127.0.0.1:8080/):\n\n  {command} serve {out}")
 
 
 def _headline(number: int, title: str) -> None:

@@ -18,7 +18,8 @@ from shortlist.errors import ConfigError
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
     from shortlist.data.shards import Source
-    from shortlist.train.forecast import Forecast, PhaseForecast
+    from shortlist.train.forecast import Forecast
+    from shortlist.train.phases import PhaseForecast
 
 __all__ = ["command"]
 
@@ -146,6 +147,8 @@ def _guessed(source: Source, role: str) -> str:
 
 def lines(found: Forecast) -> list[str]:
     """A forecast as a person reads it."""
+    from shortlist.train.room import shown
+
     rows: list[tuple[str, str]] = [
         ("interactions", f"{found.rows:,}{_files(found.files)}, {found.sampled:,} looked at"),
         ("queries", str(found.queries)),
@@ -153,22 +156,22 @@ def lines(found: Forecast) -> list[str]:
         ("", ""),
     ]
     rows += [
-        (table.name, f"{_gb(table.weights)}, optimizer {_gb(table.optimizer)} ({table.rows:,} × {table.dim})")
+        (table.name, f"{shown(table.weights)}, optimizer {shown(table.optimizer)} ({table.rows:,} × {table.dim})")
         for table in found.tables
     ]
     rows += [
-        ("dense layers", _gb(found.dense)),
-        ("ids and codes", _gb(found.ids)),
+        ("dense layers", shown(found.dense)),
+        ("ids and codes", shown(found.ids)),
         ("", ""),
         (
             "training in memory",
-            f"{_gb(found.training_in_memory)}, {_gb(found.interactions_in_memory)} of it interactions",
+            f"{shown(found.training_in_memory)}, {shown(found.interactions_in_memory)} of it interactions",
         ),
-        ("training from disk", f"{_gb(found.training_from_disk)}, and {_gb(found.shards)} of shards on the disk"),
-        (f"index ({found.index_kind})", _gb(found.index)),
+        ("training from disk", f"{shown(found.training_from_disk)}, and {shown(found.shards)} of shards on the disk"),
+        (f"index ({found.index_kind})", shown(found.index)),
         ("", ""),
         *((phase.name, _phase(phase)) for phase in found.phases),
-        ("memory there is", f"{_gb(found.memory)}: {_advice(found)}"),
+        ("memory there is", f"{shown(found.memory)}: {_advice(found)}"),
         ("", ""),
         ("speed here", f"{found.examples_per_second:,.0f} examples/s on the sample"),
         (
@@ -184,25 +187,21 @@ def _files(count: int | None) -> str:
 
 
 def _phase(phase: PhaseForecast) -> str:
-    return f"{_gb(phase.memory)} of memory" + (f", {_gb(phase.disk)} on the disk" if phase.disk else "")
+    from shortlist.train.room import shown
+
+    return f"{shown(phase.memory)} of memory" + (f", {shown(phase.disk)} on the disk" if phase.disk else "")
 
 
 def _advice(found: Forecast) -> str:
+    from shortlist.train.room import shown
+
     peak = found.peak
     if peak.memory > found.memory:
         return (
-            f"too little for the phase {peak.name!r}, {_gb(peak.memory)}; a smaller dim, RowwiseAdagrad, model.table_dtype, "
+            f"too little for the phase {peak.name!r}, {shown(peak.memory)}; a smaller dim, RowwiseAdagrad, model.table_dtype, "
             "model.table_folder or min_count take less, and each of several processes (torchrun) takes its part"
         )
     return "train from memory" if found.from_memory else "train from disk (--stream)"
-
-
-def _gb(count: int) -> str:
-    """Bytes in the unit that suits them."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count / 1e3:,.1f} kB"
 
 
 def _duration(seconds: float) -> str:

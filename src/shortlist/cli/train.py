@@ -15,12 +15,13 @@ import rich_click as click
 
 from shortlist.cli.choosing import SHARE, check_recipe_place, chooses, chosen_outcome, popular_outcome
 from shortlist.cli.choosing import write_recipe as save_recipe
-from shortlist.cli.console import INTERRUPTED, as_json_text, as_one, epoch_printer, print_json, progress, say
+from shortlist.cli.console import INTERRUPTED, as_json_text, as_one, epoch_printer, print_json, progress, say, typed
 from shortlist.cli.events import event_options
 from shortlist.cli.on_ray import or_on_ray, train_on
 from shortlist.cli.outcome import Outcome, check_outcome, figures_of, verdict_lines
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.cli.retraining import REFUSED, Daily, Verdict, daily_options
+from shortlist.cli.room import Room
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import training_data, warn_of_few_steps
 from shortlist.errors import BundleError, ConfigError, ShortlistError
@@ -96,7 +97,7 @@ def trained(
     clock = Budget(seconds_of(budget), started)
     if by is not None:
         parsed_metric(by)
-    chosen_device(device)
+    place = chosen_device(device)
     if weighted_metrics and weight is None and events.weight_by is None:
         raise ConfigError(
             "--weighted-metrics was given, and no weights were.",
@@ -116,12 +117,26 @@ def trained(
         columns: dict[str, Any] = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
         columns |= {"queries": queries, "candidates": candidates, "events": events, "reading": reading}
         share = test or SHARE if choosing else test
-        read = training_data(interactions, columns, share, stream, shards, plan, like_use=choosing, seed=seed)
+        room = Room(plan, index, place, joined(), out, checkpoint_dir, force)
+        read = training_data(
+            interactions,
+            columns,
+            share,
+            stream,
+            shards,
+            plan,
+            like_use=choosing,
+            seed=seed,
+            before=room.check_before_encoding,
+        )
         held.enter_context(read.kept())
         given = daily.data(read)
         if given.held_out is not None:
             checked_weights(given.held_out, weighted_metrics)
         lineage = daily.lineage(given)
+        room.check(given.train)
+        if room.leaves_out_checkpoints(given.train):
+            checkpoints = None
         rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
         if plan is None and rows < LEAST:
             say(f"{rows:,} interactions are too few to choose a model: everyone gets the most popular")
@@ -228,7 +243,7 @@ def _kept(
     for line in [] if outcome.choice is not None else lines:
         say(line)
     if result["bundle"] is not None:
-        say(f"to see the report: shortlist report {out} -o report.html")
+        say(f"to see the report: shortlist report {typed(out)} -o report.html")
     verdict = daily.finish(out, verdict, result["bundle"] is not None, compared)
     return result | verdict.to_dict()
 
@@ -324,7 +339,11 @@ def work(options: dict[str, Any]) -> None:
     is_flag=True,
     help="Count held-out interactions by their weights, in every figure and in the choice.",
 )
-@click.option("--force", is_flag=True, help="Save even if the model learned nothing or the index misses too much.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Start even if index or bundle would not fit; save even if the model learned nothing or the index misses too much.",
+)
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe, e.g. --set model.dim=64."
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from shortlist.train.recipes import Recipe
 
 __all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
+
+Before: TypeAlias = Callable[[str, Mapping[str, Any], Path], None]
 
 SCORES = 5_000_000_000
 SEEN_ROWS = 20_000_000
@@ -103,6 +105,7 @@ def training_data(
     plan: Recipe | None = None,
     like_use: bool = False,
     seed: int = SEED,
+    before: Before | None = None,
 ) -> TrainingData:
     """Read the interactions, or encode them into ``folder``; hold ``test`` of them out. Prints what it does.
 
@@ -111,6 +114,7 @@ def training_data(
         stream: from disk or not; None for what ``should_stream`` says.
         plan: the recipe; columns of the interactions that its query tower reads are encoded too.
         like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
+        before: called by the first process with source, columns and folder before anything is encoded into it, unless shards are there.
     """
     if not 0 <= test < 1:
         raise ConfigError(f"--test is {test}; a share in [0, 1) was expected.")
@@ -123,7 +127,7 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         negatives = None if plan is None else plan.loss.negative_column
-        return _streamed(interactions, {**columns, "context": context, "negatives": negatives}, test, folder)
+        return _streamed(interactions, {**columns, "context": context, "negatives": negatives}, test, folder, before)
     keep = [] if like_use else None if plan is None else plan.interaction_columns
     return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 
@@ -174,9 +178,11 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
     return TrainingData(train, held_out, account=data.account, whole=data, how=how)
 
 
-def _streamed(interactions: str, columns: dict[str, Any], test: float, folder: Path | None) -> TrainingData:
+def _streamed(
+    interactions: str, columns: dict[str, Any], test: float, folder: Path | None, before: Before | None
+) -> TrainingData:
 
-    shards = _encoded(interactions, columns, folder)
+    shards = _encoded(interactions, columns, folder, before)
     say(f"encoded {shards!r}")
     say_account(shards.account)
     _warn_of_a_single_id(shards.account, columns)
@@ -218,17 +224,20 @@ def _context(interactions: str, columns: dict[str, Any], read: Sequence[str]) ->
     return [column for column in dict.fromkeys(read) if column in there and column not in known]
 
 
-def _encoded(interactions: str, columns: dict[str, Any], given: Path | None) -> Shards:
+def _encoded(interactions: str, columns: dict[str, Any], given: Path | None, before: Before | None) -> Shards:
     """The shards of this source, in the folder that was given or in the cache: those that are there grow with it.
 
     Shards in the cache that would be replaced while a training reads them stay; others are made next to them.
     """
     import shortlist as sl
     from shortlist.data.shards import BusyError, InUseError
+    from shortlist.data.shards.files import MANIFEST
 
     processes = joined()
 
     def encode(folder: Path) -> Shards:
+        if before is not None and processes.first and not (folder / MANIFEST).is_file():
+            before(interactions, columns, folder)
         say(f"shards: {folder} (what was encoded before is kept)")
         while True:
             try:

@@ -33,6 +33,7 @@ from shortlist.recommender.signing import check_signature
 from shortlist.recommender.state import State, fingerprint, learned_arrays
 from shortlist.recommender.tables import WholeTables, divided
 from shortlist.store import Entry
+from shortlist.store.allocation import trim
 
 __all__ = ["add_metadata", "load", "save"]
 
@@ -87,6 +88,7 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
         return manifest, tensors, known
 
     def check(folder: Path) -> None:
+        trim()  # what writing took
         again = load(folder, verify="native")  # files just written are compared with memory instead
         if recorded(again, rows, vectors) != golden or not _same_arrays(again, served, weights):
             raise BundleError(

@@ -106,6 +106,7 @@ def figure_tables(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _shown(figures: Mapping[str, Any]) -> dict[str, float]:
-    """The top-k accuracies, of dozens of figures; all of them where there is none. A figure that is null is left out."""
-    known = {name.replace("_", "-"): value for name, value in figures.items() if isinstance(value, (int, float))}
+    """The top-k accuracies, of dozens of figures; all of them where there is none. A figure that has no value is left out."""
+    numbers = {name: value for name, value in figures.items() if isinstance(value, (int, float)) and value == value}
+    known = {name.replace("_", "-"): value for name, value in numbers.items()}
     return {name: value for name, value in known.items() if name.startswith("top-")} or known

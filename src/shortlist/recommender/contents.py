@@ -161,8 +161,10 @@ def read_state(
 
 
 def _shared(counts: NDArray[np.int64], share: Share) -> Popularity:
-    """Popularity whose arrays several processes hold together."""
+    """Popularity whose arrays several processes hold together; alone where those are of a bundle that was here before."""
     shared = share("counts", lambda: counts)
+    if not np.array_equal(shared, counts):
+        return Popularity(counts)
     return Popularity(shared, lambda: share("order", lambda: Popularity(shared).order))
 
 

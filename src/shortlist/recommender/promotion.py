@@ -180,7 +180,8 @@ def alone(link: str | Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             raise BundleError(
-                f"the lock {str(path)!r} cannot be written: {error}.", hint="choose a folder that can be written to"
+                f"the lock {str(path)!r} cannot be written: {error}.",
+                hint="free some space there, or choose a folder that can be written to",
             ) from error
         before = _held.set(_held.get() | {path})
         held.callback(_held.reset, before)

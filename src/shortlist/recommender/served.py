@@ -21,6 +21,7 @@ from shortlist.recommender.exported import exported
 from shortlist.recommender.fold_in import FoldIn, Prior
 from shortlist.recommender.state import State, fingerprint, known_queries, state_from_model
 from shortlist.sources import Mixture
+from shortlist.store.allocation import trim
 
 if TYPE_CHECKING:
     from shortlist.model import TwoTower
@@ -144,7 +145,9 @@ class Served:
 
 def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Dataset | None, policy: Policy) -> Served:
     """The value that a trained model answers from; see ``Recommender``."""
+    trim()  # what training took, and each step below, before the next one takes more
     state, vectors = state_from_model(model, seen)
+    trim()
     others: tuple[Served, ...] = ()
     if isinstance(model, Mixture):
         others = tuple(served_from_model(one, index, None, policy) for one in model.others)
@@ -161,6 +164,7 @@ def served_from_model(model: TwoTower | Mixture, index: Index | None, seen: Data
         built = index.build(whole(vectors), queries=known_queries(state))
     tuning = getattr(built, "tuning", None)
     reason = reason if tuning is None else tuning.reason
+    trim()
     embedder = Embedder(state, model, others=[one.embedder for one in others])
     return Served(state, built, embedder, policy, fingerprint(state, vectors), reason, others=others)
 

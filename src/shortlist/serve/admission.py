@@ -1,8 +1,8 @@
 """Admission of requests: a few at a time, a queue that can be answered in time, and a 503 for all others.
 
 Refusals must cost next to nothing, or a flood of requests leaves no time for answers. So a request is refused before it
-is parsed, and nothing more is read from a refused connection until the server can afford it: until then the kernel
-keeps what the client sends. A client that waits for the seconds in ``Retry-After`` notices none of this.
+is parsed, and nothing more is read from a refused connection until the server can afford it, or has nothing else to do: until
+then the kernel keeps what the client sends. A client that waits for the seconds in ``Retry-After`` notices none of this.
 """
 
 from __future__ import annotations
@@ -139,13 +139,15 @@ class Admission:
         return max(1, math.ceil(self._paid_until - now))
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read again from connections whose time is up."""
+        """Read again from connections whose time is up, and where nobody waits from as many as there is room for."""
         paused, now = self._paused, loop.time()
-        while paused and paused[0][0] <= now:
+        room = 0 if self.waiting else self.slots - self.active
+        while paused and (paused[0][0] <= now or room > 0):
             paused.popleft()[1].resume()
+            room -= 1
         self._timed = bool(paused)
         if paused:
-            loop.call_at(max(paused[0][0], now + PAUSE), self._resume, loop)
+            loop.call_at(now + PAUSE, self._resume, loop)
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})(?:\r\n|$)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import polars as pl
+
 from shortlist.errors import MissingExtraError, ShortlistError
 from shortlist.recommender.cells import misfits
 from shortlist.recommender.live import as_stored
@@ -13,7 +15,7 @@ from shortlist.serve.changes import column_of, is_time
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import NAMED
 
-__all__ = ["misfit"]
+__all__ = ["check_types", "misfit"]
 
 
 def misfit(
@@ -33,20 +35,50 @@ def misfit(
         return Problem(
             501, "this bundle cannot embed candidates here.", "$.upsert", hint="run `shortlist export` on it first"
         )
-    schema = served.state.candidates.schema
     pause()
+    return _problem(served, rows, served.embedder.columns("candidate").check, pause) or Problem(
+        422,
+        "the change does not fit the catalogue.",
+        "$",
+        hint="send values of the catalogue's types: GET /v1/candidates shows some",
+    )
+
+
+def check_types(served: Served, rows: Sequence[Mapping[str, Any]], pause: Callable[[], object]) -> None:
+    """Check candidates' values against the types of their columns, before they wait for anything; no tower is built for it.
+
+    Args:
+        served: the catalogue.
+        rows: the candidates.
+        pause: called between steps.
+
+    Raises:
+        Problem: as ``misfit`` has it.
+    """
+    problem = _problem(served, rows, lambda values: None, pause)
+    if problem is not None:
+        raise problem
+
+
+def _problem(
+    served: Served,
+    rows: Sequence[Mapping[str, Any]],
+    further: Callable[[pl.Series], object],
+    pause: Callable[[], object],
+) -> Problem | None:
+    """The problem of cells that do not fit; None where all do.
+
+    Args:
+        further: checks a column in the catalogue's type; raises ShortlistError.
+    """
+    schema = served.state.candidates.schema
     strange = [f"$.upsert[{number}]" for number, row in enumerate(rows) if not row.keys() <= schema.keys()][:NAMED]
     if strange:
         known = f"columns: {', '.join(schema)}"
         return Problem(422, "the catalogue has no such column.", strange[0], hint=known, fields=strange)
-    wrong = _wrong(served, rows, pause)
+    wrong = _wrong(schema, rows, further, pause)
     if not wrong:
-        return Problem(
-            422,
-            "the change does not fit the catalogue.",
-            "$",
-            hint="send values of the catalogue's types: GET /v1/candidates shows some",
-        )
+        return None
     names = list(dict.fromkeys(name for _, name in wrong))
     takes = [f"{name} takes {schema[name]}" for name in names]
     fields = [f"$.upsert[{number}].{name}" for number, name in wrong]
@@ -61,18 +93,25 @@ def misfit(
     )
 
 
-def _wrong(served: Served, rows: Sequence[Mapping[str, Any]], pause: Callable[[], object]) -> list[tuple[int, str]]:
+def _wrong(
+    schema: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    further: Callable[[pl.Series], object],
+    pause: Callable[[], object],
+) -> list[tuple[int, str]]:
     """Rows and columns of cells that do not fit, at most ``NAMED``, by row."""
-    schema, features = served.state.candidates.schema, served.embedder.columns("candidate")
     wrong: list[tuple[int, str]] = []
     for name, kind in schema.items():
         pause()
         numbers = [number for number, row in enumerate(rows) if name in row]
+        pause()
         values = [rows[number][name] for number in numbers]
 
         def check(some: Sequence[Any], name: str = name, kind: Any = kind) -> None:
             pause()
-            features.check(as_stored(column_of(name, some, schema), kind))
+            column = column_of(name, some, schema)
+            pause()
+            further(as_stored(column, kind))
 
         if values and len(wrong) < NAMED:
             wrong += [(numbers[place], name) for place in misfits(values, check, NAMED - len(wrong))]

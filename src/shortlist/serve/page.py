@@ -9,7 +9,8 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from importlib import resources
 from urllib.parse import parse_qs
 
@@ -45,8 +46,9 @@ WORDS = ("page", "server")  # the parts of a catalogue that the scripts may need
 Handler = Callable[[Service, Incoming], Awaitable[Reply]]
 
 
-def files(items: str | None = None, people: str | None = None) -> dict[str, Handler]:
-    """The handler of each path of the page; ``/`` is the page itself.
+@cache
+def files(items: str | None = None, people: str | None = None) -> Mapping[str, Handler]:
+    """The handler of each path of the page; ``/`` is the page itself. Made once in a process, and in those forked from it.
 
     Args:
         items: the page's word for candidates, in place of "items".

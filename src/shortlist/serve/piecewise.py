@@ -195,7 +195,7 @@ class _Body:
                 found.append(self.value(container.item, start, stop, f"{path}[{number}]"))
                 continue
             some = list[container.item]  # type: ignore[name-defined]
-            found += self._one(some, b"[" + self._body[start:stop] + b"]", path, number)
+            found += self._one(some, b"[" + self._body[start:stop] + b"]", path, number, self._keys(start, stop))
         return found
 
     def _dict(self, container: _Container, opening: int, closing: int, path: str) -> dict[str, Any]:
@@ -205,7 +205,8 @@ class _Body:
                 key, colon = self._key(container.key, start, stop, path)
                 part = {key: self.value(container.item, colon + 1, stop, f"{path}[...]")}
             else:
-                part = self._one(dict[container.key, container.item], b"{" + self._body[start:stop] + b"}", path)  # type: ignore[name-defined]
+                some = dict[container.key, container.item]  # type: ignore[name-defined]
+                part = self._one(some, b"{" + self._body[start:stop] + b"}", path, keys=self._keys(start, stop))
             if len(part) < count:
                 raise msgspec.DecodeError("JSON is malformed: a member is missing")
             found |= part
@@ -245,7 +246,12 @@ class _Body:
             raise msgspec.DecodeError("JSON is malformed: expected ':'")
         return self._one(kind, self._body[start:colon], path), colon
 
-    def _one(self, kind: Any, text: bytes, path: str, number: int = 0) -> Any:
+    def _keys(self, start: int, stop: int) -> int:
+        """How many keys a part of the body has, however deep."""
+        first, last = np.searchsorted(self._places, [start, stop])
+        return int(np.count_nonzero(self._marks[first:last] == ord(":")))
+
+    def _one(self, kind: Any, text: bytes, path: str, number: int = 0, keys: int = -1) -> Any:
         """The value of a text in one call.
 
         Args:
@@ -253,10 +259,11 @@ class _Body:
             text: JSON.
             path: where it is in the body.
             number: of an array's part, the number of its first value.
+            keys: how many the text has; -1 where they were not counted.
         """
         self._pause()
         try:
-            return _one(kind, text, self._known)
+            return _one(kind, text, self._known, keys)
         except msgspec.ValidationError as error:
             found = _WHERE.search(said := str(error))
             said = (
@@ -277,11 +284,26 @@ def _placed(path: str, rest: str, number: int) -> str:
     return path + rest
 
 
-def _one(kind: Any, text: bytes, known: frozenset[str]) -> Any:
-    value, twice = _decoder(kind).decode(text), duplicate_key(text.decode(), known)
+def _one(kind: Any, text: bytes, known: frozenset[str], keys: int = -1) -> Any:
+    """The value of a text. Reading it again for duplicate keys takes several times as long: only where there may be one.
+
+    Args:
+        keys: how many the text has, however deep; -1 where they were not counted.
+    """
+    value = _decoder(kind).decode(text)
+    if b"{" not in text or _keys_of(value) == keys:
+        return value
+    twice = duplicate_key(text.decode(), known)
     if twice is not None:
         raise DuplicateKeyError(twice)
     return value
+
+
+def _keys_of(value: Any) -> int:
+    """The keys of an object, or of the objects of an array; not of those within them."""
+    if type(value) is dict:
+        return len(value)
+    return sum(len(one) for one in value if type(one) is dict) if type(value) is list else -2
 
 
 def _structure(body: bytes, pause: Callable[[], object]) -> Iterator[NDArray[np.int64]]:

@@ -14,7 +14,7 @@ from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
 from shortlist.serve.clock import Work, clock_of_this_thread
-from shortlist.serve.freeing import free
+from shortlist.serve.freeing import Freeing
 
 __all__ = ["TURN", "Lane", "Turns"]
 
@@ -70,6 +70,7 @@ class Turns:
         self._quick = 0  # requests that it answers itself
         self._loop = 0  # the ident of its thread
         self.loop_clock: int | None = None
+        self._freeing = Freeing(self._thread, self.yield_to_loop, lambda: self._running)
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
@@ -211,9 +212,9 @@ class Turns:
             self._seconds = Work.now(self.loop_clock).since(begun)
 
     def free(self, held: list[Any]) -> None:
-        """Free, in the thread, values that nothing else holds; ``held`` is empty afterwards."""
+        """Free, in the thread, values that nothing else holds, when nobody has a turn; ``held`` is empty afterwards."""
         with contextlib.suppress(RuntimeError):  # the thread is at its end
-            self._thread.submit(free, held, self.yield_to_loop)
+            self._freeing.add(held)
 
     def close(self) -> None:
         """Stop taking turns."""

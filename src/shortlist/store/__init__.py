@@ -20,6 +20,7 @@ from shortlist.store.folder import (
     using,
 )
 from shortlist.store.mapped import LARGE, mapped_zeros, roomy_zeros
+from shortlist.store.room import available_memory, device_of, existing, free_disk, held_memory, is_in_memory
 from shortlist.store.seals import (
     TooNewError,
     checksum,
@@ -38,14 +39,20 @@ __all__ = [
     "Mark",
     "NamedEntry",
     "TooNewError",
+    "available_memory",
     "check",
     "check_names",
     "check_writable",
     "check_writable_file",
     "checksum",
+    "device_of",
     "entries_of",
+    "existing",
+    "free_disk",
+    "held_memory",
     "in_one_step",
     "in_use",
+    "is_in_memory",
     "is_scratch",
     "locked",
     "mapped_zeros",

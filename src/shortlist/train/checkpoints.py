@@ -28,6 +28,7 @@ from shortlist.errors import ConfigError, ShortlistWarning, check_flags
 from shortlist.loss.kinds import PARTS, from_table
 from shortlist.loss.old_names import in_tables
 from shortlist.model import EmbeddingTable, TwoTower
+from shortlist.store.allocation import trim
 from shortlist.train.checkpoint_files import Saved, newest, steps_of, write
 from shortlist.train.epochs import Epoch
 from shortlist.train.progress import Progress
@@ -184,6 +185,8 @@ class Keeper:
                 ShortlistWarning,
                 stacklevel=4,
             )
+        finally:
+            trim()
 
     def _due(self, step: int) -> bool:
         if self.settings.every is not None and step % self.settings.every == 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -30,7 +31,9 @@ from shortlist.train.optimizers import Adagrad, Optimizer, with_rate
 from shortlist.train.pretrain import check_pretraining
 from shortlist.train.processes import check_divisible
 from shortlist.train.progress import Progress
+from shortlist.train.room import check_room_for_checkpoints
 from shortlist.train.run import Run
+from shortlist.train.sizes import sizes_of
 from shortlist.train.warm_start import Start, WarmStart, kept_state
 
 __all__ = ["fit"]
@@ -103,7 +106,7 @@ def fit(
             memory. Not together with ``warm_start``, which has vectors already; a recipe leaves it out then.
 
     Raises:
-        ConfigError: for options that cannot work, and for tables that do not fit in memory.
+        ConfigError: for options that cannot work, for tables that do not fit in memory, and for checkpoints that do not fit on their disk.
         DataError: for data that the towers cannot read, and where all weights, of the training or of a weighted validation, are 0.
         TrainingError: when the loss is no longer finite (the model's weights are useless then).
     """
@@ -158,6 +161,9 @@ def fit(
     ):
         check_folders(model, place)
         check_memory(model, train, optimizer, processes, place)
+        if checkpoints is not None and processes.first:
+            sizes = sizes_of(model, train, optimizer, place, processes.size, guess=True)
+            check_room_for_checkpoints(sizes, Path(checkpoints.folder))
         facts = {"seed": seed, "batch_size": batch_size, "data": facts_of(train)}
         processes.agree({**facts, "epochs": epochs})
         run = Run(model, start, task, optimizer, impressions, seed, place, precision, processes, pretrain)

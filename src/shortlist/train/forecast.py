@@ -16,30 +16,34 @@ from numpy.typing import NDArray
 
 from shortlist.data import Account, Dataset, TableLike
 from shortlist.data.readers import Table
-from shortlist.data.shards import Shards, Source, available_memory, places_of, row_bytes
+from shortlist.data.shards import Source, available_memory, places_of
 from shortlist.data.shards.estimate import Estimate, Sample, counted_distinct, distinct, sample_of
-from shortlist.data.shards.sizes import NUMBERS
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import Index, choose_index
+from shortlist.index import Index
 from shortlist.index.checks import check_counts
-from shortlist.index.halves import Halves, accepts_halves
+from shortlist.index.halves import Halves
 from shortlist.model import EmbeddingTable, Tower, TwoTower
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import Optimizer
+from shortlist.train.phases import PhaseForecast, Sizes
 from shortlist.train.recipes import Recipe
+from shortlist.train.sizes import (
+    bytes_of_disk_rows,
+    bytes_of_ids,
+    bytes_of_lists,
+    bytes_of_memory_rows,
+    bytes_of_ordered,
+    bytes_of_shards,
+    gives_rows,
+    index_of,
+)
 
-__all__ = ["Forecast", "PhaseForecast", "TableForecast", "forecast"]
+__all__ = ["Forecast", "TableForecast", "forecast", "sampled"]
 
 BATCHES = 24
 WARM_UP = 4
-INDEXED = 20_000
 SEEN_ROWS = 20_000_000
-PROCESS = 300_000_000  # bytes that Python, torch and Polars use themselves
-CHECKPOINTS = 3  # the two that are kept, and the one that is being written
-WINDOW = 20  # bytes of a code and of the two ends of a window
-SERVED = ("serving", "swap")  # phases of a server
 FEW = 100  # vectors that tell whether bfloat16 holds those of a tower
-CODES = 12  # bytes of a row's code as int32 and int64
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,6 @@ class TableForecast:
     dim: int
     weights: int
     optimizer: int
-
-
-@dataclass(frozen=True)
-class PhaseForecast:
-    """A phase on the way from data to a server: the most memory that it takes, and the bytes that it adds on the disk."""
-
-    name: str
-    memory: int
-    disk: int
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,7 @@ class Forecast:
         shards: on the disk.
         ordered: the files of rows by query, on the disk while a query tower that reads histories trains from shards.
         vectors: of both sides, on the disk.
+        stored: a bundle, on the disk.
         index: of the candidates, with their vectors.
         serving: a recommender with it.
         examples_per_second: of the recipe on the sample, whose tables are smaller.
@@ -96,6 +92,7 @@ class Forecast:
     shards: int
     ordered: int
     vectors: int
+    stored: int
     index: int
     index_kind: str
     serving: int
@@ -133,34 +130,35 @@ class Forecast:
 
     @property
     def phases(self) -> tuple[PhaseForecast, ...]:
-        """The phases in their order: the memory of the first process, and what all of them write.
-
-        Of several processes the first gets the whole model at the end, in files, and makes index and bundle alone. A checkpoint and a bundle are written from where the numbers are, and large vectors are kept in files, so neither takes
-        memory of its own. The bundle is opened and compared before it counts as saved. A swap has two models in memory.
-        """
-        interactions = self.interactions_in_memory if self.from_memory else self.interactions_from_disk
-        steps = self._model + interactions
-        learned = self.weights + self.optimizer + self.dense
-        gathered = [PhaseForecast("end", steps, self.weights + self.optimizer)] if self.processes > 1 else []
-        return (
-            PhaseForecast("build", steps - self.dense, 0 if self.from_memory else self.shards + self.ordered),
-            PhaseForecast("steps", steps, 0),
-            PhaseForecast("checkpoint", steps, CHECKPOINTS * learned),
-            *gathered,
-            PhaseForecast("index", steps + self.index, self.vectors),
-            PhaseForecast("save", steps + 2 * self.index + self.ids, learned + self.vectors + self.index),
-            PhaseForecast("serving", PROCESS + self.serving, 0),
-            PhaseForecast("swap", PROCESS + 2 * self.serving, 0),
-        )
+        """The phases in their order, see ``Sizes``."""
+        return self.sizes.phases
 
     @property
     def peak(self) -> PhaseForecast:
         """The phase of a training, its index and its bundle that takes the most memory."""
-        return max((one for one in self.phases if one.name not in SERVED), key=lambda phase: phase.memory)
+        return self.sizes.peak
+
+    @property
+    def sizes(self) -> Sizes:
+        """The parts of the run, with the interactions in memory or from disk."""
+        return Sizes(
+            self.weights,
+            self.optimizer,
+            self.dense,
+            self.ids,
+            interactions=self.interactions_in_memory if self.from_memory else self.interactions_from_disk,
+            shards=0 if self.from_memory else self.shards + self.ordered,
+            vectors=self.vectors,
+            stored=self.stored,
+            index=self.index,
+            serving=self.serving,
+            processes=self.processes,
+        )
 
     @property
     def _model(self) -> int:
-        return PROCESS + (self.weights + self.optimizer) // self.processes + self.dense + self.ids
+        parts = Sizes(self.weights, self.optimizer, self.dense, self.ids, 0, 0, 0, 0, 0, 0, self.processes)
+        return parts.model
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -203,30 +201,30 @@ def forecast(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs 28 bytes of memory per interaction",
         )
-    schema = _read_schema(source, recipe, columns)
-    drawn = sample_of(source, sample, list(schema))
-    if not drawn.pieces:
-        raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
-    table = Table(drawn.frame, "interactions", source.untyped, tuple(source.notes), places=places_of(source))
-    data = Dataset(table, **columns, **(tables or {}))  # type: ignore[arg-type]
+    drawn, data, schema = sampled(source, recipe, columns, tables, sample)
     queries, candidates = (_ids(source, drawn, column, count) for column in (data.query, data.candidate))
     model, speed = _tried(recipe, data, device)
     sizes = _tables(
         model, data, recipe.build_optimizer(), {data.query: queries.value, data.candidate: candidates.value}
     )
-    weight = 4 if columns.get("weight") else 0
-    per_row = 8 + weight
+    weighted, timed = bool(columns.get("weight")), bool(columns.get("timestamp"))
     widths = [
         _bytes_of_number(model.query, data.queries, model.query_vectors),
         _bytes_of_number(model.candidate, data.candidates, model.candidate_vectors),
     ]
-    kind, per_candidate = _index_of(candidates.value, model.dim, index, is_half=widths[1] == 2)
+    kind, per_candidate = index_of(candidates.value, model.dim, index, is_half=widths[1] == 2)
     dense = sum(parameter.numel() * 4 for parameter in model.parameters())
-    ids = _id_bytes(data, {data.query: queries.value, data.candidate: candidates.value})
-    ids += _lists_bytes(model, data, drawn.rows, queries.value)
-    vectors = (queries.value * model.query.heads * widths[0] + candidates.value * widths[1]) * model.dim
+    ids = bytes_of_ids(data, {data.query: queries.value, data.candidate: candidates.value})
+    ids += bytes_of_lists(model, data, drawn.rows, queries.value)
+    of_queries = queries.value * model.query.heads * widths[0] * model.dim
+    vectors = of_queries + candidates.value * widths[1] * model.dim
     indexed = round(per_candidate * candidates.value)
     seen = 8 * drawn.rows if drawn.rows <= SEEN_ROWS else 0
+    dense *= 1 + len(recipe.build_optimizer().slots(torch.zeros(1, 2)))
+    kept = sum(
+        one.weights for one in sizes if not gives_rows(model.query if one.name.startswith("query") else model.candidate)
+    )
+    optimizer = sum(one.optimizer for one in sizes)
     return Forecast(
         rows=drawn.rows,
         files=source.file_count,
@@ -234,13 +232,14 @@ def forecast(
         queries=queries,
         candidates=candidates,
         tables=sizes,
-        dense=dense * (1 + len(recipe.build_optimizer().slots(torch.zeros(1, 2)))),
+        dense=dense,
         ids=ids,
-        interactions_in_memory=drawn.rows * (2 * row_bytes(schema) + NUMBERS),
-        interactions_from_disk=min(Shards.buffer_rows, drawn.rows) * (4 * per_row + 8),
-        shards=drawn.rows * (per_row + (8 if columns.get("timestamp") else 0)),
-        ordered=drawn.rows * (8 + weight + WINDOW * len(model.query.histories)) if model.query.histories else 0,
+        interactions_in_memory=bytes_of_memory_rows(drawn.rows, schema),
+        interactions_from_disk=bytes_of_disk_rows(drawn.rows, weighted),
+        shards=bytes_of_shards(drawn.rows, weighted, timed),
+        ordered=bytes_of_ordered(drawn.rows, weighted, model),
         vectors=vectors,
+        stored=kept + optimizer + dense + of_queries + indexed,
         index=indexed,
         index_kind=kind,
         serving=sum(one.weights for one in sizes) + vectors + indexed + ids + seen,
@@ -251,6 +250,28 @@ def forecast(
         account=data.account,
         processes=processes,
     )
+
+
+def sampled(
+    source: Source,
+    recipe: Recipe,
+    columns: Mapping[str, str | None],
+    tables: Mapping[str, TableLike | None] | None,
+    sample: int,
+) -> tuple[Sample, Dataset, pl.Schema]:
+    """A sample of a source, the dataset of its rows, and the columns that training reads. DataError where there are no rows.
+
+    Args:
+        columns: as for ``forecast``.
+        tables: as for ``forecast``.
+        sample: how many rows.
+    """
+    schema = _read_schema(source, recipe, columns)
+    drawn = sample_of(source, sample, list(schema))
+    if not drawn.pieces:
+        raise DataError("the interactions table is empty; expected at least one row.", hint="check how it was made")
+    table = Table(drawn.frame, "interactions", source.untyped, tuple(source.notes), places=places_of(source))
+    return drawn, Dataset(table, **columns, **(tables or {})), schema  # type: ignore[arg-type]
 
 
 def _read_schema(source: Source, recipe: Recipe, columns: Mapping[str, str | None]) -> pl.Schema:
@@ -291,21 +312,6 @@ def _table(
     return TableForecast(name, rows, table.dim, rows * table.dim * table.weight.element_size(), rows * slots)
 
 
-def _id_bytes(data: Dataset, ids: Mapping[str, int]) -> int:
-    """Tables of both sides, their vocabularies and lookups, codes and counts."""
-    total = 0
-    for table, column in ((data.queries, data.query), (data.candidates, data.candidate)):
-        own = row_bytes(pl.Schema({column: table.schema[column]}))
-        total += ids[column] * (row_bytes(table.schema) + 3 * own + CODES + 9)
-    return total
-
-
-def _lists_bytes(model: TwoTower, data: Dataset, rows: int, queries: int) -> int:
-    """The last choices of each query, which a model that reads histories keeps."""
-    one = row_bytes(pl.Schema({data.candidate: data.candidates.schema[data.candidate]}))
-    return sum(min(rows, queries * history.length) * one for history in model.query.histories.values())
-
-
 def _bytes_of_number(
     tower: Tower, table: pl.DataFrame, vectors_of: Callable[[pl.DataFrame], NDArray[np.float32]]
 ) -> int:
@@ -313,21 +319,6 @@ def _bytes_of_number(
     if tower.storage.dtype != "bfloat16" or not set(tower.columns) <= set(table.columns):
         return 4
     return 4 if Halves.of(vectors_of(table.head(FEW))) is None else 2
-
-
-def _index_of(candidates: int, dim: int, index: Index | None, is_half: bool) -> tuple[str, float]:
-    """The kind of index for so many candidates, and its bytes for each, by one of a few.
-
-    Args:
-        is_half: bfloat16 holds the vectors.
-    """
-    chosen = index or choose_index(candidates, dim)[0]
-    some = min(candidates, INDEXED)
-    vectors = np.random.Generator(np.random.Philox(0)).standard_normal((some, dim)).astype(np.float32)
-    if is_half and accepts_halves(chosen):
-        halves = Halves.of((vectors.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32))
-        return type(chosen).__name__, chosen.build(halves).nbytes / some  # type: ignore[arg-type]
-    return type(chosen).__name__, chosen.build(vectors).nbytes / some
 
 
 class _EnoughError(Exception):

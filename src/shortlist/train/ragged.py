@@ -40,8 +40,8 @@ class Ragged:
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Every value of these lists, and the place in ``rows`` of its list, both ``[values of rows]``."""
         if rows.device.type == "cpu":
-            place, values = _listed(self.offsets.numpy(), self.values.numpy(), rows.numpy())
-            return torch.from_numpy(place), torch.from_numpy(values).long()
+            listed, found = _listed(self.offsets.numpy(), self.values.numpy(), rows.numpy())
+            return torch.from_numpy(listed), torch.from_numpy(found).long()
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         total = int(lengths.sum())

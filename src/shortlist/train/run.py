@@ -23,6 +23,8 @@ from shortlist.train.warm_start import Start
 
 __all__ = ["Run"]
 
+TRIM_EVERY = 8  # steps between two returns of unused memory to the system, of several processes
+
 
 class Run:
     """A model that is built for its data, the data encoded on a device, and everything else that a step needs.
@@ -97,6 +99,8 @@ class Run:
         at.done += len(chosen)
         at.batch += 1
         at.step += 1
+        if self.processes.size > 1 and at.step % TRIM_EVERY == 0:  # they are there to hold less
+            trim()
 
     def epoch(self, at: Progress) -> Epoch:
         """The record of the epoch that has ended, without validation. TrainingError where its loss is not finite."""

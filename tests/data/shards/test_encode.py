@@ -91,6 +91,29 @@ def test_a_full_disk_leaves_what_is_done_and_says_so(
     assert contents(target) == contents(tmp_path / "whole")
 
 
+def test_a_disk_without_room_is_named_before_anything_is_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 rows of 20 bytes: two row numbers, a weight and a time. A piece that is there, of 128 rows, needs no more."""
+    target, room = tmp_path / "shards", [20_000 - 1]
+    monkeypatch.setattr("shortlist.data.shards.encode.free_disk", lambda folder: room[0])
+    with pytest.raises(sl.DataError, match=r"the shards of 1,000 rows need 0\.0 GB, and 0\.0 GB are free in"):
+        encoded(folder, target, on_piece=lambda done, total: pytest.fail("encoded"))
+    assert [file.name for file in target.iterdir()] == ["source.json"]
+    room[0] += 1
+
+    def stop(done: int, total: int) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        encoded(folder, target, on_piece=stop)
+    room[0] = 872 * 20 - 1
+    with pytest.raises(sl.DataError, match="the shards of 872 rows"):
+        encoded(folder, target)
+    room[0] += 1
+    assert len(encoded(folder, target)) == 1000
+
+
 def test_a_source_that_changed_is_named(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "shards"
     encoded(folder, target)

@@ -15,6 +15,7 @@ from shortlist.serve.problems import Problem
 from shortlist.serve.processes.channel import pair
 from shortlist.serve.processes.following import Following
 from shortlist.serve.processes.hub import Hub
+from shortlist.serve.processes.messages import Pulse
 
 WRITE = "w" * 20
 
@@ -175,3 +176,26 @@ def test_a_worker_that_missed_more_than_is_kept_is_replaced(house: Any) -> None:
         await asyncio.wait_for(two.change(gone("c")), 60)  # nobody waits for the other
 
     house(do)
+
+
+def test_writing_processes_that_end_before_they_write_do_not_count_as_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that takes over has five seconds. If it ends before it has sent anything, the next one has none."""
+    now = [100.0]
+    monkeypatch.setattr("shortlist.serve.processes.following.time.monotonic", lambda: now[0])
+
+    async def do() -> list[bool]:
+        following, alive = Following(pair()[1], lambda why: None), []
+        for seconds in (0.0, 4.0, 4.0):
+            now[0] += seconds
+            following.renew(pair()[1])
+            alive.append(following.alive)
+        following._take(Pulse(), [])
+        alive.append(following.alive)
+        now[0] += 6.0
+        alive.append(following.alive)
+        following.renew(pair()[1])
+        alive.append(following.alive)
+        following.close()
+        return alive
+
+    assert asyncio.run(do()) == [True, True, False, True, False, True]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import shortlist as sl
 from shortlist.recommender import bundle as room
 from shortlist.serve.processes.sharing import Shared, shared_of
 
@@ -34,6 +35,19 @@ def test_arrays_of_another_bundle_are_not_mixed_up_with_it() -> None:
     shared = Shared(3)
     assert shared("counts", lambda: np.array([1, 2])).tolist() == [1, 2]
     assert shared("counts", lambda: np.array([4, 5, 6])).tolist() == [4, 5, 6]
+
+
+def test_a_bundle_that_took_the_place_of_another_has_its_own_counts(bundles: Path, tmp_path: Path) -> None:
+    """As many candidates, chosen by others: a process that starts later reads it from the same place."""
+    shared = shared_of(bundles / "one")
+    room.load(bundles / "one", share=shared)
+    data = sl.Dataset({"who": ["ann", "bob"], "what": ["d", "d"]}, "who", "what", candidates={"what": list("abcd")})
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(data)
+    sl.Recommender(model.eval(), index=sl.BruteForce(), seen=data).save(tmp_path / "other")
+    served = room.load(tmp_path / "other", share=shared)
+    assert served.state.counts.tolist() == [0, 0, 0, 2]
+    assert served.state.popular.tolist() == [3, 0, 1, 2]
 
 
 def test_a_bundle_answers_the_same_with_them(bundles: Path, tmp_path: Path) -> None:

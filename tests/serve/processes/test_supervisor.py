@@ -319,6 +319,19 @@ def test_a_system_without_room_for_a_process_ends_nothing(
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
+def test_what_all_workers_hold_alike_is_made_before_they_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's files: their messages alone are some megabytes, which each worker would hold for itself."""
+    from shortlist.serve import Settings, page
+    from shortlist.serve.processes.supervisor import _prepare_for_all
+
+    page.files.cache_clear()
+    _prepare_for_all(Settings(items="films", page=False))
+    assert page.files.cache_info().misses == 0
+    _prepare_for_all(Settings(items="films"))
+    monkeypatch.setattr(page, "catalogue", lambda code: pytest.fail("a worker reads it again"))
+    assert "/" in page.files("films", None)
+
+
 def test_connections_are_shared_among_the_workers(several: Callable[..., Several]) -> None:
     server = several()
     clients = [httpx.Client(base_url=server.url, timeout=LONG) for _ in range(12)]

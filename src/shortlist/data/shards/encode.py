@@ -36,17 +36,18 @@ from shortlist.data.shards.contexts import check_context, check_negatives
 from shortlist.data.shards.files import Header, Manifest
 from shortlist.data.shards.growth import Base, BusyError, base_of, finished, settle
 from shortlist.data.shards.interactions import prepared
-from shortlist.data.shards.pieces import check_sums, piece_of, remove_records
+from shortlist.data.shards.pieces import check_sums, is_done, piece_of, remove_records
 from shortlist.data.shards.tables import tables_of
 from shortlist.data.shards.work import SIDES, OnPiece, Work, plan_of
-from shortlist.data.source import Source, find
+from shortlist.data.source import Source, SourceFile, find
 from shortlist.errors import ConfigError, DataError
-from shortlist.store import is_scratch, locked
+from shortlist.store import free_disk, is_scratch, locked
 
 __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode"]
 
 BLOCK_ROWS = 1 << 14
 PIECE_ROWS = 1 << 22
+BYTES = {"query": 4, "candidate": 4, "weight": 4, "timestamp": 8, "seen": 1}  # of a row
 ROOM = "read"
 
 
@@ -138,11 +139,13 @@ def _grown(found: Source, header: Header, folder: Path, work: Callable[[Source, 
 
 
 def _encode(work: Work) -> None:
+    plan = list(plan_of(work))
+    if work.plan.idle:  # every row is an interaction
+        _check_room(work, plan)
     tables = tables_of(work)
     for side in set(SIDES) - work.lookups.keys():
         ids = tables.read(work.folder, f"{PLURAL[side]}.parquet", [work.columns[side]])[work.columns[side]]
         work.lookups[side] = (ids.dtype, IdMap(ids))
-    plan = list(plan_of(work))
     made = []
     for planned in plan:
         made.append(piece_of(work, *planned))
@@ -163,6 +166,18 @@ def _encode(work: Work) -> None:
     manifest = Manifest(header=work.header, tables=tables, pieces=pieces, rows=rows, fingerprint=sealed.hexdigest())
     files.write_record(work.folder / files.MANIFEST, manifest)
     remove_records(work.folder)
+
+
+def _check_room(work: Work, plan: Sequence[tuple[int, SourceFile, int, int]]) -> None:
+    """DataError where the disk has no room for the arrays of the pieces that are still to be written."""
+    rows = sum(rows for number, _, _, rows in plan if not is_done(work.folder, number))
+    need = rows * (sum(BYTES[role] for role in work.columns) + (4 if work.header.context else 0))
+    free = free_disk(work.folder)
+    if need > free:
+        raise DataError(
+            f"the shards of {rows:,} rows need {need / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free in {str(work.folder)!r}.",
+            hint="free some space there, or choose another folder (--shards)",
+        )
 
 
 def _settings(

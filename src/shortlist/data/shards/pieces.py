@@ -19,7 +19,7 @@ from shortlist.data.shards.work import SIDES, Work
 from shortlist.data.source import SourceFile
 from shortlist.errors import DataError
 
-__all__ = ["check_sums", "piece_of", "remove_records"]
+__all__ = ["check_sums", "is_done", "piece_of", "remove_records"]
 
 
 def piece_of(work: Work, number: int, file: SourceFile, start: int, rows: int) -> Piece:
@@ -95,6 +95,11 @@ def check_sums(work: Work, pieces: list[Piece]) -> None:
         arrays = (np.load(work.folder / name, mmap_mode="r") for name in names)
         if not any(array.any() for array in arrays):
             check_weight(pl.Series(work.columns["weight"], [0.0]))
+
+
+def is_done(folder: Path, number: int) -> bool:
+    """Whether an earlier run finished a piece."""
+    return _record(folder, number).is_file()
 
 
 def _record(folder: Path, number: int) -> Path:

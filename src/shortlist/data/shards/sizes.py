@@ -1,13 +1,11 @@
-"""The memory that interactions would need, and how much there is."""
+"""The memory that interactions would need."""
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 import polars as pl
 
 from shortlist.data.source import Source
+from shortlist.store import available_memory
 
 __all__ = ["available_memory", "memory_of", "row_bytes"]
 
@@ -33,19 +31,3 @@ def memory_of(source: Source) -> int:
         return sum(max(file.bytes, 0) for file in source.files) * (PACKED if packed else 1) * TEXT_TIMES
     rows = sum(map(source.rows, source.files))
     return rows * (2 * row_bytes(source.schema()) + NUMBERS)
-
-
-def available_memory() -> int:
-    """Bytes that are available without swapping: of the machine, or of the container where that is less."""
-    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 8 << 30
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        pass
-    try:
-        group = Path("/sys/fs/cgroup")
-        free = min(free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
-    return max(free, 0)

@@ -50,6 +50,7 @@ class Following:
         self._batches: asyncio.Queue[Records] = asyncio.Queue()
         self._applied = -1
         self._last_message = time.monotonic()
+        self._has_written = True  # whether the writing process has sent a message
         self._caught_up: asyncio.Future[None] | None = None
         self._joined_at: int | None = None
         self.retiring = False
@@ -88,7 +89,9 @@ class Following:
         self._channel = Channel(end)
         self._channel.attach(self._take, self._lost)
         self._batches.put_nowait(Records(-1, []))  # changes that the old one sent are applied first
-        self._last_message = time.monotonic()
+        if self._has_written:  # else one after the other fails, and nothing is written
+            self._last_message = time.monotonic()
+        self._has_written = False
 
     @property
     def alive(self) -> bool:
@@ -123,7 +126,7 @@ class Following:
             self._open.pop(name, None)
 
     def _take(self, message: Any, _: list[int]) -> None:
-        self._last_message = time.monotonic()
+        self._last_message, self._has_written = time.monotonic(), True
         if isinstance(message, Records):
             self._batches.put_nowait(message)
         elif isinstance(message, Outcome):

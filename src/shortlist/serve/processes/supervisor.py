@@ -15,6 +15,7 @@ from typing import Any
 
 from shortlist import errors
 from shortlist.errors import BundleError, ConfigError, ShortlistError
+from shortlist.serve import page
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
 from shortlist.serve.processes.children import SIGNALS, Child, Children, Plan
@@ -33,6 +34,7 @@ from shortlist.serve.processes.messages import (
 from shortlist.serve.processes.scraping import Scraping
 from shortlist.serve.processes.swapping import Swapping
 from shortlist.serve.server import DRAIN
+from shortlist.serve.settings import Settings
 
 __all__ = ["Supervisor"]
 
@@ -70,7 +72,7 @@ class Supervisor:
         Raises:
             ShortlistError: when the first workers cannot start.
         """
-        _import_for_all()
+        _prepare_for_all(self._plan.settings)
         gc.collect()
         gc.freeze()  # imported code stays in pages that all processes share
         children = self._children
@@ -328,11 +330,13 @@ class Supervisor:
             writer.channel.send(Finish())
 
 
-def _import_for_all() -> None:
-    """Import what workers would import for themselves, each in memory of its own."""
+def _prepare_for_all(settings: Settings) -> None:
+    """Import and make what workers would import and make for themselves, each in memory of its own."""
     for name in ("numpy.ma", "numpy.random", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvloop"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    if settings.page:
+        page.files(settings.items, settings.people)
 
 
 def _error_of(failed: Failed | None, otherwise: str) -> ShortlistError:
