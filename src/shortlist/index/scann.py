@@ -201,6 +201,7 @@ class ScaNN(ApproximateIndex):
         rows = np.sort(np.random.default_rng(self._settings.seed).choice(n, min(n, _SAMPLE), replace=False))
         native = self._learned(library, np.ascontiguousarray(vectors[rows]), n)
         native.searcher.reserve(n)
+        native.searcher.set_num_threads(os.cpu_count() or 1)
         for low in range(0, n, _PIECE):
             piece = vectors[low : low + _PIECE]
             # the first vectors take the places of the sample's
