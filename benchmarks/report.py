@@ -19,6 +19,7 @@ TEMPLATE = Path(__file__).parent / "performance_template.md"
 SIZES = (
     "index_1e6",
     "index_1e7",
+    "index_5e7",
     "index_2e5",
     "index_2e5_outside",
     "index_5e4",

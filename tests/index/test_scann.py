@@ -60,6 +60,34 @@ def test_a_folder_with_a_copy_to_re_rank_by_is_still_read(tmp_path: Path) -> Non
 
 
 @needs_scann
+def test_vectors_of_gigabytes_are_added_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ScaNN is given a sample and pieces, never all at once; each has its own place, also after a load."""
+    from scann.scann_ops.py import scann_ops_pybind
+
+    monkeypatch.setattr("shortlist.index.scann._AT_ONCE", VECTORS.nbytes)
+    monkeypatch.setattr("shortlist.index.scann._SAMPLE", 300)
+    monkeypatch.setattr("shortlist.index.scann._PIECE", 128)
+    given, create = [], scann_ops_pybind.create_searcher
+
+    def counted(vectors: Any, *rest: Any, **options: Any) -> Any:
+        given.append(len(vectors))
+        return create(vectors, *rest, **options)
+
+    monkeypatch.setattr(scann_ops_pybind, "create_searcher", counted)
+    index = ScaNN(leaves=20, leaves_to_search=20, reorder=200).build(VECTORS)
+    assert given == [300]
+    index.save(tmp_path)
+    for one in (index, load_index(tmp_path)):
+        assert recall(one) >= 0.95
+        everything = one.with_search(reorder=len(VECTORS)).search(QUERIES, 10)
+        assert np.array_equal(everything.ids, BruteForce().build(VECTORS).search(QUERIES, 10).ids)
+    assert ScaNN(leaves=20, leaves_to_search=5).build(VECTORS[:700]).nbytes > 0
+    assert given == [300, 700]
+    with pytest.raises(ConfigError, match=r"soar is 1\.5, but 800 vectors of 10 are added in pieces"):
+        ScaNN(leaves=20, leaves_to_search=5, soar=1.5).build(VECTORS)
+
+
+@needs_scann
 def test_too_few_to_learn_codes_from_are_searched_exactly(tmp_path: Path) -> None:
     index = ScaNN().build(VECTORS[:200])
     index.save(tmp_path)

@@ -1,4 +1,8 @@
-"""ScaNN: partitions and anisotropic quantisation (Guo et al., 2020); re-ranked by the index's vectors."""
+"""ScaNN: partitions and anisotropic quantisation (Guo et al., 2020); re-ranked by the index's vectors.
+
+ScaNN holds two more copies of the vectors while it builds. Where these would take gigabytes, it learns partitions and codes
+from a sample, and the vectors are added in pieces.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,8 @@ _FLAT = 20_000  # below, every code is scanned, without partitions
 _ROUGH = 1_000  # from so many partitions on, their centres are compared as 8-bit numbers
 _SOAR = 1.5
 _NARROW = 16  # vectors of up to so many numbers get a code for each number
+_AT_ONCE = 4 << 30  # bytes of vectors from which they are added in pieces
+_SAMPLE, _PIECE = 1_000_000, 50_000  # vectors to learn from, and those added at a time
 _PREFIX, _WITH_VECTORS = "codes", "scann"  # the second: written when ScaNN re-ranked by its own copy of the vectors
 _CONFIG = "scann_config.pb"
 # The files that ScaNN reads back, by the type it knows them under. It is given no other.
@@ -97,7 +103,8 @@ class ScaNN(ApproximateIndex):
         dims_per_code: coordinates to a 4-bit code; by default 2, and 1 for vectors of at most 16 numbers. 1 doubles the
             codes and loses less.
         soar: each candidate is listed in a second partition too, chosen so that the two miss different queries
-            (Sun et al., 2023); the number is the weight of that, 0 lists it once.
+            (Sun et al., 2023); the number is the weight of that, by default 1.5; 0 lists it once. From 4 GiB of vectors on,
+            which are added in pieces, always once.
         seed: of its clusterings.
         recall: a promise: ``build`` measures and picks what is left out of leaves, leaves_to_search, reorder and
             dims_per_code, so that on held-out queries this part of the true top ``k`` is found, as fast as it goes.
@@ -160,8 +167,11 @@ class ScaNN(ApproximateIndex):
         chosen: int = self._settings.reorder or min(2000, max(200, round(1.5 * math.sqrt(n))))
         return min(n, max(chosen, k))
 
-    def _soar(self) -> float | None:
+    def _soar(self, n: int, dim: int) -> float | None:
+        """The weight of the second partition, None for none."""
         chosen: float | None = self._settings.soar
+        if _in_pieces(n, dim):
+            return None
         return (_SOAR if chosen is None else chosen) or None
 
     def _dims_per_code(self, dim: int) -> int:
@@ -181,6 +191,27 @@ class ScaNN(ApproximateIndex):
         library = _scann()
         if n < _TINY:
             return None
+        if not _in_pieces(n, dim):
+            return self._learned(library, vectors, n)
+        if self._settings.soar:
+            raise ConfigError(
+                f"ScaNN's soar is {self._settings.soar}, but {n:,} vectors of {dim} are added in pieces, each to one partition.",
+                hint="leave soar out",
+            )
+        rows = np.sort(np.random.default_rng(self._settings.seed).choice(n, min(n, _SAMPLE), replace=False))
+        native = self._learned(library, np.ascontiguousarray(vectors[rows]), n)
+        native.searcher.reserve(n)
+        native.searcher.set_num_threads(os.cpu_count() or 1)
+        for low in range(0, n, _PIECE):
+            piece = vectors[low : low + _PIECE]
+            # the first vectors take the places of the sample's
+            places = [row if row < rows.size else None for row in range(low, low + len(piece))]
+            native.searcher.upsert(places, list(piece), len(piece))
+        return native
+
+    def _learned(self, library: Any, vectors: Floats, n: int) -> Any:
+        """ScaNN over ``vectors``, with partitions for ``n``."""
+        dim = vectors.shape[1]
         builder = library.builder(vectors, 10, "dot_product")
         leaves = self.leaves(n)
         if leaves:
@@ -189,7 +220,7 @@ class ScaNN(ApproximateIndex):
                 self._leaves_to_search(n),
                 min_partition_size=1,
                 quantize_centroids=leaves >= _ROUGH,
-                soar_lambda=self._soar() if leaves > 1 else None,
+                soar_lambda=self._soar(n, dim) if leaves > 1 else None,
             )
         threshold = self._settings.anisotropic or math.nan
         builder.score_ah(self._dims_per_code(dim), anisotropic_quantization_threshold=threshold)
@@ -249,8 +280,13 @@ class ScaNN(ApproximateIndex):
             return 0
         leaves = self.leaves(n)
         codes = math.ceil(math.ceil(dim / self._dims_per_code(dim)) / 2) + 1
-        listed = 2 if leaves > 1 and self._soar() else 1
+        listed = 2 if leaves > 1 and self._soar(n, dim) else 1
         return int(n * (listed * (codes + (4 if leaves else 0))) + leaves * dim * 4)
+
+
+def _in_pieces(n: int, dim: int) -> bool:
+    """Whether ``n`` vectors of ``dim`` are too many to be given to ScaNN at once."""
+    return n * dim * 4 >= _AT_ONCE
 
 
 def _quoted(path: Path) -> str:
