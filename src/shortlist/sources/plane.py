@@ -44,7 +44,7 @@ def plane(table: Neighbours, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         found, _ = np.linalg.qr(found + step + tied)  # "found +" makes every eigenvalue positive
     places = found[:, 1:] * scale[:, None]
     largest = np.abs(places).argmax(axis=0)
-    signed: npt.NDArray[np.float64] = places * np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
+    signed: NDArray[np.float64] = places * np.where(places[largest, [0, 1]] < 0, -1.0, 1.0)
     return signed
 
 
