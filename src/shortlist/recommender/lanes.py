@@ -18,7 +18,7 @@ __all__ = ["Lane"]
 
 @dataclass(eq=False)
 class Lane:
-    """What one list can take next, of all sources together or of one source that has a quota.
+    """Candidates that one list can take next, by all sources together or by one source with a quota.
 
     Attributes:
         table: of the candidates.
@@ -55,7 +55,7 @@ class Lane:
         return self.totals is not None
 
     def begin(self, listed: Collection[int]) -> None:
-        """Choose from the pool, next to what the list has; where that is of all sources, less what the list has."""
+        """Choose from the pool, next to what the list has; a pool by all sources loses what the list has."""
         self._left_out = set() if self.alone else {*listed}
         self._enter(self.pool.without(self._left_out), listed)
 

@@ -244,7 +244,7 @@ class _Own:
 def _lanes(
     asked: Asked, rules: Rerank, k: int, boosts: Boosts, together: Pool, own: Sequence[_Own], number: int
 ) -> list[Lane]:
-    """What a list takes its items from: all sources together, and each source alone that has a quota.
+    """The lanes of a list: all sources together, and each source with a quota alone.
 
     Args:
         asked: one query.
@@ -405,7 +405,7 @@ class _List:
         lane: Lane | None = None,
         at: int | None = None,
     ) -> None:
-        """Put a row with these values at a place; it is ``at`` in the pool of a lane, where it is of one."""
+        """Put a row with these values at a place; ``lane`` and ``at`` say where it was found, unless it is pinned or explored."""
         self.items[place] = (row, score, source)
         self.taken.add(row)
         if self.explored is not None:
