@@ -27,7 +27,7 @@ AS_TEXT = ("delimited", "json")
 
 
 class Room:
-    """What a run needs, next to what there is; nothing is looked at where a model is chosen, or where popularity is all of it.
+    """Compares the needs of a run with the memory and disks there are; not where a model is chosen, or is popularity alone.
 
     Args:
         plan: the recipe; None where a model is chosen.
@@ -68,7 +68,7 @@ class Room:
     def check_before_encoding(self, interactions: str, columns: Mapping[str, Any], folder: Path) -> None:
         """Check the run on a sample of a source, with as few ids as it can have; text files and object stores are not sampled.
 
-        What else is wrong with the source is left to its encoding.
+        Other faults of the source are left to its encoding.
 
         Args:
             columns: the columns and tables, as ``training_data`` has them.

@@ -152,7 +152,7 @@ def _map_made(service: Service, loaded: Loaded, column: str | None) -> bytes:
 
 
 def _note(shown: float | None, part: tuple[int, int] | None) -> str:
-    """What the map's places mean.
+    """The meaning of the map's places.
 
     Args:
         shown: the share of the differences that the map shows; None for places by a table of neighbours.

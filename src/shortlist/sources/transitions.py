@@ -140,7 +140,7 @@ class _Windows(NamedTuple):
         return np.diff(before[self.offsets])
 
     def counts(self, rows: slice, size: int) -> Any:
-        """Step 1 for a block of candidates, CSR ``[rows, size]``; what it has on the diagonal is no count."""
+        """Step 1 for a block of candidates, CSR ``[rows, size]``; the numbers on the diagonal do not count."""
         from scipy.sparse import csr_matrix
 
         offsets = self.offsets[rows.start : rows.stop + 1]

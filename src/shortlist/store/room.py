@@ -62,7 +62,7 @@ def is_in_memory(folder: Path) -> bool:
 
 
 def _group_rooms() -> Iterator[int]:
-    """What is left to each control group that this process is in, up to the topmost one with a limit."""
+    """The bytes left to each control group that this process is in, up to the topmost one with a limit."""
     try:
         listed = (PROC / "self" / "cgroup").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -82,7 +82,7 @@ def _group_rooms() -> Iterator[int]:
 
 
 def _room_of(group: Path, limit: str, used: str, unused: str) -> int | None:
-    """What is left to a group; None without a limit."""
+    """The bytes left to a group; None without a limit."""
     try:
         most, now = int((group / limit).read_text()), int((group / used).read_text())
     except (OSError, ValueError):  # "max"

@@ -1,4 +1,4 @@
-"""What each phase of a run takes, from the sizes of its parts: the sums of ``shortlist plan`` and of the check before a run."""
+"""Memory and disk of each phase of a run, from the sizes of its parts: the sums of ``shortlist plan`` and of the check before a run."""
 
 from __future__ import annotations
 

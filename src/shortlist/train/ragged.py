@@ -91,7 +91,7 @@ def places_of(marks: Tensor) -> Tensor:
 def _listed(
     offsets: NDArray[np.int64], values: NDArray[np.integer], rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.integer]]:
-    """What ``Ragged.at`` returns, by numpy: a sixth of the time that torch takes on a processor."""
+    """The same as ``Ragged.at`` returns, by numpy: a sixth of the time that torch takes on a processor."""
     starts = offsets[rows]
     lengths = offsets[rows + 1] - starts
     before = lengths.cumsum() - lengths

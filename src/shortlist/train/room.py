@@ -42,7 +42,7 @@ class Folders:
 
 @dataclass(frozen=True)
 class Written:
-    """What a phase adds to a folder that exists."""
+    """The bytes that a phase adds to a folder that exists."""
 
     phase: str
     folder: Path
@@ -79,7 +79,7 @@ def _check_memory(sizes: Sizes, whole: bool, force: str) -> None:
     available, held = available_memory(), held_memory()
 
     def share(phase: PhaseForecast) -> int:
-        """What there is for this process; in the last phases the others on this machine have ended."""
+        """The memory for this process; in the last phases the others on this machine have ended."""
         return held + (available if phase.name in LAST else available // here)
 
     phases = [one for one in sizes.phases if one.name not in SERVED and (whole or one.name not in LAST)]
@@ -94,7 +94,7 @@ def _check_memory(sizes: Sizes, whole: bool, force: str) -> None:
 
 
 def _written(sizes: Sizes, folders: Folders) -> list[Written]:
-    """What the phases write, by folder; what a folder of checkpoints holds already is not written again."""
+    """The bytes that the phases write, by folder, less those that a folder of checkpoints has already."""
     disk = {phase.name: phase.disk for phase in sizes.phases}
     found = []
     if folders.shards is not None:
