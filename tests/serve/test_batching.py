@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from tests.serve.changing import KEY, change
 from tests.serve.paces import Steady, watched
 from tests.serve.test_protocol import POST, Wire, connected, settled
 
@@ -170,6 +171,21 @@ def test_what_was_slow_once_comes_back_to_the_loop(client: Any) -> None:
     for _ in range(70):
         assert client.post("/v1/recommend", ANN).status_code == 200
     assert [on_loop for _, on_loop in seen] == [False] * 59 + [True] * 11
+
+
+def test_folding_in_is_answered_on_the_loop_once_its_prior_is_there(writable: Any) -> None:
+    """The first takes a computation over all candidates, and so does the first after a deletion; the others cost little."""
+    client = writable()
+    client.app.service.batcher.paces = Steady(0.0)
+    seen, body = watched(client), {"queries": [{"id": "ann", "history": ["c"]}]}
+    before = [client.post("/v1/recommend", body).status_code for _ in range(3)]
+    gone = change(client, delete=["d"])
+    after = [client.post("/v1/recommend", body).status_code for _ in range(3)]
+    assert (before, gone.status_code, after) == ([200] * 3, 200, [200] * 3)
+    assert [on_loop for _, on_loop in seen] == [False, True, True, False, True, True]
+    assert client.post("/v1/events", {"events": [{"query": "ann", "candidate": "a"}]}, headers=KEY).status_code == 200
+    assert client.post("/v1/recommend", ANN).status_code == 200
+    assert seen[-1] == (1, True)
 
 
 def test_a_kind_has_a_pace_of_its_own(client: Any) -> None:

@@ -72,6 +72,11 @@ class PriorOnce:
     def __reduce__(self) -> tuple[Any, ...]:
         return PriorOnce, ()  # a copy computes its own
 
+    @property
+    def made(self) -> bool:
+        """Whether it was computed."""
+        return self._prior is not None
+
     def get(self, make: Callable[[], Prior]) -> Prior:
         """The prior; ``make`` is called if it was not computed yet."""
         with self._making:
@@ -130,6 +135,11 @@ class Served:
         if not self.state.live:
             return held_vectors(self.index)
         return self.vectors_of(np.arange(self.state.size))
+
+    @property
+    def folds_at_once(self) -> bool:
+        """Whether a vector is folded in without a computation over all candidates before it."""
+        return self.prior.made and all(one.folds_at_once for one in self.others)
 
     @cached_property
     def fold_in(self) -> FoldIn:

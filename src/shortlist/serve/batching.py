@@ -131,7 +131,7 @@ class Batcher:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
-        quick = light and cost <= INLINE and not group.chosen  # the first fold-in takes longer
+        quick = light and cost <= INLINE and (not group.chosen or group.loaded.served.folds_at_once)
         self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
         loop = asyncio.get_running_loop()
         one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
