@@ -15,7 +15,14 @@ from shortlist.loss.softmax import BLOCK_ELEMENTS
 __all__ = ["describe", "fastest_floors", "floors", "ours"]
 
 CATEGORIES = {
-    "matrix products": ("aten::mm", "aten::addmm", "aten::addmm_", "aten::mv", "aten::addmv_"),
+    "matrix products": (
+        "aten::mm",
+        "aten::addmm",
+        "aten::addmm_",
+        "aten::mv",
+        "aten::addmv_",
+        "mkldnn::_linear_pointwise",
+    ),
     "exponentials": ("aten::exp_", "aten::exp"),
     "rows read and written": (
         *("aten::index_select", "aten::index", "aten::index_copy_", "aten::index_add_", "aten::scatter_add_"),

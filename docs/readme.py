@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -69,18 +70,21 @@ def figures() -> str:
     head = ["| | shortlist | popularity | counts of pairs | ALS | EASE | SASRec |", "|---|---|---|---|---|---|---|"]
     others = [quality(one) for one in ("popularity", "transitions", "ials", "ease", "rectools-sasrec")]
     sequence = line("MovieLens-1M, the last item, ndcg@100", [quality("movielens-1m"), *others])
-    return "\n".join([*head, *(chosen(*one) for one in TABLES.items()), sequence, "", *map(speed, fits())]) + "\n"
+    return "\n".join([*head, *(chosen(*one) for one in TABLES.items()), sequence, "", *speed(fits())]) + "\n"
 
 
-def speed(fit: dict[str, Any]) -> str:
-    """The line on time of one processor."""
-    machine = fit["environment"]
-    ours, fastest = seconds(fit, "ours"), min(seconds(fit, side) for side in fit["sides"] if side != "ours")
-    name = machine["processor"].split(" (family")[0].replace("(R)", "").replace(" Processor", "")
-    return (
-        f"The tutorial of TensorFlow Recommenders, five epochs on MovieLens-100k, takes {ours:.2f} s here and\n"
-        f"{seconds(fit, 'tfrs'):.1f} s there; the fastest peer takes {fastest:.1f} s ({machine['usable_cores']} cores, {name})."
-    )
+def speed(measured: Sequence[dict[str, Any]]) -> list[str]:
+    """The sentence on time, with a line for each processor."""
+    lines = ["The tutorial of TensorFlow Recommenders, five epochs on MovieLens-100k, takes"]
+    for fit in measured:
+        machine = fit["environment"]
+        ours, fastest = seconds(fit, "ours"), min(seconds(fit, side) for side in fit["sides"] if side != "ours")
+        name = machine["processor"].split(" (family")[0].replace("(R)", "").replace(" Processor", "")
+        lines.append(
+            f"{ours:.2f} s here, {seconds(fit, 'tfrs'):.1f} s there and {fastest:.1f} s with the fastest peer "
+            f"({machine['usable_cores']} cores, {name})"
+        )
+    return [lines[0], *(f"{line}," for line in lines[1:-1]), f"{lines[-1]}."]
 
 
 def page(text: str) -> str:

@@ -28,7 +28,7 @@ BUILDS = {
     200_000: Quantized(),
     1_000_000: ScaNN(leaves=4_000, dims_per_code=1),
     10_000_000: ScaNN(soar=0, dims_per_code=1),  # twice listed would take twice as long
-    50_000_000: ScaNN(leaves=5_000, dims_per_code=1),
+    50_000_000: ScaNN(leaves=8_000, dims_per_code=1),
 }
 MAPPED = 4 << 30  # bytes of vectors from which they stay on disk
 
