@@ -20,6 +20,10 @@ TRIED = {
         "1.5 s are the imports of torch and Polars; a step finds what its queries chose elsewhere in 0.2 ms, which took 1.4 of some 7; "
         "one thread is as fast as two; what is left is 528 steps of 1,024 pairs, and fewer or larger ones would be another model"
     ),
+    "index 50M": (
+        "partitions of 5,000 and 8,000; vectors added in pieces get coarser codes than those of a build at once, so more are re-ranked; "
+        "loading 10 million was nearly all ScaNN's own reader, which has no option for threads (`benchmarks/LOG.md`, *ScaNN, 50 million*)"
+    ),
     "index 200,000": (
         "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec, fewer microseconds around a scan "
         "([decision 54](decisions/054-quantized-scan.md), `benchmarks/LOG.md`)"
