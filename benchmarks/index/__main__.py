@@ -1,8 +1,8 @@
-"""`python -m benchmarks.index --n 5e4|2e5|1e6|1e7|5e7 [--outside] [--peers NAMES] [--json]`: the index at size, beside exact search and the peers.
+"""`python -m benchmarks.index --n 5e4|2e5|1e6|1e7|5e7 [--outside] [--peers NAMES] [--json]`: the index at size, next to exact search and the peers.
 
-5e4 and 2e5 are 50,000 and 200,000 x 64 at recall@10 of .97 (Quantized), 1e6 is 1 million x 64 at recall@10 of .95 (ScaNN), all beside hnswlib,
+5e4 and 2e5 are 50,000 and 200,000 x 64 at recall@10 of .97 (Quantized), 1e6 is 1 million x 64 at recall@10 of .95 (ScaNN), all next to hnswlib,
 usearch, Faiss, SVS, ScaNN and turbovec by hand, each tuned in the same run; 1e7 and 5e7 are 10 and 50 million x 32 at
-recall@100, beside exact search of this product. `--outside` tunes and asks with queries outside the distribution of the vectors. Steps, each in a
+recall@100, next to exact search of this product. `--outside` tunes and asks with queries outside the distribution of the vectors. Steps, each in a
 process of its own: `data` (vectors, and the true neighbours of the queries), `build`, `tune`, `peers` (their builds), `race`
 (load, tune the peers, time in turn). All of them by default; `--step` makes one. The result is
 `benchmarks/results/PROCESSOR/index_2e5.json`, with `--outside` `index_2e5_outside.json`. A side that stops is an error: exit status 1.
