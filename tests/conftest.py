@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the language of the locale
 
+import gc
 import sys
 from collections.abc import Iterator
 
@@ -23,6 +24,15 @@ settings.register_profile(
 )
 settings.register_profile("search", parent=settings.get_profile("suite"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+gc.disable()  # until every module is read
+
+
+def pytest_collection_finish() -> None:
+    """Libraries and tests stay to the end: a third of the time to read them went into looks for circles among them."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
