@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE :=  # what one process has compiled no other compiles again
 
 .PHONY: demo test slow check lint types pages docs versions packages sbom bench clients clean
 
@@ -73,7 +74,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		  echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # by all processors; pip takes one
+	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib src >/dev/null || true  # by all processors; pip takes one
 	@touch $(INSTALLED)
 
 # Whatever only some tests need: makers of clients from /openapi.json, the check of accessibility, pyright, MLflow; the tests that need it skip without it.
