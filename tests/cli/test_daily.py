@@ -259,8 +259,9 @@ def test_a_day_that_is_none(tmp_path: Path) -> None:
     assert "a day such as 2026-11-28" in " ".join(done.stderr.split())
 
 
-def test_the_cron_job_of_kubernetes(tmp_path: Path) -> None:
-    """Its command, with its configuration; only the places are others, and the table is a small one."""
+def test_the_cron_job_of_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command, with its configuration; only the places are others, the table is a small one, and no day ends meanwhile."""
+    monkeypatch.setattr("shortlist.cli.daily.day_named", lambda asked: asked or DAYS[1])
     parts = list(yaml.safe_load_all((DEPLOY / "kubernetes/training.yaml").read_text()))
     config, job = parts
     container = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
