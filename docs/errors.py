@@ -75,6 +75,7 @@ class Message:
         return self.hint is not None or any(word in self.text for word in said)
 
 
+@cache
 def messages() -> list[Message]:
     """All of them, in the order of the files."""
     return [found for path in sorted(SOURCE.rglob("*.py")) if path.name != "errors.py" for found in _in(path)]

@@ -42,6 +42,7 @@ def purpose(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split())
 
 
+@cache
 def callers() -> dict[str, set[str]]:
     """Which modules call each module; a name that a module imports and passes on counts for the module that has it."""
     passed_on = {
@@ -95,6 +96,7 @@ def _exported(name: str) -> list[str]:
     return []
 
 
+@cache
 def _imported(name: str) -> list[tuple[str, ast.alias]]:
     nodes = [node for node in ast.walk(modules()[name]) if isinstance(node, ast.ImportFrom) and node.module]
     return [
