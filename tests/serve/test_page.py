@@ -81,7 +81,16 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def served(bundle: Path) -> Iterator[str]:
     """The address of a server over the bundle, until the generator ends."""
-    command = [sys.executable, "-m", "shortlist", "serve", str(bundle), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "shortlist",
+        "serve",
+        str(bundle),
+        "--port",
+        "0",
+        "--no-log",
+    ]  # a full pipe stops it
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         for line in server.stderr:
