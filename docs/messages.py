@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import ast
 import builtins
+import errno
 import importlib
 import itertools
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -49,6 +51,33 @@ INTERNAL = frozenset({"LogGoneError", "ValidationError", "DecodeError", "Invalid
 COUNTED = frozenset({"counted", "_counted"})
 UNFIT = "_unfit"
 SERVED = frozenset({"serve", "recommender", "errors.py"})
+REFUSALS = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENOTEMPTY,
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.EDQUOT,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.EIO,
+    errno.EBUSY,
+    errno.EADDRINUSE,
+    errno.EADDRNOTAVAIL,
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ETIMEDOUT,
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENOMEM,
+)
+"""What the system says when it refuses a file, an address or memory; errors hand it on."""
+
 COMPUTED = (
     "a {t}",
     "an {t}",
@@ -63,6 +92,7 @@ COMPUTED = (
     "expected `{0}`.",
     "expected `{0}`, got `{1}`.",
     "object missing required field `{0}`.",
+    *(os.strerror(code) for code in REFUSALS),
 )
 """Messages that are put together in another way: the kind of a value, parts one after the other, what is counted, msgspec's."""
 PROSE = re.compile(r"[a-z]{2,}[,:;]? (?:[a-z]+ )?[a-z]{2,}")

@@ -51,4 +51,6 @@ def test_the_nearest_name_or_all_of_them() -> None:
 
 def test_another_case_is_the_nearest() -> None:
     assert did_you_mean("USER_ID", ["user_id", "USER_NAME"]) == "did you mean 'user_id'?"
+    assert did_you_mean("부류", ["가격", "분류"]) == "did you mean '분류'?"  # a letter of one syllable
+    assert did_you_mean("그림", ["가격", "분류"]) == "known: 가격, 분류"
     assert did_you_mean("U", ["i", "t", "u"]) == "did you mean 'u'?"

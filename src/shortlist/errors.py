@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ __all__ = [
     "checked_list",
     "deprecated",
     "did_you_mean",
+    "nearest",
 ]
 
 REMOVED_IN = "0.3"
@@ -139,8 +141,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     same = [one for one in known if one.casefold() == name.casefold() or one.strip() == name.strip()]
     if same:
         return f"did you mean {same[0]!r}?"
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near is not None else f"known: {', '.join(known)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like ``name``; None where none is near. Korean is compared by its single letters."""
+    letters = {unicodedata.normalize("NFD", one): one for one in known}
+    near = difflib.get_close_matches(unicodedata.normalize("NFD", name), letters, n=1, cutoff=0.6)
+    return letters[near[0]] if near else None
 
 
 def check_flags(where: str, **flags: object) -> None:

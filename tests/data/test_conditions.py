@@ -101,6 +101,18 @@ def test_the_error_says_which_option_and_which_rows() -> None:
         condition(" ", TIMES.schema, option="--seen-where", of="interactions")
 
 
+def test_a_text_without_quotes_is_told_from_a_misspelt_column() -> None:
+    quotes = "; write 'a text' in single quotes"
+    for where in ("s = Drama", "n > 1 and s != 식품", "s like x", "s ilike x"):
+        with pytest.raises(DataError, match="have no column") as caught:
+            condition(where, pl.Schema({"s": pl.String, "n": pl.Int64}))
+        assert caught.value.hint == f"known: n, s{quotes}"
+    for where in ("Drama = s", "s = title and n > 1", "length(Drama) > 2"):
+        with pytest.raises(DataError, match="have no column") as caught:
+            condition(where, pl.Schema({"s": pl.String, "titel": pl.String, "n": pl.Int64}))
+        assert quotes not in caught.value.hint
+
+
 @pytest.mark.parametrize(
     "where", ["n = 1 or d > date '2020-01-10'", "n + n + 1 > 3", "n + 1 > 2 and d < date '2020-01-10' and n + 2 > 3"]
 )

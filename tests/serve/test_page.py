@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from tests.accessibility import VIEWS, needs_axe, violations
 from tests.browser import browser, watched  # noqa: F401 - the first is a fixture
 
 import shortlist as sl
+from shortlist.language.particles import chosen_particles
 from shortlist.serve import Settings
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright").expect
@@ -26,8 +28,8 @@ NASTY = "</script><img src=x onerror=alert(1)> & <b>film 7</b>"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A served bundle: 40 users, 60 films of three genres, found through ScaNN."""
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 users, 60 films of three genres, found through ScaNN."""
     generator = np.random.default_rng(0)
     user = np.arange(40).repeat(9)
     film = generator.integers(0, 20, len(user)) * 3 + user % 3
@@ -47,12 +49,48 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     sl.fit(model, data, optimizer=sl.Adagrad(0.3), epochs=20, batch_size=64)
     bundle = tmp_path_factory.mktemp("page") / "films.shortlist"
     sl.Recommender(model, index=sl.ScaNN(), seen=data).save(bundle)
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def address(bundle: Path) -> Iterator[str]:
+    """The server of that bundle."""
     yield from served(bundle)
+
+
+@pytest.fixture(scope="module")
+def mixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served mixture of every kind of source, with Korean columns and titles."""
+    rows = [{"고객": f"손님{n}", "상품": f"P{(n + 3 * step) % 30}", "때": step} for n in range(20) for step in range(8)]
+    goods = {
+        "상품": [f"P{n}" for n in range(30)],
+        "상품명": [f"{'두부' if n % 2 else '김'} {n}호" for n in range(30)],
+        "분류": [["식품", "의류", "도서"][n % 3] for n in range(30)],
+        "출시": list(range(30)),
+    }
+    data = sl.Dataset(rows, "고객", "상품", timestamp="때", candidates=goods)
+    towers = sl.TwoTower(sl.Tower(sl.StringLookup("고객"), dim=4), sl.Tower(sl.StringLookup("상품"), dim=4))
+    sl.fit(towers, data, epochs=2, batch_size=32)
+    counted = (sl.Transitions(), sl.Cooccurrence(), sl.EASE(neighbours=20), sl.OwnHistory(), sl.Popular(), sl.Recent())
+    sources = [towers, *(one.fit(data) for one in counted), sl.Newest("출시").fit(data)]
+    model = sl.Mixture(sources, data, weights=[1 / len(sources)] * len(sources), temperatures=0.1)
+    folder = tmp_path_factory.mktemp("mixture") / "shop.shortlist"
+    sl.Recommender(model, seen=data).save(folder)
+    yield from served(folder)
 
 
 def served(bundle: Path) -> Iterator[str]:
     """The address of a server over the bundle, until the generator ends."""
-    command = [sys.executable, "-m", "shortlist", "serve", str(bundle), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "shortlist",
+        "serve",
+        str(bundle),
+        "--port",
+        "0",
+        "--no-log",
+    ]  # a full pipe stops it
     server = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
         for line in server.stderr:
@@ -143,7 +181,7 @@ def test_korean_in_the_browser(browser, address):  # noqa: F811
         assert page.locator("#card dt").all_inner_texts()[:3] == ["번들", "만든 때", "사람"]
         page.locator("#where").fill("yeer > 3")
         expect(page.locator("#problem")).to_contain_text(
-            "조건의 1번째 글자에서 시작하는 이름의 열이 없습니다(후보). ($.where) 도움말: 혹시 'year'인가요?"
+            "조건의 1번째 글자에서 시작하는 이름의 열이 없습니다(후보). (조건) 도움말: 혹시 'year'인가요?"
         )
         page.locator("#where").fill("")
         expect(page.locator("#problem")).to_be_hidden()
@@ -152,7 +190,7 @@ def test_korean_in_the_browser(browser, address):  # noqa: F811
         shown = re.sub(r"\b[0-9a-f]{6,}\b", "", page.inner_text("body"))  # without fingerprints
         english = set(re.findall(r"[A-Za-z]{3,}", shown))
         assert english <= {"shortlist", "film", "films", "user", "genre", "year", "SQL", "curl", "Comedy", "Drama", "Western",
-                           "ScaNN", "evaluate", "img", "src", "onerror", "alert", "script"}, english  # fmt: skip
+                           "ScaNN", "evaluate", "img", "src", "onerror", "alert", "script", "Enter", "Esc"}, english  # fmt: skip
     errors = [one for one in watch.errors if "422" not in one]
     assert errors == []
 
@@ -367,3 +405,324 @@ def test_a_visitors_list_says_because_of_what(browser, address):  # noqa: F811
         field.press("Enter")
         expect(page.locator(".because").first).to_have_text("because of film 30")
     assert watch.errors == []
+
+
+SOURCES = {
+    "similar tastes": "비슷한 취향",
+    "chosen together": "함께 고르는 것",
+    "chosen next": "이어서 고르는 것",
+    "chosen together (EASE)": "함께 고르는 것(EASE)",
+    "chosen before": "전에 고른 것",
+    "popular": "인기순",
+    "popular lately": "요즘 인기순",
+    "newly added": "새로 나온 것",
+}
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_reasons_are_in_a_shoppers_words(browser, mixture, language):  # noqa: F811
+    with watched(browser, f"{mixture}?lang={language}#seen=in&k=30", offline=False) as (page, watch):
+        settled(page)
+        assert all(re.fullmatch(r"(김|두부) \d+호", title) for title in rows(page))
+        said = page.locator(".because").all_inner_texts()
+        names = {part.rpartition(" ")[0] for one in said for part in one.split(", ") if part.endswith("%")}
+        assert names <= {*(SOURCES if language == "en" else SOURCES.values())}
+        assert len(names) >= 6
+        assert any(("because of 김" in one or "because of 두부" in one) == (language == "en") for one in said)
+        assert (language == "ko") == any(re.search(r"전에 고른 (김|두부) \d+호.* 때문", one) for one in said)
+        page.locator("#where").focus()
+        assert page.locator("#where").get_attribute("placeholder") in {
+            f"분류 = '{one}'" for one in ("식품", "의류", "도서")
+        }
+    assert watch.errors == []
+
+
+def test_every_source_has_a_shoppers_word(browser, address):  # noqa: F811
+    from shortlist.train.sections import AddedSection
+
+    kinds = get_args(get_type_hints(AddedSection)["kind"])
+    assert len(kinds) == len(SOURCES)
+    with watched(browser, f"{address}?lang=ko", offline=False) as (page, _):
+        named = page.evaluate(
+            "async (kinds) => { const { sourceName } = await import('/lists.js'); return kinds.map(sourceName); }",
+            [*kinds, "towers 2", "popularity", "a source of one's own"],
+        )
+    assert named == [*(SOURCES[one] for one in SOURCES), "비슷한 취향 2", "인기순", "a source of one's own"]
+
+
+def test_the_page_chooses_particles_as_commands_do(browser, address):  # noqa: F811
+    both = ("이(가)", "을(를)", "은(는)", "과(와)", "(으)로", "(이)라는", "(이)라고")
+    texts = [f"{word}{one} (있음)" for word in ("김", "두부", "물", "'물'", "3", "7", "9%", "film") for one in both]
+    with watched(browser, f"{address}?lang=ko", offline=False) as (page, _):
+        script = """async (texts) => {
+            const { translated } = await import('/words.js');
+            return texts.map((text) => translated(text));
+        }"""
+        assert page.evaluate(script, texts) == [chosen_particles(one) for one in texts]
+
+
+def focused(page: Any) -> Any:
+    """What has the keyboard: its tag, id, text, and whether one sees that it has."""
+    return page.evaluate(
+        """() => {
+            const one = document.activeElement;
+            const ring = getComputedStyle(one.type === 'radio' ? one.nextElementSibling : one);
+            const box = one.getBoundingClientRect();
+            return {
+                tag: one.tagName, id: one.id, text: one.innerText?.trim() ?? "",
+                seen: ring.outlineStyle !== 'none' && parseFloat(ring.outlineWidth) >= 1 || one.classList.contains('skip'),
+                within: one.closest('dialog') ? 'dialog' : one.closest('.panel')?.className ?? '', place: [box.x, box.y],
+                after: window.lastFocused ? !!(window.lastFocused.compareDocumentPosition(one) & 4) : true,
+                last: (window.lastFocused = one) && null,
+            };
+        }"""
+    )
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_keyboard_goes_through_the_whole_page(browser, address, width):  # noqa: F811
+    with watched(browser, f"{address}#user=3&k=3", width, offline=False) as (page, watch):
+        settled(page)
+        page.get_by_text("Rules for the list").click()
+        page.evaluate("document.activeElement.blur()")
+        page.locator("body").evaluate(
+            "(body) => { body.tabIndex = -1; body.focus(); body.removeAttribute('tabindex'); }"
+        )
+        page.evaluate("() => { window.lastFocused = null; }")
+        passed = []
+        while (page.keyboard.press("Tab") or True) and (one := focused(page))["tag"] != "BODY" and len(passed) < 60:
+            passed.append(one)
+            if one["tag"] == "A" and len(passed) > 1:
+                break
+        assert [one for one in passed if not one["seen"]] == []
+        assert [one for one in passed[1:] if not one["after"] and one["tag"] != "A"] == []
+        ids = [one["id"] for one in passed if one["id"]]
+        assert len(ids) > 2, passed
+        fields = [
+            "exclude-seen",
+            "k",
+            "where",
+            "diversify",
+            "at-most",
+            "at-most-column",
+            "boost",
+            "boost-factor",
+            "rarer",
+        ]
+        assert ids == [ids[0], *fields, "colour"]
+        assert passed[0]["text"] == "Skip to the recommendations"
+        assert {"CANVAS", "SUMMARY"} <= {one["tag"] for one in passed}
+        assert len(passed) < 60  # it ends
+    assert watch.errors == []
+
+
+def test_skipping_to_the_list_keeps_the_address(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3&k=4", offline=False) as (page, _):
+        settled(page)
+        before = page.url
+        page.keyboard.press("Tab")
+        assert focused(page)["text"] == "Skip to the recommendations"
+        page.keyboard.press("Enter")
+        assert focused(page)["id"] == "results"
+        page.keyboard.press("Tab")
+        assert focused(page)["within"] == "panel results"
+        assert page.url == before
+
+
+def test_another_address_in_the_same_tab_is_followed(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3&k=4", offline=False) as (page, _):
+        settled(page)
+        page.evaluate("location.hash = 'user=5&k=6&seen=in&where=genre+%3D+%27Drama%27'")
+        expect(page.locator(".list").first.locator("li")).to_have_count(6)
+        assert page.get_by_role("combobox").first.input_value() == "5"
+        assert page.locator("#where").input_value() == "genre = 'Drama'"
+        assert not page.locator("#exclude-seen").is_checked()
+
+
+def test_enter_takes_what_is_typed_not_what_was_shown(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, watch):
+        settled(page)
+        field = page.get_by_role("combobox").first
+        field.focus()
+        expect(page.locator("[role=option]")).to_have_count(11)  # 3 and 30 to 39
+        page.keyboard.insert_text("1")
+        page.keyboard.press("Enter")  # before the options of "1" are there
+        expect(page).to_have_url(re.compile("user=1(&|$)"))
+        expect(page.locator("[role=listbox]")).to_be_hidden()
+        assert field.input_value() == "1"
+        page.keyboard.press("Enter")  # opens, and takes nothing
+        expect(page.locator("[role=option]").first).to_be_visible()
+        expect(page.locator("#said")).to_have_text(re.compile("11 found"))
+        page.keyboard.press("ArrowUp")
+        assert page.locator("[role=option]").last.get_attribute("aria-selected") == "true"
+        page.keyboard.press("Escape")
+        expect(page.locator("[role=listbox]")).to_be_hidden()
+        field.fill("19")
+        field.dispatch_event("keydown", {"key": "Enter", "isComposing": True})  # ends a syllable of an input method
+        expect(page.locator("[role=option] span")).to_have_text(["19"])
+        assert "user=1" in page.url
+        field.fill("no such one")
+        expect(page.locator("#said")).to_have_text("nothing like that")
+        page.keyboard.press("Enter")
+        assert "user=1" in page.url
+    assert watch.errors == []
+
+
+def test_the_keyboard_keeps_its_place(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#visitor=1&k=5", offline=False) as (page, watch):
+        settled(page)
+        wanted = page.locator(".list").first.locator(".title").nth(2)
+        title = wanted.inner_text()
+        wanted.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog[open] .items li")
+        assert focused(page)["within"] == "dialog"
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")  # a neighbour of it
+        expect(page.locator("#neighbours-title")).not_to_have_text(title)
+        page.wait_for_selector("dialog[open] .items li")
+        assert focused(page)["text"] == "Close"
+        page.keyboard.press("Escape")
+        assert focused(page)["text"] == title
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Add to a visitor's history").press("Enter")
+        expect(page.locator("#history")).to_contain_text(title)
+        expect(page.locator(".list").first.locator(".title", has_text=re.compile(f"^{title}$"))).to_have_count(0)
+        assert focused(page)["within"] == "panel results"  # what took its place in the list
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Add to a visitor's history").press("Enter")
+        expect(page.locator("#history li")).to_have_count(2)
+        page.locator("#history .plain").first.press("Enter")
+        expect(page.locator("#history li")).to_have_count(1)
+        assert focused(page)["text"] == "✕"
+        page.keyboard.press("Enter")
+        expect(page.locator("#history li")).to_have_count(0)
+        assert focused(page)["id"] == "history"
+    assert watch.errors == []
+
+
+def test_the_map_is_walked_by_keyboard(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, watch):
+        settled(page)
+        page.locator("#colour").focus()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert focused(page)["tag"] == "CANVAS"
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".tip")).to_contain_text("recommended")
+        seen = {page.locator(".tip").inner_text()}
+        for key in ("ArrowLeft", "ArrowUp", "ArrowDown", "ArrowRight", "+", "+", "ArrowLeft", "ArrowLeft"):
+            page.keyboard.press(key)
+            seen.add(page.locator(".tip").inner_text())
+            box, spot = page.locator("canvas").bounding_box(), page.locator(".tip").bounding_box()
+            assert box["y"] - 40 <= spot["y"] <= box["y"] + box["height"] + 40
+        assert len(seen) > 2
+        expect(page.locator("#said")).to_have_text(page.locator(".tip").inner_text())
+        title = page.locator(".tip").inner_text().split(" · ")[0]
+        page.keyboard.press("Enter")
+        expect(page.locator("#neighbours-title")).to_have_text(title)
+        page.keyboard.press("Escape")
+        assert focused(page)["tag"] == "CANVAS"
+        page.keyboard.press("Escape")
+        expect(page.locator(".tip")).to_be_hidden()
+        page.keyboard.press("Tab")
+        assert focused(page)["tag"] != "CANVAS"
+    assert watch.errors == []
+
+
+def test_a_wheel_over_the_whole_map_scrolls_the_page(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3", offline=False) as (page, _):
+        settled(page)
+        script = """(canvas) => [200, -200, 200].map((deltaY) =>
+            !canvas.dispatchEvent(new WheelEvent('wheel', { deltaY, cancelable: true })))"""
+        assert page.locator("canvas").evaluate(script) == [False, True, True]  # only what zooms is the map's own
+
+
+def test_changes_are_said_in_a_few_words(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3&k=4", offline=False) as (page, _):
+        settled(page)
+        expect(page.locator("#said")).to_have_text(f"4 recommended, the first is {rows(page)[0]}")
+        assert page.locator("#said").get_attribute("role") == "status"
+        assert page.locator("#lists").get_attribute("aria-live") is None  # the whole list is not read out
+        page.locator("#where").fill("year > 2100")
+        expect(page.locator("#said")).to_have_text("Nothing passes the condition, or all that does was chosen before.")
+
+
+def test_numbers_that_cannot_be_are_refused_in_words(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=3&k=4", offline=False) as (page, _):
+        settled(page)
+        page.get_by_text("Rules for the list").click()
+        for name, wrong, said in (
+            ("k", "500", "How many: a number from 1 to 100 is needed."),
+            ("at-most", "0", "At most: a number from 1 to 100 is needed."),
+            (
+                "rarer",
+                "-3",
+                "A fifth of the places for those chosen fewer times than: a number from 1 to 1000000 is needed.",
+            ),
+        ):
+            before = page.locator(f"#{name}").input_value()
+            page.locator(f"#{name}").fill(wrong)
+            expect(page.locator("#problem")).to_have_text(said)
+            page.locator(f"#{name}").fill(before)
+            expect(page.locator("#problem")).to_be_hidden()
+        page.locator("#boost").fill("year >")
+        expect(page.locator("#problem")).to_contain_text("(Lift where)")
+
+
+def test_reasons_wait_for_the_titles_of_the_history(browser, mixture):  # noqa: F811
+    with watched(browser, mixture, offline=False) as (page, _):
+        settled(page)
+        held: list[Any] = []
+        page.route("**/v1/history*", lambda route: held.append(route))
+        with page.expect_response("**/v1/recommend"):
+            page.reload(wait_until="commit")
+        assert len(held) == 1
+        assert page.locator(".because").count() == 0
+        held[0].continue_()
+        expect(page.locator(".because").first).to_be_visible()
+        assert not re.search(r"\bP\d", " ".join(page.locator(".because").all_inner_texts()))
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_field_has_room(browser, mixture, width, language):  # noqa: F811
+    with watched(browser, f"{mixture}?lang={language}", width, offline=False) as (page, _):
+        settled(page)
+        page.locator("#rules summary").click()
+        boxes = {
+            one.get_attribute("id"): one.bounding_box() for one in page.locator(".ask .field :is(input, select)").all()
+        }
+        assert len(boxes) == 8
+        assert [name for name, box in boxes.items() if box["width"] < 60] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_pinned_one_keeps_its_title(browser, mixture):  # noqa: F811
+    rule = quote(json.dumps({"pin": [{"place": 1, "id": "P5"}]}))
+    with watched(browser, f"{mixture}#seen=in&rules={rule}", offline=False) as (page, _):
+        settled(page)
+        expect(page.locator("#pins")).to_contain_text("1. 두부 5호")
+
+
+def test_a_server_that_is_gone_is_said_at_every_control(browser, bundle):  # noqa: F811
+    server = served(bundle)
+    gone = "The service cannot be reached. Is `shortlist serve` still running?"
+    with watched(browser, f"{next(server)}#user=3", offline=False) as (page, _):
+        settled(page)
+        server.close()
+        problem = page.locator("#problem")
+        for act in (
+            lambda: page.locator("#exclude-seen").uncheck(),
+            lambda: page.get_by_role("combobox").first.focus(),
+            lambda: page.locator("#colour").select_option(""),
+            lambda: page.locator("canvas").press("Enter") or page.locator("canvas").press("Enter"),
+        ):
+            page.evaluate("document.getElementById('problem').hidden = true")
+            act()
+            expect(problem).to_be_visible()
+            expect(problem).to_have_text(gone)
+        expect(page.locator("[role=listbox]")).to_be_hidden()  # not "nothing like that"
+        page.locator(".items .title").first.click()
+        expect(page.locator("dialog [role=alert]")).to_have_text(gone)

@@ -230,16 +230,16 @@ def _against(choice: Choice) -> list[str]:
     others += [one for one in measured if one.kind != chosen.kind and one.kind != "popularity"][:1]
     for one in others:
         lead, error = chosen.figure.lead_over(one.figure)  # type: ignore[union-attr, arg-type]
-        figures = f"({lead:+.4f} ± {_plain(error)})"
+        figures = f"{lead:+.4f} ± {_plain(error)}"
         if error == float("inf"):
             lines.append(f"not to be compared with {one.name} ({lead:+.4f}): one query was measured")
             continue
         if lead > 2 * error or lead < -luck(len(measured) + 1) * error:
-            lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} {figures}")
+            lines.append(f"{'ahead of' if lead > 0 else 'behind'} {one.name} ({figures})")
         elif lead >= 0:
-            lines.append(f"level with {one.name} {figures}")
+            lines.append(f"level with {one.name} ({figures})")
         else:
-            lines.append(f"simpler than {one.name}, and behind it by no more than chance {figures}")
+            lines.append(f"simpler than {one.name}, and behind it by no more than chance ({figures})")
     return lines
 
 

@@ -20,7 +20,7 @@ from shortlist.cli.console import INTERRUPTED
 from shortlist.cli.spoken import HEADINGS, asked_language, in_language, in_words, speaking_commands, texts_of
 from shortlist.cli.wording import for_command_line, wrapped
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning
-from shortlist.language import shown, translated
+from shortlist.language import from_environment, shown, speaking, translated
 
 __all__ = ["COMMANDS", "FRONT", "HEADINGS", "PURPOSE", "cli", "main", "texts_of"]
 
@@ -134,7 +134,8 @@ def main() -> None:
         with speaking_commands(code):
             _run(arguments)
     except ConfigError as error:  # of the language itself
-        _complain("error", error.message, error.hint)
+        with speaking(from_environment()):
+            _complain("error", error.message, error.hint)
         sys.exit(1)
 
 

@@ -25,6 +25,7 @@ from shortlist.cli.room import Room
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import training_data, warn_of_few_steps
 from shortlist.errors import BundleError, ConfigError, ShortlistError
+from shortlist.language import shown
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -222,7 +223,7 @@ def _kept(
         recommender.save(out, overwrite=overwrite, metadata=metadata)
         result |= {"bundle": str(out), "seconds": time.perf_counter() - started}
         say(f"saved {out} after {result['seconds']:.1f} s")
-        say(f"  {recommender!r}")
+        say(f"  {shown(repr(recommender))}")
     if outcome.choice is not None:  # before the figures are measured, which takes long on a large catalogue
         say(f"\n{outcome.choice}\n", made=True)
     try:

@@ -40,6 +40,7 @@ _AT_ONCE = 64  # words of a text, or parts of its expression, that are looked at
 _LONG = 8  # conditions joined by and, or by or, beyond which they are joined as a tree
 _CALL_COST, _PART_COST, _DEPTH_COST = 1 << 16, 1 << 10, 1 << 7  # comparisons that Polars could make meanwhile
 _ARGUMENTS = ("not", "sql_is_in", "starts_with", "ends_with")
+_COMPARISONS = frozenset({"=", "==", "!=", "<>", "<", "<=", ">", ">="})
 _SIGN = re.compile(r"\) (\S+) \(")
 _CALL = re.compile(r"(?:\.str|\.list)?\.(\w+)\(")
 
@@ -195,6 +196,8 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
         if name not in schema:
             hint = did_you_mean(name, schema)
             quoted = token.kind == "quoted" and not hint.startswith("did")
+            if _is_compared(token, tokens) and not hint.startswith("did"):
+                hint = f"{hint}; write 'a text' in single quotes"
             text = f"; texts need single quotes: '{name}'" if quoted else ""
             raise DataError(
                 f"the {of} have no column {name!r}{text}.",
@@ -203,6 +206,12 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
             )
         names.append(name)
     return tuple(dict.fromkeys(names))
+
+
+def _is_compared(token: Token, tokens: list[Token]) -> bool:
+    """Whether a word follows a comparison, as in ``genre = Drama``."""
+    before = tokens[tokens.index(token) - 1] if token.kind == "word" and token is not tokens[0] else None
+    return before is not None and (before.text in _COMPARISONS or before.word in ("like", "ilike"))
 
 
 def _types(columns: tuple[str, ...], schema: pl.Schema) -> str | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import Id
 from shortlist.errors import MissingExtraError
 from shortlist.index import score_heads
+from shortlist.language import translated
 from shortlist.recommender.answers import POPULARITY, SOURCES, Answers, towers_and_context
 from shortlist.recommender.query_vectors import embedded
 from shortlist.recommender.requests import Request
@@ -92,7 +93,8 @@ class Reason:
     def __str__(self) -> str:
         parts = sorted(self.parts, key=lambda part: -part.share)
         shares = ", ".join(f"{part.source} {part.share:.0%}" for part in parts if part.share >= 0.005)
-        return ", ".join([shares, *([f"because of {', '.join(map(str, self.because))}"] if self.because else [])])
+        because = translated("because of {titles}", titles=", ".join(map(str, self.because)))
+        return ", ".join([shares, *([because] if self.because else [])])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

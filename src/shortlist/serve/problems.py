@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from shortlist.errors import nearest
 from shortlist.serve.schema import Value
 
 __all__ = ["Problem", "ProblemBody", "drop_traceback", "from_decoding"]
@@ -153,9 +153,9 @@ def _members(kind: inspect.Type) -> list[inspect.Type]:
 def _fields(kinds: Sequence[inspect.Type], unknown: str) -> str | None:
     """A hint with the fields of an object, the nearest to an unknown one first."""
     known = [field.encode_name for one in kinds if isinstance(one, inspect.StructType) for field in one.fields]
-    near = difflib.get_close_matches(unknown[:100], known, n=1, cutoff=0.6)
+    near = nearest(unknown[:100], known)
     listed = f"fields: {', '.join(known)}"
-    return (f"did you mean {near[0]!r}? {listed}" if near else listed) if known else None
+    return (f"did you mean {near!r}? {listed}" if near is not None else listed) if known else None
 
 
 def _range(kinds: Sequence[inspect.Type]) -> str:

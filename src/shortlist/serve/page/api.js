@@ -4,11 +4,22 @@ import { shown, translated } from "./words.js";
 
 export class Problem extends Error {}
 
+const FIELDS = [
+  [/^\$\.where/, "where"], [/^\$\.k$/, "k"], [/^\$\.rerank\.boost/, "boost"], [/^\$\.rerank\.at_most/, "at-most"],
+  [/^\$\.rerank\.diversify/, "diversify"], [/^\$\.rerank\.explore/, "rarer"],
+];
+
+/** The label of the field on this page that a field of the request comes from; the service's own name where it has none here. */
+function fieldName(path) {
+  const id = FIELDS.find(([form]) => form.test(path))?.[1];
+  return id ? document.getElementById(id).labels[0].textContent.trim() : path;
+}
+
 async function answer(response) {
   const body = await response.text().then(parse).catch(() => ({}));
   if (response.ok) return body;
   const said = shown(body.detail ?? body.title ?? translated("the service answered {status}", { status: response.status }));
-  const where = said + (body.field ? ` (${body.field})` : "");
+  const where = said + (body.field ? ` (${fieldName(body.field)})` : "");
   throw new Problem(body.hint ? translated("{said} Hint: {hint}", { said: where, hint: shown(body.hint) }) : where);
 }
 

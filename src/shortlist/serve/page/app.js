@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { card } from "./card.js";
 import { combobox } from "./combobox.js";
-import { $, debounce, h, show } from "./dom.js";
+import { $, debounce, h, say, show } from "./dom.js";
 import { parse, stringify } from "./json.js";
 import { naming, past, ranking } from "./lists.js";
 import { atlas } from "./map.js";
@@ -37,7 +37,10 @@ function problem(error) {
   $("problem").textContent = error?.message ?? "";
 }
 
+const wrongNumber = ({ label, least, most }) => translated("{label}: a number from {least} to {most} is needed.", { label, least, most });
+
 async function recommend() {
+  if (rules.wrong()) return problem(new Error(wrongNumber(rules.wrong())));
   remember();
   under?.abort();
   under = new AbortController();
@@ -48,7 +51,8 @@ async function recommend() {
   }
   try {
     const sides = about.exact ? [true] : [true, false];
-    const answers = await Promise.all(sides.map((exact) => api.recommend(request(exact), signal)));
+    const [answers] = await Promise.all([Promise.all(sides.map((exact) => api.recommend(request(exact), signal))), loading]);
+    if (signal.aborted) return;
     problem(null);
     draw(sides, answers);
   } catch (error) {
@@ -65,6 +69,9 @@ function draw(sides, answers) {
     took: answers[i].took_ms, items: list.items, empty: emptiness(),
   }, { names, open: neighbours, only: lists.length > 1 ? new Set([...sets[i]].filter((id) => !sets[1 - i].has(id))) : new Set(),
     fresh: new Set([...sets[i]].filter((id) => !before.has(id))), titleOf: (id) => titles.get(id) ?? String(id) }));
+  rules.know(lists[0].items);
+  const [best] = lists[0].items;
+  say(best ? translated("{number} recommended, the first is {title}", { number: count(lists[0].items.length), title: names.title(best) }) : emptiness());
   before = new Set(lists.flatMap((list) => list.items.map((item) => item.id)));
   const body = request(about.exact);
   const curl = h("button", { type: "button", onclick: () => copy(curl, api.asCurl("v1/recommend", body)) }, translated("Copy as curl"));
@@ -96,6 +103,7 @@ async function copy(button, text) {
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = translated("Copied");
+    say(button.textContent);
   } catch {
     show(button.parentElement, h("pre", { tabindex: "0" }, text));
     return;
@@ -146,17 +154,20 @@ function add(item) {
 /** What lies next to a candidate. */
 async function neighbours(item) {
   const dialog = $("neighbours");
-  const close = h("button", { type: "button", onclick: () => dialog.close() }, translated("Close"));
+  const close = h("button", { type: "button", "data-key": "close", onclick: () => dialog.close() }, translated("Close"));
   const pick = about.histories ? h("button", { type: "button", onclick: () => { dialog.close(); add(item); } }, translated("Add to a visitor's history")) : null;
   const pin = h("button", { type: "button", onclick: () => { dialog.close(); rules.pin(item); } }, translated("Pin to the top"));
   const head = [h("div", { class: "row" }, h("h2", { id: "neighbours-title" }, names.title(item)), close), h("p", { class: "help" }, names.note(item)), h("div", {}, pick, pin)];
-  show(dialog, head, h("p", { class: "empty" }, translated("looking …")));
-  if (!dialog.open) dialog.showModal();
+  show(dialog, head, h("p", { class: "empty", role: "status" }, translated("looking …")));
+  if (dialog.open) close.focus(); // one of its own items was opened
+  else dialog.showModal();
+  dialog.scrollTop = 0;
   try {
     const answer = await api.similar({ candidates: [item.id], k: 10, columns: columns() });
+    if (dialog.firstElementChild !== head[0]) return; // another one was opened since
     show(dialog, head, ranking({ title: translated("Nearest in the model"), took: answer.took_ms, items: answer.results[0].items, empty: translated("There is nothing else.") }, { names, open: neighbours }));
   } catch (error) {
-    show(dialog, head, h("p", { class: "problem" }, error.message));
+    show(dialog, head, h("p", { class: "problem", role: "alert" }, error.message));
   }
 }
 
@@ -166,20 +177,22 @@ function chooseMode() {
     ? combobox({
       label: about.query_column, placeholder: translated("type or pick"), keep: true,
       find: async (text) => (await api.findQueries(text)).items.map(({ id, count: chosen }) => ({ value: id, label: String(id), note: translated("{number} chosen", { number: count(chosen) }) })),
-      choose: ({ value }) => { state.user = value; refresh(); },
+      choose: ({ value }) => { state.user = value; refresh(); }, failed: problem,
     })
     : combobox({
       label: translated("Add {items}"), placeholder: translated("type to search"), find: async (text) =>
         (await api.findCandidates(text)).items.map((item) => ({ value: item, label: names.title(item), note: "" })),
-      choose: ({ value }) => add(value),
+      choose: ({ value }) => add(value), failed: problem,
     });
   if (state.mode === "user" && state.user !== null) box.input.value = String(state.user);
   const clear = h("button", { type: "button", class: "plain", onclick: () => { state.visitor = []; refresh(); } }, translated("Start again"));
   show($("who"), box.element, state.mode === "visitor" ? clear : null);
 }
 
+let loading = Promise.resolve(); // the history, whose titles reasons name
+
 function refresh() {
-  drawHistory();
+  loading = drawHistory();
   recommend();
 }
 
@@ -200,11 +213,27 @@ function recall() {
   state.where = kept.get("where") ?? "";
   state.mode = kept.has("visitor") ? "visitor" : "user";
   try {
-    if (kept.has("rules")) rules.restore(parse(kept.get("rules")));
+    rules.restore(kept.has("rules") ? parse(kept.get("rules")) : null);
     state.user = kept.has("user") ? parse(kept.get("user")) : about.example_query ?? null;
   } catch {
     state.user = about.example_query ?? null;
   }
+}
+
+/** The controls, as the state has them. */
+function fill() {
+  $("k").value = state.k;
+  $("exclude-seen").checked = state.excludeSeen;
+  $("where").value = state.where;
+  chooseMode();
+}
+
+/** An example of a condition over the column that the map is coloured by. */
+function example({ column, values }) {
+  const value = [values?.find((one) => one != null && one.length !== 0)].flat()[0];
+  if (typeof value !== "string" || $("where").disabled) return;
+  const named = /^[\p{L}_][\p{L}\p{N}_]*$/u.test(column) ? column : `"${column.replaceAll('"', '""')}"`;
+  $("where").placeholder = `${named} = '${value.split("|")[0].replaceAll("'", "''")}'`;
 }
 
 async function start() {
@@ -218,31 +247,47 @@ async function start() {
   rules = ruling(about, names, debounce(() => recommend(), 300));
   recall();
   $("bundle").textContent = `${about.name} · ${count(about.candidates)} ${translated("{items}")} · ${about.index}`;
-  $("k").value = state.k;
-  $("exclude-seen").checked = state.excludeSeen;
-  $("where").value = state.where;
   $("where-help").textContent = about.columns.length > 1
     ? translated("A condition over {columns}, as in SQL.", { columns: about.columns.join(", ") }) : translated("The catalogue has no columns to ask about.");
   $("where").disabled = about.columns.length < 2;
   map = atlas($("map"), {
-    load: (column) => api.map(column),
-    pick: async (id) => {
-      const [item] = (await api.findCandidates(id)).items.filter((found) => found.id === id);
-      neighbours(item ?? { id, columns: {} });
+    load: async (column) => {
+      const loaded = await api.map(column);
+      example(loaded);
+      return loaded;
     },
+    pick: async (id, label) => {
+      try {
+        const [item] = (await api.findCandidates(id)).items.filter((found) => found.id === id);
+        neighbours(item ?? { id, columns: about.title_column ? { [about.title_column]: label } : {} });
+      } catch (error) {
+        problem(error);
+      }
+    },
+    failed: problem,
   });
   card($("card"), about);
-  chooseMode();
+  fill();
   for (const radio of document.querySelectorAll("input[name=mode]")) {
     radio.addEventListener("change", () => { state.mode = radio.value; before = new Set(); chooseMode(); refresh(); });
   }
   $("exclude-seen").addEventListener("change", (event) => { state.excludeSeen = event.target.checked; recommend(); });
   $("k").addEventListener("input", debounce((event) => {
-    if (!$("k").checkValidity() || $("k").value === "") return;
+    if (!$("k").checkValidity()) return problem(new Error(wrongNumber({ label: $("k").labels[0].textContent.trim(), least: 1, most: $("k").max })));
+    if ($("k").value === "") return;
     state.k = Number($("k").value);
     recommend();
   }, 200));
   $("where").addEventListener("input", debounce(() => { state.where = $("where").value.trim(); recommend(); }, 400));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address keeps the state
+    $("results").focus();
+  });
+  window.addEventListener("hashchange", () => {
+    recall();
+    fill();
+    refresh();
+  });
   map.refresh(about.colour_column).catch(problem);
   refresh();
 }

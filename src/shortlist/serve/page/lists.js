@@ -13,13 +13,25 @@ export function naming(titleColumn) {
   return { title, note };
 }
 
+const SOURCES = {
+  towers: translated("similar tastes"), transitions: translated("chosen next"), cooccurrence: translated("chosen together"),
+  ease: translated("chosen together (EASE)"), own: translated("chosen before"),
+  popular: translated("popular"), recent: translated("popular lately"), new: translated("newly added"),
+};
+
+/** What a source of a mixture finds; the second of one kind is called "towers 2" by the service. */
+export function sourceName(source) {
+  const [, kind, number] = /^(.*?)( \d+)?$/.exec(source);
+  return Object.hasOwn(SOURCES, kind) ? SOURCES[kind] + (number ?? "") : shown(source);
+}
+
 const percent = (share) => `${Math.round(share * 100)}%`;
 
 /** Why an item is in a list; empty where there is nothing to say but that the model has it. */
 export function because(reason, title) {
   if (!reason) return "";
   const parts = [...reason.parts].sort((one, other) => other.share - one.share).filter(({ share }) => share >= 0.005);
-  const shares = reason.parts.length > 1 ? parts.map(({ source, share }) => `${shown(source)} ${percent(share)}`) : [];
+  const shares = reason.parts.length > 1 ? parts.map(({ source, share }) => `${sourceName(source)} ${percent(share)}`) : [];
   const choices = reason.because.length ? [translated("because of {titles}", { titles: reason.because.map(title).join(", ") })] : [];
   return [...shares, ...choices].join(", ");
 }
@@ -39,8 +51,8 @@ const milliseconds = (ms) => (ms < 1 ? `${Math.round(ms * 1000)} µs` : `${ms.to
 export function ranking({ title, took, items, empty }, { names, open, only = new Set(), fresh = new Set(), titleOf = String }) {
   const rows = items.map((item, i) => h("li", { class: [only.has(item.id) && "only", fresh.has(item.id) && "fresh"].filter(Boolean).join(" ") },
     h("span", { class: "rank" }, String(i + 1)),
-    h("button", { type: "button", class: "title", onclick: () => open(item) }, names.title(item)),
-    h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, shown(item.source))),
+    h("button", { type: "button", class: "title", "data-key": `open ${item.id}`, onclick: () => open(item) }, names.title(item)),
+    h("span", { class: "score" }, item.source === "model" || !item.source ? item.score.toFixed(3) : h("span", { class: "tag" }, sourceName(item.source))),
     names.note(item) || only.has(item.id)
       ? h("small", {}, [names.note(item), only.has(item.id) && translated("only in this list")].filter(Boolean).join(" · ")) : null,
     because(item.reason, titleOf) ? h("span", { class: "because" }, because(item.reason, titleOf)) : null));

@@ -1,5 +1,5 @@
 // The catalogue in two dimensions on one canvas: coloured by a column, some points lit, pan, zoom and hover.
-import { h, show } from "./dom.js";
+import { h, say, show } from "./dom.js";
 import { count, shown, translated } from "./words.js";
 
 const MARGIN = 0.94;
@@ -33,16 +33,17 @@ function spread(places) {
 /**
  * @param parent where to draw
  * @param load (column) => Promise of {x, y, ids, labels, values, columns, note}
- * @param pick (id) => void, when a point is clicked
+ * @param pick (id, label) => void, when a point is clicked, or entered by keyboard
+ * @param failed (error) => void, where the map could not be loaded
  */
-export function atlas(parent, { load, pick }) {
+export function atlas(parent, { load, pick, failed }) {
   const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "map-note" });
   const tip = h("p", { class: "tip", hidden: true });
   const legend = h("ul", { class: "legend" });
-  const colourBy = h("select", { id: "colour", onchange: () => refresh(colourBy.value) });
+  const colourBy = h("select", { id: "colour", onchange: () => refresh(colourBy.value).catch(failed) });
   const colouring = h("label", { class: "field" }, translated("Colour"), colourBy);
   const note = h("p", { class: "help", id: "map-note" });
-  const reset = h("button", { type: "button", onclick: () => { view = { x: 0, y: 0, scale: 1 }; draw(); } }, translated("Whole map"));
+  const reset = h("button", { type: "button", onclick: whole }, translated("Whole map"));
   show(parent,
     h("div", { class: "row" }, colouring, reset),
     h("div", { class: "canvas" }, canvas, tip), legend, note);
@@ -52,6 +53,11 @@ export function atlas(parent, { load, pick }) {
   let lit = { history: new Set(), recommended: new Set() };
   let view = { x: 0, y: 0, scale: 1 };
   let hovered = -1;
+
+  function whole() {
+    view = { x: 0, y: 0, scale: 1 };
+    point(-1);
+  }
 
   const place = (i) => {
     const { clientWidth: width, clientHeight: height } = canvas;
@@ -128,10 +134,13 @@ export function atlas(parent, { load, pick }) {
   function hover(event) {
     if (!points) return;
     const found = nearest(event.offsetX, event.offsetY);
-    if (found !== hovered) {
-      hovered = found;
-      draw();
-    }
+    if (found !== hovered || tip.hidden !== (found < 0)) point(found);
+  }
+
+  /** Marks a dot, with its title beside it; -1 for none. */
+  function point(found) {
+    hovered = found;
+    draw();
     tip.hidden = found < 0;
     if (found < 0) return;
     const id = points.ids[found];
@@ -142,6 +151,39 @@ export function atlas(parent, { load, pick }) {
     tip.classList.toggle("left", x > canvas.clientWidth / 2);
     tip.style.setProperty("--x", `${x}px`);
     tip.style.setProperty("--y", `${y}px`);
+  }
+
+  /** The dot that the keyboard begins with: one that is recommended or in the history, else the one in the middle. */
+  function first() {
+    return rows(lit.recommended)[0] ?? rows(lit.history)[0] ?? closest([canvas.clientWidth / 2, canvas.clientHeight / 2], () => 1);
+  }
+
+  /** The dot at the least distance from a place, by `cost` of where it lies from there; null leaves a dot out. */
+  function closest([x, y], cost) {
+    let best = -1;
+    let least = Infinity;
+    for (let i = 0; i < points.ids.length; i++) {
+      const [dx, dy] = [place(i)[0] - x, place(i)[1] - y];
+      const factor = cost(dx, dy, i);
+      if (factor !== null && (dx ** 2 + dy ** 2) * factor < least) [best, least] = [i, (dx ** 2 + dy ** 2) * factor];
+    }
+    return best;
+  }
+
+  /** From the marked dot to the next one in a direction; one that lies off the canvas is brought to its middle. */
+  function step([right, down]) {
+    const found = closest(place(hovered), (dx, dy, i) => {
+      const [along, across] = [dx * right + dy * down, Math.abs(dx * down + dy * right)];
+      return i !== hovered && along > 0 && across <= along ? 1 + across / along : null;
+    });
+    if (found < 0) return;
+    const [x, y] = place(found);
+    if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) {
+      view.x += 1 - 2 * x / canvas.clientWidth;
+      view.y += 1 - 2 * y / canvas.clientHeight;
+    }
+    point(found);
+    say(tip.textContent);
   }
 
   function zoom(x, y, factor) {
@@ -180,27 +222,33 @@ export function atlas(parent, { load, pick }) {
     fingers.delete(event.pointerId);
     if (!clicked || !points) return;
     hover(event);
-    if (hovered >= 0) pick(points.ids[hovered]);
+    if (hovered >= 0) pick(points.ids[hovered], points.labels[hovered]);
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("pointerleave", () => { hovered = -1; tip.hidden = true; draw(); });
+  canvas.addEventListener("pointerleave", () => { if (!canvas.matches(":focus-visible")) point(-1); });
   canvas.addEventListener("wheel", (event) => {
+    if (view.scale === 1 && event.deltaY > 0) return; // the whole map is there: the page scrolls
     event.preventDefault();
     zoom(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400));
   }, { passive: false });
   canvas.addEventListener("keydown", (event) => {
-    const middle = [canvas.clientWidth / 2, canvas.clientHeight / 2];
-    const shift = { ArrowLeft: [0.2, 0], ArrowRight: [-0.2, 0], ArrowUp: [0, 0.2], ArrowDown: [0, -0.2] }[event.key];
-    if (event.key === "+" || event.key === "=") zoom(...middle, 1.4);
-    else if (event.key === "-") zoom(...middle, 1 / 1.4);
-    else if (shift && view.scale > 1) {
-      view.x += shift[0];
-      view.y += shift[1];
-      draw();
-    } else return;
+    if (!points?.ids.length || event.ctrlKey || event.metaKey || event.altKey) return;
+    const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const factor = { "+": 1.4, "=": 1.4, "-": 1 / 1.4 }[event.key];
+    if (hovered < 0 && (direction || factor || event.key === "Enter")) {
+      point(first());
+      say(tip.textContent);
+    } else if (direction) step(direction);
+    else if (factor) {
+      zoom(...place(hovered), factor);
+      point(hovered);
+    } else if (event.key === "Enter") pick(points.ids[hovered], points.labels[hovered]);
+    else if (event.key === "Escape") whole();
+    else return;
     event.preventDefault();
   });
+  canvas.addEventListener("blur", () => point(-1));
   new ResizeObserver(draw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
@@ -216,7 +264,7 @@ export function atlas(parent, { load, pick }) {
       h("li", {}, h("i", { class: "square history" }), translated("history")),
       h("li", {}, h("i", { class: "disc recommended" }), translated("recommended")),
       colour.legend.map(({ name, size }, i) => h("li", {}, h("i", { class: `disc hue-${i}` }), `${name} (${count(size)})`)));
-    note.textContent = shown(loaded.note);
+    note.textContent = `${shown(loaded.note)} ${translated("By keyboard: the arrow keys go from dot to dot, Enter opens one, + and − zoom, Escape shows the whole map.")}`;
     colouring.hidden = !loaded.columns.length;
     canvas.setAttribute("aria-label", translated("Map of {number} {items}; the lists next to it have the same content", { number: count(loaded.ids.length) }));
     draw();

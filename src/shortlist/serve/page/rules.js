@@ -22,7 +22,13 @@ export function ruling(about, names, changed) {
   function drawPins() {
     show($("pins"), pins.map((item, i) => h("li", {},
       h("span", {}, `${i + 1}. ${names.title(item)}`),
-      h("button", { type: "button", class: "plain", "aria-label": translated("Do not pin {title}", { title: names.title(item) }), onclick: () => { pins = pins.filter((one) => one !== item); drawPins(); changed(); } }, "✕"))));
+      h("button", { type: "button", class: "plain", "data-key": `unpin ${i}`, "aria-label": translated("Do not pin {title}", { title: names.title(item) }), onclick: () => { pins = pins.filter((one) => one !== item); drawPins(); changed(); } }, "✕"))));
+  }
+
+  /** The label of the first number that cannot be taken, with the numbers that can; null where all can. */
+  function wrong() {
+    const field = ["at-most", "boost-factor", "rarer"].map($).find((one) => !one.checkValidity());
+    return field ? { label: field.labels[0].textContent.trim(), least: field.min, most: field.max } : null;
   }
 
   /** What the service takes as "rerank"; null without rules. */
@@ -36,14 +42,24 @@ export function ruling(about, names, changed) {
     return Object.keys(rules).length ? rules : null;
   }
 
-  /** Fills the fields from what body() gave before; other rules than these are passed over. */
+  /** Fills the fields from what body() gave before, none for no rules; other rules than these are passed over. */
   function restore(rules) {
-    $("diversify").value = rules.diversify ?? 0;
-    if (rules.at_most?.[0]) { $("at-most").value = rules.at_most[0].most; $("at-most-column").value = rules.at_most[0].column; }
-    if (rules.boost?.[0]) { $("boost").value = rules.boost[0].where; $("boost-factor").value = rules.boost[0].factor; }
-    if (rules.explore_rarer_than) $("rarer").value = rules.explore_rarer_than;
-    pins = (rules.pin ?? []).map(({ id }) => ({ id, columns: {} }));
-    $("rules").open = true;
+    $("diversify").value = rules?.diversify ?? 0;
+    $("at-most").value = rules?.at_most?.[0]?.most ?? "";
+    if (rules?.at_most?.[0]) $("at-most-column").value = rules.at_most[0].column;
+    $("boost").value = rules?.boost?.[0]?.where ?? "";
+    if (rules?.boost?.[0]) $("boost-factor").value = rules.boost[0].factor;
+    $("rarer").value = rules?.explore_rarer_than ?? "";
+    pins = (rules?.pin ?? []).map(({ id }) => ({ id, columns: {} }));
+    if (rules) $("rules").open = true;
+    drawPins();
+  }
+
+  /** Takes over what a list knows of the pinned ones: an address holds their ids alone. */
+  function know(items) {
+    const found = new Map(items.map((item) => [item.id, item]));
+    if (!pins.some(({ id, columns }) => found.has(id) && !Object.keys(columns ?? {}).length)) return;
+    pins = pins.map((one) => found.get(one.id) ?? one);
     drawPins();
   }
 
@@ -54,5 +70,5 @@ export function ruling(about, names, changed) {
     changed();
   }
 
-  return { body, pin, restore };
+  return { body, know, pin, restore, wrong };
 }

@@ -31,7 +31,21 @@ function pattern(english) {
   }).join("")}$`, "s");
 }
 
-const filled = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+const PARTICLES = {
+  "이(가)": ["이", "가"], "을(를)": ["을", "를"], "은(는)": ["은", "는"], "과(와)": ["과", "와"],
+  "(으)로": ["으로", "로"], "(이)라는": ["이라는", "라는"], "(이)라고": ["이라고", "라고"],
+};
+const BOTH = /([가-힣0-9%])(['"’”]?)(이\(가\)|을\(를\)|은\(는\)|과\(와\)|\(으\)로|\(이\)라는|\(이\)라고)/g;
+const RIEUL = 8; // the place of ㄹ among last consonants, behind which it is 로
+const DIGITS = { 0: 21, 1: RIEUL, 2: 0, 3: 16, 4: 0, 5: 0, 6: 1, 7: RIEUL, 8: RIEUL, 9: 0, "%": 0 };
+
+/** Korean particles that fit the sound before them, as shortlist/language/particles.py chooses them. */
+const finished = (text) => (language !== "ko" || !text.includes("(") ? text : text.replace(BOTH, (all, letter, quote, both) => {
+  const last = DIGITS[letter] ?? (letter.charCodeAt(0) - 0xac00) % 28;
+  return letter + quote + PARTICLES[both][last === 0 || (last === RIEUL && both === "(으)로") ? 1 : 0];
+}));
+
+const filled = (text, values) => finished(text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all));
 
 /** A message of this page, with its {names} filled in; {items} and {people} are what the server calls them. */
 export function translated(english, values = {}) {
