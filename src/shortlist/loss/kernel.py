@@ -18,7 +18,7 @@ from torch import Tensor
 
 from shortlist.loss.places import exact
 
-__all__ = ["Kernel", "Mass", "kernel_for"]
+__all__ = ["Kernel", "Mass", "kernel_for", "kernel_trouble"]
 
 ABI = 1  # that of softmax.c
 FOLDER = Path(__file__).parent / "native"
@@ -37,18 +37,21 @@ class Mass(NamedTuple):
 
     Attributes:
         log_mass: ``[columns]``, log of draws over probability; −inf where a column was not drawn.
-        log_q: ``[columns]``, log of the probability, for positives; zeros without a correction.
+        log_q: ``[columns]``, log of the probability, for positives; None without a correction.
         kept: float64 ``[columns]``, the share of a pair's own column that competes with it.
     """
 
     log_mass: Tensor
-    log_q: Tensor
+    log_q: Tensor | None
     kept: Tensor
 
 
 class _Batch(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("rows", "columns", "dim", "pairs", "hidden", "explicit", "block", "threads")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("rows", "columns", "dim", "pairs", "hidden", "explicit", "block", "threads")
+        ),
         *((name, ctypes.c_int64) for name in ("correct_positive", "negatives_only")),
         *((name, ctypes.c_double) for name in ("exponent", "scale")),
         *((name, ctypes.c_void_p) for name in ("query", "candidate", "log_mass", "log_q", "kept")),
@@ -113,17 +116,18 @@ class Kernel:
         columns, width = len(candidate), -(-len(candidate) // 96) * 96
         rows = BLOCK_BYTES // (width * 4) // self._tile * self._tile
         tiles = -(-len(query) // self._tile)
-        weights = query.new_ones(len(pairs[0]), dtype=exact(query)) if pairs[2] is None else pairs[2].to(exact(query))
+        weights = None if pairs[2] is None else pairs[2].to(exact(query)).contiguous()
         nowhere = (pairs[0][:0], pairs[1][:0])
         places = [one.contiguous() for both in (hidden or nowhere, explicit or nowhere) for one in both]
         given = [
             query,
             candidate,
-            *(side.to(torch.float32).contiguous() for side in mass[:2]),
+            mass.log_mass.to(torch.float32).contiguous(),
+            None if mass.log_q is None else mass.log_q.to(torch.float32).contiguous(),
             mass.kept.to(torch.float64).contiguous(),
             pairs[0].contiguous(),
             pairs[1].contiguous(),
-            weights.contiguous(),
+            weights,
             *places,
         ]
         loss = torch.empty((), dtype=torch.float64)
@@ -141,7 +145,7 @@ class Kernel:
             negatives_only,
             exponent,
             1 / temperature,
-            *(one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
+            *(None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
         )
         if self._library.shortlist_softmax(ctypes.byref(batch)):
             raise MemoryError(f"no room for the scores of {len(query):,} queries and {columns:,} candidates")
@@ -152,7 +156,9 @@ class Kernel:
         for path in _openmp():
             runtime = ctypes.CDLL(path)
             if hasattr(runtime, "GOMP_parallel") and hasattr(runtime, "omp_get_thread_num"):
-                of = [ctypes.cast(name, ctypes.c_void_p) for name in (runtime.GOMP_parallel, runtime.omp_get_thread_num)]
+                of = [
+                    ctypes.cast(name, ctypes.c_void_p) for name in (runtime.GOMP_parallel, runtime.omp_get_thread_num)
+                ]
                 self._library.shortlist_threads(*of)
                 return True
         return False
@@ -161,18 +167,30 @@ class Kernel:
 def kernel_for(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> Kernel | None:
     """The kernel, if there is one for this processor and for such vectors."""
     kernel = _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
-    return kernel if kernel is not None and kernel.takes(query, candidate, lower) else None
+    return kernel if isinstance(kernel, Kernel) and kernel.takes(query, candidate, lower) else None
+
+
+def kernel_trouble() -> str | None:
+    """Why losses are computed by torch on this machine; None where the kernel computes them."""
+    found = _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
+    return found if isinstance(found, str) else None
 
 
 @lru_cache
-def _kernel(capability: str, wanted: str) -> Kernel | None:
+def _kernel(capability: str, wanted: str) -> Kernel | str:
+    """The kernel for a processor, or why there is none."""
+    if wanted == "0":
+        return f"{VARIABLE}=0 is set"
     name = INSTRUCTIONS.get(capability)
-    if name is None or wanted == "0" or not (path := FOLDER / f"softmax-{name}.so").exists():
-        return None
+    if name is None:
+        return f"it needs x86-64 with AVX2; torch finds {capability}"
+    path = FOLDER / f"softmax-{name}.so"
+    if not path.exists():
+        return "it was not built: that takes Linux and a C compiler at installation"
     try:
         return Kernel(path)
-    except OSError:
-        return None
+    except OSError as error:
+        return str(error)
 
 
 def _openmp() -> list[str]:

@@ -1,8 +1,8 @@
 /* Softmax loss of a batch and its gradients in one pass over blocks of query rows; `columns.py` has the derivation.
  *
  * For each block of rows: the scores (a matrix product), their exponentials and sums, the pairs of each row, and two
- * more products for the gradients, while the block is in the processor's cache. A row is shifted by its largest exponent,
- * so nothing overflows. Scores are float32; everything that is kept per row or per pair is float64. Each thread has a fixed
+ * more products for the gradients, while the block is in the processor's cache. A row whose exponents may be
+ * large is shifted by the largest, so nothing overflows. Scores are float32; everything that is kept per row or per pair is float64. Each thread has a fixed
  * part of the rows and its own sum of the candidates' gradient, so a run with as many threads repeats bit for bit.
  *
  * Compiled once for each instruction set; `LANES` and `TILE` follow from it. No Python, no allocation that is kept. */
@@ -22,6 +22,8 @@ enum { LANES = 4, TILE = 6 };
 #endif
 enum { PANEL = 2 * LANES, COLUMNS = 96 /* a multiple of PANEL and TILE */, LINE = 64 };
 
+#define SAFE 30.0 /* exponents so close to 0 need no shift: nothing overflows, underflows or loses precision */
+
 typedef float vec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
@@ -37,10 +39,10 @@ typedef struct {
     const float *query;                         /* [rows, dim] */
     const float *candidate;                     /* [columns, dim] */
     const float *log_mass;                      /* [columns], -inf where not drawn */
-    const float *log_q;                         /* [columns] */
+    const float *log_q;                         /* [columns], or null: all 0 */
     const double *kept;                         /* [columns], the share of a pair's own column that competes with it */
     const int64_t *pair_row, *pair_column;      /* [pairs] */
-    const double *weight;                       /* [pairs] */
+    const double *weight;                       /* [pairs], or null: all 1 */
     const int64_t *hidden_row, *hidden_column;  /* [hidden] */
     const int64_t *explicit_row, *explicit_column;
     double *loss;       /* [1], the sum */
@@ -61,6 +63,9 @@ typedef struct {
     float *by_dim;  /* candidates, panels of columns: [width / PANEL][dim][PANEL] */
     float *by_row;  /* candidates, panels of dimensions: [panels][width][lanes of the panel] */
     float *log_mass;
+    double *ratio;  /* [columns]: what a positive counts for, over the mass of its column */
+    float longest;  /* of the candidates' lengths, and the largest finite |log_mass| */
+    float heaviest;
     places pairs, hidden, explicit;
     int64_t most;  /* pairs of a row */
     float **sums;  /* of each thread: the candidates' gradient, like by_row */
@@ -131,7 +136,7 @@ static void add_tile(int64_t lanes, const float *left, int64_t step, const float
         tile(1, 1, left, 1, step, right, inner, out, lanes);
 }
 
-/* exp of numbers up to 0, to about one unit in the last place; 0 below -87. Cody and Waite's reduction, Cephes' polynomial. */
+/* exp of numbers up to 88, to about one unit in the last place; 0 below -87. Cody and Waite's reduction, Cephes' polynomial. */
 static inline vec exponential(vec x) {
     const float shifter = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
     ints below = x < -87.0f;
@@ -167,12 +172,13 @@ static float dot(const float *left, const float *right, int64_t dim) {
     return (float)sum;
 }
 
-/* Adds `by` times a vector to row `at` of panels that are `apart` rows long. */
-static void add_row(const pass *p, float *panels, int64_t apart, int64_t at, float by, const float *vector) {
-    for (int64_t panel = 0; panel < p->panels; panel++) {
-        int64_t lanes = lanes_of(p, panel), from = panel * PANEL, n = least(lanes, p->b->dim - from);
-        float *to = panels + from * apart + at * lanes;
-        for (int64_t d = 0; d < n; d++) to[d] += by * vector[from + d];
+/* Adds `by` times a vector to row `at` of panels of `rows` rows. The vector is row `from_at` of panels of `from_rows`. */
+static inline void add_row(const pass *p, float *to, int64_t rows, int64_t at, float by, const float *from,
+                           int64_t from_rows, int64_t from_at) {
+    for (int64_t panel = 0; panel < p->panels; panel++, to += PANEL * rows, from += PANEL * from_rows) {
+        int64_t lanes = lanes_of(p, panel);
+        for (int64_t d = 0; d < lanes; d += LANES)
+            store(to + at * lanes + d, load(to + at * lanes + d) + all(by) * load(from + from_at * lanes + d));
     }
 }
 
@@ -196,7 +202,8 @@ static int64_t merge(const places *at, int64_t i, int32_t *marks, int64_t *colum
 typedef struct { /* what a thread needs, all for one block of rows */
     float *scores;  /* [block, width] */
     float *query;   /* [block, dim], scaled */
-    float *shared;  /* [panels][block][lanes]: queries, times the a of their rows */
+    float *padded;  /* [panels][block][lanes]: the same */
+    float *shared;  /* the same, times the a of their rows */
     float *summed;  /* the same: the exponentials times the candidates */
     float *d_query; /* the same: what pairs and explicit places add */
     double *a;      /* [block] */
@@ -205,15 +212,20 @@ typedef struct { /* what a thread needs, all for one block of rows */
     double *weight, *own, *mass, *others, *added; /* of one row */
 } scratch;
 
-/* 1. The loss of row i, and a = the sum of w / Z over its pairs. Leaves in `x` the exponentials of what competes with every
- * pair; adds to the gradients what pairs and explicit places have of their own. */
-static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float *q, float *d_candidate, int64_t within) {
-    const batch *b = p->b;
-    int64_t count = merge(&p->pairs, i, m->marks, m->column, m->weight);
-    for (int64_t n = 0; n < count; n++) m->own[n] = x[m->column[n]];
-    for (int64_t n = p->hidden.first[i]; n < p->hidden.first[i + 1]; n++) x[p->hidden.column[n]] = -INFINITY;
-
-    int64_t e0 = p->explicit.first[i], extra = p->explicit.first[i + 1] - e0;
+/* The exponentials of a row, in its place, where pairs and hidden places are -inf; their sum, and what they were shifted by. */
+static double exponentials(const pass *p, float *x, const float *q, double least_shift, double *shift) {
+    float length = 0;
+    for (int64_t d = 0; d < p->b->dim; d++) length += q[d] * q[d];
+    vec sums = {0};
+    if (sqrtf(length) * p->longest + p->heaviest < SAFE && least_shift < SAFE) {
+        *shift = 0; /* no exponent is far from 0 */
+        for (int64_t k = 0; k < p->width; k += LANES) {
+            vec value = exponential(load(x + k) + load(p->log_mass + k));
+            store(x + k, value);
+            sums += value;
+        }
+        return total(sums);
+    }
     vec tops = all(-INFINITY);
     ints unordered = {0};
     for (int64_t k = 0; k < p->width; k += LANES) {
@@ -223,29 +235,42 @@ static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float
         unordered |= value != value;
         tops = (vec)(((ints)value & larger) | ((ints)tops & ~larger));
     }
-    double shift = largest(tops);
+    double top = largest(tops);
+    *shift = top > least_shift ? top : least_shift;
     for (int v = 0; v < LANES; v++)
-        if (unordered[v] || shift == INFINITY) shift = NAN; /* not finite: so is the loss */
-    for (int64_t n = 0; n < extra; n++) {
-        int64_t k = p->explicit.column[e0 + n];
-        m->added[n] = (double)dot(q, b->candidate + k * b->dim, b->dim) - b->log_q[k];
-        if (m->added[n] > shift) shift = m->added[n];
-    }
-    if (shift == -INFINITY) shift = 0; /* nothing competes */
-
-    for (int64_t n = 0; n < count; n++) {
-        m->mass[n] = exp((double)x[m->column[n]] - shift);
-        x[m->column[n]] = -INFINITY;
-    }
-    vec sums = {0}, by = all((float)shift);
+        if (unordered[v] || *shift == INFINITY) *shift = NAN; /* not finite: so is the loss */
+    if (*shift == -INFINITY) *shift = 0;                      /* nothing competes */
     for (int64_t k = 0; k < p->width; k += LANES) {
-        vec value = exponential(load(x + k) - by);
+        vec value = exponential(load(x + k) - all((float)*shift));
         store(x + k, value);
         sums += value;
     }
-    double rest = total(sums), whole = 0, a = 0, loss = 0;
+    return total(sums);
+}
+
+/* 1. The loss of row i, and a = the sum of w / Z over its pairs. Leaves in `x` the exponentials of what competes with every
+ * pair; adds to the gradients what pairs and explicit places have of their own. */
+static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float *q, float *d_candidate, int64_t within) {
+    const batch *b = p->b;
+    int64_t count = merge(&p->pairs, i, m->marks, m->column, m->weight);
+    int64_t e0 = p->explicit.first[i], extra = p->explicit.first[i + 1] - e0;
+    double least_shift = -INFINITY, shift, whole = 0, a = 0, loss = 0;
+    for (int64_t n = 0; n < count; n++) m->own[n] = x[m->column[n]];
+    for (int64_t n = p->hidden.first[i]; n < p->hidden.first[i + 1]; n++) x[p->hidden.column[n]] = -INFINITY;
+    for (int64_t n = 0; n < count; n++) { /* the exponent of its mass: -inf where hidden or not drawn */
+        int64_t j = m->column[n];
+        m->mass[n] = (double)x[j] + b->log_mass[j];
+        x[j] = -INFINITY;
+        if (m->mass[n] > least_shift || m->own[n] != m->own[n]) least_shift = m->mass[n];
+    }
+    for (int64_t n = 0; n < extra; n++) {
+        int64_t k = p->explicit.column[e0 + n];
+        m->added[n] = dot(q, b->candidate + k * b->dim, b->dim) - (b->log_q ? b->log_q[k] : 0);
+        if (m->added[n] > least_shift) least_shift = m->added[n];
+    }
+    double rest = exponentials(p, x, q, least_shift, &shift);
     for (int64_t n = 0; n < extra; n++) rest += m->added[n] = exp(m->added[n] - shift);
-    for (int64_t n = 0; n < count; n++) whole += m->mass[n];
+    for (int64_t n = 0; n < count; n++) whole += m->mass[n] = exp(m->mass[n] - shift);
     whole += rest;
 
     for (int64_t n = 0; n < count; n++) {
@@ -256,15 +281,16 @@ static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float
             for (int64_t o = 0; o < count; o++) others += o == n ? 0 : m->mass[o];
         }
         double competing = others + mass * b->kept[j], share;
-        double positive = m->own[n] - (b->correct_positive ? b->log_q[j] : 0), own = exp(positive - shift);
+        double positive = m->own[n] - (b->correct_positive && b->log_q ? b->log_q[j] : 0);
+        double own = mass * p->ratio[j];
         if (b->negatives_only) {
             loss += w * ((competing > 0 ? b->exponent * (log(competing) + shift) : 0) - positive);
             share = competing > 0 ? b->exponent * w / competing : 0;
-        } else if (own > 1e-280) {
+        } else if (own > 1e-280 && own < 1e280) {
             double above = log1p(competing / own); /* log Z minus the positive */
             loss += w * (b->exponent * above + (b->exponent - 1) * positive);
             share = b->exponent * w / (competing + own);
-        } else { /* too small for exp */
+        } else { /* too small for exp, or a column that was not drawn */
             double above = log(competing) + shift - positive;
             above = above > 0 ? above + log1p(exp(-above)) : log1p(exp(above));
             loss += w * (b->exponent * above + (b->exponent - 1) * positive);
@@ -282,14 +308,15 @@ static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float
             gradient += share * mass * b->kept[j] - w;
         else
             gradient += (b->exponent - 1) * w - share * m->others[n];
-        add_row(p, m->d_query, b->block, within, (float)gradient, b->candidate + j * b->dim);
-        add_row(p, d_candidate, p->width, j, (float)gradient, q);
+        add_row(p, m->d_query, b->block, within, (float)gradient, p->by_row, p->width, j);
+        add_row(p, d_candidate, p->width, j, (float)gradient, m->padded, b->block, within);
     }
     for (int64_t n = 0; n < extra; n++) {
         int64_t k = p->explicit.column[e0 + n];
-        add_row(p, m->d_query, b->block, within, (float)(a * m->added[n]), b->candidate + k * b->dim);
-        add_row(p, d_candidate, p->width, k, (float)(a * m->added[n]), q);
+        add_row(p, m->d_query, b->block, within, (float)(a * m->added[n]), p->by_row, p->width, k);
+        add_row(p, d_candidate, p->width, k, (float)(a * m->added[n]), m->padded, b->block, within);
     }
+    add_row(p, m->shared, b->block, within, (float)a, m->padded, b->block, within);
     return loss;
 }
 
@@ -298,6 +325,7 @@ static int make(const pass *p, scratch *m) {
     int64_t wide = p->panels * PANEL;
     m->scores = memory(b->block * p->width * 4);
     m->query = memory(b->block * b->dim * 4);
+    m->padded = memory(b->block * wide * 4);
     m->shared = memory(b->block * wide * 4);
     m->summed = memory(b->block * wide * 4);
     m->d_query = memory(b->block * wide * 4);
@@ -309,12 +337,12 @@ static int make(const pass *p, scratch *m) {
     m->mass = memory(p->most * 8);
     m->others = memory(p->most * 8);
     m->added = memory(b->explicit * 8);
-    return m->scores && m->query && m->shared && m->summed && m->d_query && m->a && m->marks && m->column && m->weight && m->own &&
+    return m->scores && m->query && m->padded && m->shared && m->summed && m->d_query && m->a && m->marks && m->column && m->weight && m->own &&
            m->mass && m->others && m->added;
 }
 
 static void release(scratch *m) {
-    void *parts[] = {m->scores, m->query,  m->shared, m->summed, m->d_query, m->a,    m->marks,
+    void *parts[] = {m->scores, m->query,  m->padded, m->shared, m->summed, m->d_query, m->a,    m->marks,
                      m->column, m->weight, m->own,    m->mass,   m->others,  m->added};
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++) free(parts[n]);
 }
@@ -322,32 +350,37 @@ static void release(scratch *m) {
 /* 2. One block of rows: from `start`, `real` of them. */
 static double of_block(const pass *p, scratch *m, int64_t start, int64_t real, float *d_candidate) {
     const batch *b = p->b;
-    int64_t n = up(real, TILE), dim = b->dim, width = p->width;
-    for (int64_t k = 0; k < real * dim; k++) m->query[k] = b->query[start * dim + k] * (float)b->scale;
+    int64_t n = up(real, TILE), dim = b->dim, width = p->width, wide = p->panels * PANEL;
+    float scale = (float)b->scale;
+    for (int64_t k = 0; k < real * dim; k++) m->query[k] = b->query[start * dim + k] * scale;
     memset(m->query + real * dim, 0, (size_t)((n - real) * dim) * 4);
-    memset(m->d_query, 0, (size_t)(b->block * p->panels * PANEL) * 4);
-    memset(m->shared, 0, (size_t)(b->block * p->panels * PANEL) * 4);
+    memset(m->padded, 0, (size_t)(b->block * wide) * 4);
+    memset(m->d_query, 0, (size_t)(b->block * wide) * 4);
+    memset(m->shared, 0, (size_t)(b->block * wide) * 4);
+    for (int64_t panel = 0; panel < p->panels; panel++) {
+        int64_t lanes = lanes_of(p, panel), from = panel * PANEL, within = least(lanes, dim - from);
+        for (int64_t i = 0; i < real; i++)
+            memcpy(m->padded + from * b->block + i * lanes, m->query + i * dim + from, (size_t)within * 4);
+    }
     for (int64_t k = 0; k < width; k += PANEL)
         for (int64_t i = 0; i < n; i += TILE)
             write_tile(PANEL, m->query + i * dim, dim, p->by_dim + k * dim, dim, m->scores + i * width + k, width);
 
     double loss = 0;
-    for (int64_t i = 0; i < real; i++) {
-        const float *q = m->query + i * dim;
-        loss += of_row(p, m, start + i, m->scores + i * width, q, d_candidate, i);
-        add_row(p, m->shared, b->block, i, (float)m->a[i], q);
-    }
+    for (int64_t i = 0; i < real; i++)
+        loss += of_row(p, m, start + i, m->scores + i * width, m->query + i * dim, d_candidate, i);
     for (int64_t panel = 0; panel < p->panels; panel++) {
-        int64_t lanes = lanes_of(p, panel), from = panel * PANEL, wide = least(lanes, dim - from);
+        int64_t lanes = lanes_of(p, panel), from = panel * PANEL, within = least(lanes, dim - from);
         float *summed = m->summed + from * b->block;
         for (int64_t i = 0; i < n; i += TILE)
             write_tile(lanes, m->scores + i * width, width, p->by_row + from * width, b->columns, summed + i * lanes, lanes);
         for (int64_t k = 0; k < width; k += TILE)
             add_tile(lanes, m->scores + k, width, m->shared + from * b->block, n, d_candidate + from * width + k * lanes);
-        for (int64_t i = 0; i < real; i++)
-            for (int64_t d = 0; d < wide; d++)
-                b->d_query[(start + i) * dim + from + d] =
-                    (float)((m->a[i] * summed[i * lanes + d] + m->d_query[from * b->block + i * lanes + d]) * b->scale);
+        for (int64_t i = 0; i < real; i++) {
+            const float *own = m->d_query + from * b->block + i * lanes;
+            float *to = b->d_query + (start + i) * dim + from, a = (float)m->a[i];
+            for (int64_t d = 0; d < within; d++) to[d] = (a * summed[i * lanes + d] + own[d]) * scale;
+        }
     }
     return loss;
 }
@@ -382,27 +415,38 @@ static int sort(int64_t n, const int64_t *row, const int64_t *column, const doub
     for (int64_t p = 0; p < n; p++) {
         int64_t at = to->first[row[p] + 1]++;
         to->column[at] = column[p];
-        if (weight) to->weight[at] = weight[p];
+        to->weight[at] = weight ? weight[p] : 1;
     }
     return 1;
 }
 
-/* Candidates in both layouts, padded with zeros whose mass is 0. */
+/* Candidates in both layouts, padded with zeros whose mass is 0; what follows from a column alone. */
 static void pack(pass *p) {
     const batch *b = p->b;
     int64_t dim = b->dim;
     for (int64_t k = 0; k < p->width; k += PANEL) {
         float *to = p->by_dim + k * dim;
-        for (int64_t d = 0; d < dim; d++)
-            for (int64_t j = 0; j < PANEL; j++) to[d * PANEL + j] = k + j < b->columns ? b->candidate[(k + j) * dim + d] : 0;
+        int64_t n = k < b->columns ? least(PANEL, b->columns - k) : 0;
+        if (n < PANEL) memset(to, 0, (size_t)(PANEL * dim) * 4);
+        for (int64_t j = 0; j < n; j++)
+            for (int64_t d = 0; d < dim; d++) to[d * PANEL + j] = b->candidate[(k + j) * dim + d];
     }
     for (int64_t panel = 0; panel < p->panels; panel++) {
         int64_t lanes = lanes_of(p, panel), from = panel * PANEL, n = least(lanes, dim - from);
         float *to = p->by_row + from * p->width;
-        for (int64_t j = 0; j < b->columns; j++)
-            for (int64_t d = 0; d < lanes; d++) to[j * lanes + d] = d < n ? b->candidate[j * dim + from + d] : 0;
+        if (n < lanes) memset(to, 0, (size_t)(p->width * lanes) * 4);
+        for (int64_t j = 0; j < b->columns; j++) memcpy(to + j * lanes, b->candidate + j * dim + from, (size_t)n * 4);
     }
     for (int64_t k = 0; k < p->width; k++) p->log_mass[k] = k < b->columns ? b->log_mass[k] : -INFINITY;
+    float longest = 0;
+    for (int64_t k = 0; k < b->columns; k++) {
+        float length = 0, mass = fabsf(b->log_mass[k]), log_q = b->log_q && b->correct_positive ? b->log_q[k] : 0;
+        for (int64_t d = 0; d < dim; d++) length += b->candidate[k * dim + d] * b->candidate[k * dim + d];
+        if (!(length <= longest)) longest = length; /* NaN too: then no row is safe */
+        if (mass < INFINITY && mass > p->heaviest) p->heaviest = mass;
+        p->ratio[k] = exp(-(double)b->log_mass[k] - log_q);
+    }
+    p->longest = sqrtf(longest);
 }
 
 static void add_threads(const pass *p) {
@@ -425,9 +469,10 @@ int shortlist_softmax(const batch *b) {
     p.by_dim = memory(p.width * b->dim * 4);
     p.by_row = memory(p.width * p.panels * PANEL * 4);
     p.log_mass = memory(p.width * 4);
+    p.ratio = memory(b->columns * 8);
     p.losses = calloc((size_t)(b->threads * LINE), 8);
     p.sums = calloc((size_t)b->threads, sizeof(float *));
-    p.failed = !p.by_dim || !p.by_row || !p.log_mass || !p.losses || !p.sums;
+    p.failed = !p.by_dim || !p.by_row || !p.log_mass || !p.ratio || !p.losses || !p.sums;
     p.failed |= !sort(b->pairs, b->pair_row, b->pair_column, b->weight, b->rows, &p.pairs);
     p.failed |= !sort(b->hidden, b->hidden_row, b->hidden_column, NULL, b->rows, &p.hidden);
     p.failed |= !sort(b->explicit, b->explicit_row, b->explicit_column, NULL, b->rows, &p.explicit);
@@ -445,7 +490,7 @@ int shortlist_softmax(const batch *b) {
     }
     if (!p.failed) add_threads(&p);
     for (int64_t t = 0; t < b->threads && p.sums; t++) free(p.sums[t]);
-    void *parts[] = {p.by_dim,        p.by_row,        p.log_mass,       p.losses,         p.sums,
+    void *parts[] = {p.by_dim,        p.by_row,        p.log_mass,       p.ratio,          p.losses,         p.sums,
                      p.pairs.first,   p.pairs.column,  p.pairs.weight,   p.hidden.first,   p.hidden.column,
                      p.hidden.weight, p.explicit.first, p.explicit.column, p.explicit.weight};
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++) free(parts[n]);
