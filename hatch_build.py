@@ -16,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCE = Path("src/shortlist/loss/native/softmax.c")
+FOLDER = Path("src/shortlist/loss/native")
 INSTRUCTIONS = ("x86-64-v4", "x86-64-v3")
 FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
 
@@ -28,7 +28,7 @@ class KernelHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Marks the wheel as one for this platform where something was compiled."""
-        for old in (Path(self.root) / SOURCE).parent.glob("*.so"):
+        for old in (Path(self.root) / FOLDER).glob("*.so"):
             old.unlink()
         if self.target_name != "wheel" or not self._compiled():
             return
@@ -39,11 +39,12 @@ class KernelHook(BuildHookInterface):
         """Whether every library was made; none is left otherwise."""
         if sys.platform != "linux" or platform.machine() != "x86_64" or (compiler := _compiler()) is None:
             return False
-        source = Path(self.root) / SOURCE
+        folder = Path(self.root) / FOLDER
         made = []
         for instructions in INSTRUCTIONS:
-            library = source.with_name(f"{source.stem}-{instructions}.so")
-            command = [compiler, f"-march={instructions}", *FLAGS, str(source), "-o", str(library), "-lm"]
+            library = folder / f"kernel-{instructions}.so"
+            sources = sorted(str(path) for path in folder.glob("*.c"))
+            command = [compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 self.app.display_warning(f"{' '.join(command)}\n{done.stderr}")

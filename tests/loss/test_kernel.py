@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
-from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_trouble
+from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_for_rows, kernel_trouble
 from shortlist.loss.softmax import loss_and_gradients
+from shortlist.train.optimizers import Adagrad
 
 CAPABILITY = torch.backends.cpu.get_cpu_capability()
 USABLE = {"AVX512": ["AVX512", "AVX2"], "AVX2": ["AVX2"]}.get(CAPABILITY, [])
-BUILT = [name for name in USABLE if (FOLDER / f"softmax-{INSTRUCTIONS[name]}.so").exists()]
+BUILT = [name for name in USABLE if (FOLDER / f"kernel-{INSTRUCTIONS[name]}.so").exists()]
 
 pytestmark = pytest.mark.skipif(not BUILT, reason="no kernel was built for this processor (it needs a C compiler)")
 
@@ -26,7 +27,7 @@ flags = st.booleans()
 
 
 def of(name: str) -> Kernel:
-    return Kernel(FOLDER / f"softmax-{INSTRUCTIONS[name]}.so")
+    return Kernel(FOLDER / f"kernel-{INSTRUCTIONS[name]}.so")
 
 
 def batch(seed: int, pairs: int, queries: int, candidates: int, dim: int, logit: float = 3.0) -> tuple[Tensor, ...]:
@@ -183,7 +184,7 @@ def test_without_a_library_torch_computes(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert "AVX2" in kernel._kernel.__wrapped__("DEFAULT", "1")
     monkeypatch.setattr(kernel, "FOLDER", tmp_path)
     assert "C compiler" in kernel._kernel.__wrapped__(BUILT[0], "1")
-    (tmp_path / f"softmax-{INSTRUCTIONS[BUILT[0]]}.so").write_bytes(b"no library")
+    (tmp_path / f"kernel-{INSTRUCTIONS[BUILT[0]]}.so").write_bytes(b"no library")
     assert str(tmp_path) in kernel._kernel.__wrapped__(BUILT[0], "1")
 
 
@@ -221,3 +222,40 @@ def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) 
             (pair_query, pair_candidate, None),
             Mass(torch.zeros(len(c)), torch.zeros(len(c)), torch.zeros(len(c))),
         )
+
+
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    seed=st.integers(0, 2**32),
+    touched=st.sampled_from([0, 1, 7, 900]),
+    dim=st.sampled_from([1, 5, 32, 100]),
+    threads=st.integers(1, 2),
+)
+def test_adagrad_equals_torch(name, seed, touched, dim, threads):
+    generator = torch.Generator().manual_seed(seed)
+    table, gradient = (torch.randn(n, dim, generator=generator) for n in (1000, touched))
+    sums = torch.rand(1000, dim, generator=generator)
+    codes = torch.randperm(1000, generator=generator)[:touched]
+    wanted, slot = table.clone(), sums.clone()
+    optimizer = Adagrad(0.13)
+    taken = slot[codes]
+    wanted[codes] = optimizer.update(wanted[codes], gradient, [taken])
+    slot[codes] = taken
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        of(name).adagrad(table, sums, codes, gradient, 0.13, optimizer.epsilon)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(table, wanted, rtol=1e-6, atol=1e-6)  # torch's square root may be off by one in the last place
+    torch.testing.assert_close(sums, slot, rtol=1e-6, atol=0)
+    untouched = torch.ones(1000, dtype=torch.bool)
+    untouched[codes] = False
+    assert torch.equal(table[untouched], wanted[untouched])
+
+
+def test_tables_that_are_not_plain_float32_are_updated_by_torch() -> None:
+    plain = torch.zeros(3, 4)
+    assert kernel_for_rows(plain, plain) is not None
+    for other in (plain.bfloat16(), plain.double(), plain.T, plain[:, :2], plain.to("meta"), plain[0]):
+        assert kernel_for_rows(plain, other) is None

@@ -1,4 +1,4 @@
-"""The compiled form of the softmax over columns (``native/softmax.c``), where the package has one for this processor.
+"""Compiled forms of the softmax over columns and of Adagrad (``native/*.c``), where the package has them for this processor.
 
 The build makes one for each instruction set of x86-64 that pays, on Linux with a C compiler; wheels for that platform contain
 them. Everywhere else, on GPUs, in lower precision and for several vectors a query the losses are computed by torch.
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from shortlist.loss.places import exact
 
-__all__ = ["Kernel", "Mass", "kernel_for", "kernel_trouble"]
+__all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
 
 ABI = 1  # that of softmax.c
 FOLDER = Path(__file__).parent / "native"
@@ -61,6 +61,14 @@ class _Batch(ctypes.Structure):
     )
 
 
+class _Update(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("table", "sums", "codes", "gradient")),
+        *((name, ctypes.c_int64) for name in ("count", "dim", "threads")),
+        *((name, ctypes.c_float) for name in ("rate", "epsilon")),
+    )
+
+
 class Kernel:
     """A compiled library. One call takes a whole batch; it is deterministic for a number of threads.
 
@@ -74,6 +82,8 @@ class Kernel:
             raise OSError(f"{path} was built from another version of softmax.c")
         self._tile: int = self._library.shortlist_tile()
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
+        self._library.shortlist_adagrad.argtypes = [ctypes.POINTER(_Update)]
+        self._library.shortlist_adagrad.restype = None
         self._parallel = self._share_threads()
 
     def takes(self, query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> bool:
@@ -151,6 +161,24 @@ class Kernel:
             raise MemoryError(f"no room for the scores of {len(query):,} queries and {columns:,} candidates")
         return loss.to(query.dtype), d_query, d_candidate
 
+    def adagrad(
+        self, table: Tensor, sums: Tensor, codes: Tensor, gradient: Tensor, rate: float, epsilon: float
+    ) -> None:
+        """``sums += g²``, then ``table -= rate · g / (√sums + epsilon)``, in place.
+
+        Args:
+            table: float32 ``[rows, dim]``, contiguous.
+            sums: the same.
+            codes: int64 ``[touched]``, distinct rows.
+            gradient: float32 ``[touched, dim]``, of these rows.
+        """
+        codes, gradient = codes.contiguous(), gradient.contiguous()
+        given = (one.data_ptr() for one in (table, sums, codes, gradient))
+        threads = torch.get_num_threads() if self._parallel else 1
+        self._library.shortlist_adagrad(
+            ctypes.byref(_Update(*given, len(codes), table.shape[1], threads, rate, epsilon))
+        )
+
     def _share_threads(self) -> bool:
         """Has the library use the threads of torch's OpenMP runtime; whether that was found."""
         for path in _openmp():
@@ -166,14 +194,28 @@ class Kernel:
 
 def kernel_for(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> Kernel | None:
     """The kernel, if there is one for this processor and for such vectors."""
-    kernel = _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
+    kernel = _of_this_machine()
     return kernel if isinstance(kernel, Kernel) and kernel.takes(query, candidate, lower) else None
 
 
+def kernel_for_rows(*tables: Tensor) -> Kernel | None:
+    """The kernel, if there is one for this processor that updates rows of such tables in place."""
+    kernel = _of_this_machine()
+    fits = all(
+        one.device.type == "cpu" and one.dtype == torch.float32 and one.ndim == 2 and one.is_contiguous()
+        for one in tables
+    )
+    return kernel if fits and isinstance(kernel, Kernel) else None
+
+
 def kernel_trouble() -> str | None:
-    """Why losses are computed by torch on this machine; None where the kernel computes them."""
-    found = _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
+    """Why torch computes losses on this machine; None where the kernel computes them."""
+    found = _of_this_machine()
     return found if isinstance(found, str) else None
+
+
+def _of_this_machine() -> Kernel | str:
+    return _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
 
 
 @lru_cache
@@ -184,7 +226,7 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     name = INSTRUCTIONS.get(capability)
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
-    path = FOLDER / f"softmax-{name}.so"
+    path = FOLDER / f"kernel-{name}.so"
     if not path.exists():
         return "it was not built: that takes Linux and a C compiler at installation"
     try:

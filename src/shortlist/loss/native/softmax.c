@@ -87,6 +87,15 @@ void shortlist_threads(void *loop, void *number) {
     thread_number = (int (*)(void))number;
 }
 
+void shortlist_in_parallel(void (*work)(void *), void *given, int64_t threads) {
+    if (threads > 1)
+        in_parallel(work, given, (unsigned)threads, 0);
+    else
+        work(given);
+}
+
+int64_t shortlist_thread(int64_t threads) { return threads > 1 ? thread_number() : 0; }
+
 static inline vec load(const float *from) { return *(const vec *)from; }
 
 static inline void store(float *to, vec value) { *(vec *)to = value; }
@@ -389,7 +398,7 @@ static double of_block(const pass *p, scratch *m, int64_t start, int64_t real, f
 static void of_thread(void *given) {
     pass *p = given;
     const batch *b = p->b;
-    int64_t me = b->threads > 1 ? thread_number() : 0, groups = up(b->rows, TILE) / TILE;
+    int64_t me = shortlist_thread(b->threads), groups = up(b->rows, TILE) / TILE;
     int64_t first = groups * me / b->threads * TILE, last = least(groups * (me + 1) / b->threads * TILE, b->rows);
     scratch m;
     if (!make(p, &m)) {
@@ -483,10 +492,7 @@ int shortlist_softmax(const batch *b) {
         for (int64_t i = 0; i < b->rows; i++)
             if (p.pairs.first[i + 1] - p.pairs.first[i] > p.most) p.most = p.pairs.first[i + 1] - p.pairs.first[i];
         pack(&p);
-        if (b->threads > 1)
-            in_parallel(of_thread, &p, (unsigned)b->threads, 0);
-        else
-            of_thread(&p);
+        shortlist_in_parallel(of_thread, &p, b->threads);
     }
     if (!p.failed) add_threads(&p);
     for (int64_t t = 0; t < b->threads && p.sums; t++) free(p.sums[t]);
