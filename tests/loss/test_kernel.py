@@ -247,7 +247,9 @@ def test_adagrad_equals_torch(name, seed, touched, dim, threads):
         of(name).adagrad(table, sums, codes, gradient, 0.13, optimizer.epsilon)
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(table, wanted, rtol=1e-6, atol=1e-6)  # torch's square root may be off by one in the last place
+    torch.testing.assert_close(
+        table, wanted, rtol=1e-6, atol=1e-6
+    )  # torch's square root may be off by one in the last place
     torch.testing.assert_close(sums, slot, rtol=1e-6, atol=0)
     untouched = torch.ones(1000, dtype=torch.bool)
     untouched[codes] = False
