@@ -45,7 +45,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "LEAST_ROWS", 1)
 
 
-@given(case=cases, on=options, block=st.sampled_from([1, 9, 40, 1 << 20]))
+@given(case=cases, on=options, block=st.sampled_from([1, 9, 40, 1 << 20, None]))
 def test_equals_the_plain_form(case, on, block) -> None:
     wanted = plain.gradients(case, lambda leaf: plain.softmax(leaf, **on))
     got = plain.gradients(
@@ -54,11 +54,12 @@ def test_equals_the_plain_form(case, on, block) -> None:
     plain.assert_close(got, wanted, 1e-7)
 
 
-@given(case=cases, block=st.sampled_from([9, 1 << 20]))
-def test_equals_the_plain_form_in_float32(case, block) -> None:
-    wanted = plain.gradients(case, plain.softmax)
+@given(case=cases, on=options, block=st.sampled_from([9, 1 << 20, None, None]))
+def test_equals_the_plain_form_in_float32(case, on, block) -> None:
+    wanted = plain.gradients(case, lambda leaf: plain.softmax(leaf, **on))
     got = plain.gradients(
-        case.single(), lambda leaf: softmax_over(*leaf.pairs, leaf.columns, weight=leaf.weight, block_elements=block)
+        case.single(),
+        lambda leaf: softmax_over(*leaf.pairs, leaf.columns, weight=leaf.weight, block_elements=block, **on),
     )
     plain.assert_close(got, wanted, 1e-3)
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from shortlist.loss.kernel import kernel_trouble
+
 __all__ = ["differences", "machine"]
 
 ROUNDING = 1e-4
@@ -24,6 +26,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
+        "kernel": kernel_trouble() is None,
         "threads": torch.get_num_threads(),
         "system": platform.system(),
         "torch": torch.__version__,

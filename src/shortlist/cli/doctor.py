@@ -62,6 +62,8 @@ def _training() -> dict[str, Any]:
         return {"torch": 'not installed: bundles can be served but not trained; pip install "shortlist[train]"'}
     import torch
 
+    from shortlist.loss.kernel import kernel_trouble
+
     devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     build = "CPU build" if torch.version.cuda is None else f"CUDA {torch.version.cuda}"
     note = "" if devices or torch.version.cuda is None else "; there is no GPU here, and the CPU build is far smaller"
@@ -69,6 +71,7 @@ def _training() -> dict[str, Any]:
         "torch": f"{torch.__version__} ({build}{note})",
         "threads": torch.get_num_threads(),
         "GPUs": ", ".join(devices) or "none",
+        "softmax kernel": "ready" if (trouble := kernel_trouble()) is None else f"torch computes: {trouble}",
     }
 
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.loss.kernel import Mass, kernel_for
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.products import Transposed, product
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients, _exponents_are_small, differentiable
@@ -141,6 +142,24 @@ def _loss_and_gradients(
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
         own = Places(pair_query, pair_candidate)
         hidden = own if hidden is None else Places(*(torch.cat(both) for both in zip(hidden, own, strict=True)))
+    if options.hardest is None and options.block_elements is None:
+        kernel = kernel_for(query, candidate, lower)
+        if kernel is not None:
+            log_q, log_mass = _log_masses(candidate, columns)
+            return LossAndGradients(
+                *kernel.softmax(
+                    query,
+                    candidate,
+                    (pair_query, pair_candidate, weight),
+                    Mass(log_mass, log_q, _kept(columns, options.remove_accidental_hits)),
+                    temperature=options.temperature,
+                    correct_positive=options.correct_positive,
+                    negatives_only=options.negatives_only,
+                    exponent=options.exponent,
+                    hidden=hidden,
+                    explicit=columns.explicit,
+                )
+            )
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
     bounds = range(0, len(query) + rows, rows)
     pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)
@@ -178,19 +197,13 @@ class _Block:
         rows: int,
     ) -> None:
         self.candidate, self.options = candidate, options
-        count = columns.drawn.to(candidate.dtype)
-        self.log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
-        self.log_mass = count.log() - self.log_q  # [columns], −inf where not drawn
-        finite = torch.cat([self.log_q, torch.where(count > 0, self.log_mass, 0)])
+        self.log_q, self.log_mass = _log_masses(candidate, columns)
+        finite = torch.cat([self.log_q, torch.where(columns.drawn > 0, self.log_mass, 0)])
         self.unshifted = _exponents_are_small(scaled, candidate, finite)
         self.unweighted = candidate.device.type == "cpu" and not bool(self.log_mass.any())  # every mass is 1
         self.lowered = None if lower is None else candidate.to(lower)
         self.d_candidate = Transposed(candidate, rows)
-        copies = count.to(exact(count))
-        if options.remove_accidental_hits:
-            self.kept = torch.zeros_like(copies)  # [columns]: the share of a pair's own column that competes with it
-        else:
-            self.kept = (1 - 1 / copies.clamp(min=1)) if columns.own_counted else torch.ones_like(copies)
+        self.kept = _kept(columns, options.remove_accidental_hits)
 
     def add(
         self,
@@ -281,6 +294,21 @@ class _Block:
             rounded = block.to(self.lowered.dtype)
             d_query.copy_(rounded @ self.lowered)
             self.d_candidate.add(rounded, q.to(rounded.dtype))
+
+
+def _log_masses(candidate: Tensor, columns: Columns) -> tuple[Tensor, Tensor]:
+    """Of each column ``[columns]``: log Q, and the log of its mass, −inf where it was not drawn."""
+    count = columns.drawn.to(candidate.dtype)
+    log_q = candidate.new_zeros(len(candidate)) if columns.log_q is None else columns.log_q.to(count.dtype)
+    return log_q, count.log() - log_q
+
+
+def _kept(columns: Columns, remove_accidental_hits: bool) -> Tensor:
+    """The share of a pair's own column that competes with it ``[columns]``."""
+    copies = columns.drawn.to(exact(columns.drawn))
+    if remove_accidental_hits:
+        return torch.zeros_like(copies)
+    return (1 - 1 / copies.clamp(min=1)) if columns.own_counted else torch.ones_like(copies)
 
 
 def _shift(block: Tensor, explicit: Places | None, added: Tensor | None) -> Tensor:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.loss.kernel import Mass, kernel_for
 from shortlist.loss.places import Pairs, by_block, exact, occurrences, placed, without_own
 from shortlist.loss.products import Transposed, product
 from shortlist.loss.tiles import elements_on
@@ -146,6 +147,11 @@ def loss_and_gradients(
     occurring = occurrences(pair_candidate, len(candidate)) if counts is None else counts
     count = occurring.to(query.dtype)  # [candidates], m
     log_mu = count.log() if log_q is None else count.log() - log_q
+    if block_elements is None and (kernel := kernel_for(query, candidate, lower)) is not None:
+        own = torch.zeros_like(count) if remove_accidental_hits else 1 - 1 / count.to(exact(query))
+        mass = Mass(log_mu, log_q, own)
+        pairs_of = (pair_query, pair_candidate, weight)
+        return LossAndGradients(*kernel.softmax(query, candidate, pairs_of, mass, temperature=temperature))
     scaled = query if temperature == 1 else query / temperature  # [queries, dim]
     mu = log_mu.exp() if _exponents_are_small(scaled, candidate, log_mu) else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError
+from shortlist.loss.kernel import kernel_for_rows
 from shortlist.model import EmbeddingTable
 from shortlist.train.processes import Processes
 
@@ -205,6 +206,8 @@ class Updater:
         optimizer = self.optimizer if rate == 1.0 else with_rate(self.optimizer, rate)
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
+                if _in_place(optimizer, table.weight, slots, codes, gradient):
+                    continue
                 touched = [slot.index_select(0, codes) for slot in slots]
                 table.write(codes, optimizer.update(rows, gradient, touched))
                 for slot, new in zip(slots, touched, strict=True):
@@ -235,6 +238,16 @@ def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
     settings = {field.name: getattr(optimizer, field.name) for field in fields(given)}
     settings["learning_rate"] *= rate
     return type(optimizer)(**settings)
+
+
+def _in_place(optimizer: Optimizer, table: Tensor, slots: Sequence[Tensor], codes: Tensor, gradient: Tensor) -> bool:
+    """Whether a compiled form of the optimizer has updated these rows: the same numbers to rounding."""
+    if type(optimizer) is not Adagrad:
+        return False
+    kernel = kernel_for_rows(table, *slots, gradient)
+    if kernel is not None:
+        kernel.adagrad(table, slots[0], codes, gradient, optimizer.learning_rate, optimizer.epsilon)
+    return kernel is not None
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -1,0 +1,59 @@
+"""Compiles the package's kernel where that is possible; without a compiler the package is built without it.
+
+One shared library for each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
+An editable installation has them next to their source, a wheel inside.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FOLDER = Path("src/shortlist/loss/native")
+INSTRUCTIONS = ("x86-64-v4", "x86-64-v3")
+FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
+
+
+class KernelHook(BuildHookInterface):
+    """Compiles before the files of a wheel are collected."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Marks the wheel as one for this platform where something was compiled."""
+        for old in (Path(self.root) / FOLDER).glob("*.so"):
+            old.unlink()
+        if self.target_name != "wheel" or not self._compiled():
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+    def _compiled(self) -> bool:
+        """Whether every library was made; none is left otherwise."""
+        if sys.platform != "linux" or platform.machine() != "x86_64" or (compiler := _compiler()) is None:
+            return False
+        folder = Path(self.root) / FOLDER
+        made = []
+        for instructions in INSTRUCTIONS:
+            library = folder / f"kernel-{instructions}.so"
+            sources = sorted(str(path) for path in folder.glob("*.c"))
+            command = [compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                self.app.display_warning(f"{' '.join(command)}\n{done.stderr}")
+                for one in (*made, library):
+                    one.unlink(missing_ok=True)
+                return False
+            made.append(library)
+        return True
+
+
+def _compiler() -> str | None:
+    return next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)

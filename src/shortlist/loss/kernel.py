@@ -1,0 +1,244 @@
+"""Compiled forms of the softmax over columns and of Adagrad (``native/*.c``), where the package has them for this processor.
+
+The build makes one for each instruction set of x86-64 that pays, on Linux with a C compiler; wheels for that platform contain
+them. Everywhere else, on GPUs, in lower precision and for several vectors a query the losses are computed by torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from shortlist.loss.places import exact
+
+__all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
+
+ABI = 1  # that of softmax.c
+FOLDER = Path(__file__).parent / "native"
+VARIABLE = "SHORTLIST_KERNEL"
+INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
+
+BLOCK_BYTES = 1 << 19
+"""Scores of a thread that are in memory at a time: they stay in the cache between the products."""
+
+MOST_BYTES = 1 << 24
+"""Where a few rows of scores take more, torch's way over blocks of another shape is used."""
+
+
+class Mass(NamedTuple):
+    """How much each column competes.
+
+    Attributes:
+        log_mass: ``[columns]``, log of draws over probability; −inf where a column was not drawn.
+        log_q: ``[columns]``, log of the probability, for positives; None without a correction.
+        kept: float64 ``[columns]``, the share of a pair's own column that competes with it.
+    """
+
+    log_mass: Tensor
+    log_q: Tensor | None
+    kept: Tensor
+
+
+class _Batch(ctypes.Structure):
+    _fields_ = (
+        *(
+            (name, ctypes.c_int64)
+            for name in ("rows", "columns", "dim", "pairs", "hidden", "explicit", "block", "threads")
+        ),
+        *((name, ctypes.c_int64) for name in ("correct_positive", "negatives_only")),
+        *((name, ctypes.c_double) for name in ("exponent", "scale")),
+        *((name, ctypes.c_void_p) for name in ("query", "candidate", "log_mass", "log_q", "kept")),
+        *((name, ctypes.c_void_p) for name in ("pair_row", "pair_column", "weight")),
+        *((name, ctypes.c_void_p) for name in ("hidden_row", "hidden_column", "explicit_row", "explicit_column")),
+        *((name, ctypes.c_void_p) for name in ("loss", "d_query", "d_candidate")),
+    )
+
+
+class _Update(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("table", "sums", "codes", "gradient")),
+        *((name, ctypes.c_int64) for name in ("count", "dim", "threads")),
+        *((name, ctypes.c_float) for name in ("rate", "epsilon")),
+    )
+
+
+class Kernel:
+    """A compiled library. One call takes a whole batch; it is deterministic for a number of threads.
+
+    Args:
+        path: the shared library.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+        if self._library.shortlist_abi() != ABI:
+            raise OSError(f"{path} was built from another version of softmax.c")
+        self._tile: int = self._library.shortlist_tile()
+        self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
+        self._library.shortlist_adagrad.argtypes = [ctypes.POINTER(_Update)]
+        self._library.shortlist_adagrad.restype = None
+        self._parallel = self._share_threads()
+
+    def takes(self, query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> bool:
+        """Whether a loss over these vectors is computed here."""
+        return (
+            lower is None
+            and query.device.type == "cpu"
+            and query.dtype == candidate.dtype == torch.float32
+            and query.ndim == 2
+            and len(candidate) * self._tile * 4 <= MOST_BYTES
+        )
+
+    def softmax(
+        self,
+        query: Tensor,
+        candidate: Tensor,
+        pairs: tuple[Tensor, Tensor, Tensor | None],
+        mass: Mass,
+        *,
+        temperature: float = 1.0,
+        correct_positive: bool = True,
+        negatives_only: bool = False,
+        exponent: float = 1.0,
+        hidden: tuple[Tensor, Tensor] | None = None,
+        explicit: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The summed loss and the gradients with respect to both sides; steps as in ``columns``.
+
+        Args:
+            query: float32 ``[queries, dim]``.
+            candidate: float32 ``[columns, dim]``.
+            pairs: int64 rows and columns ``[B]``, and weights ``[B]`` or None.
+            hidden: places that never compete.
+            explicit: places that compete though not drawn.
+
+        Raises:
+            MemoryError: where there is no room for the blocks.
+        """
+        query, candidate = query.contiguous(), candidate.contiguous()
+        columns, width = len(candidate), -(-len(candidate) // 96) * 96
+        rows = BLOCK_BYTES // (width * 4) // self._tile * self._tile
+        tiles = -(-len(query) // self._tile)
+        weights = None if pairs[2] is None else pairs[2].to(exact(query)).contiguous()
+        nowhere = (pairs[0][:0], pairs[1][:0])
+        places = [one.contiguous() for both in (hidden or nowhere, explicit or nowhere) for one in both]
+        given = [
+            query,
+            candidate,
+            mass.log_mass.to(torch.float32).contiguous(),
+            None if mass.log_q is None else mass.log_q.to(torch.float32).contiguous(),
+            mass.kept.to(torch.float64).contiguous(),
+            pairs[0].contiguous(),
+            pairs[1].contiguous(),
+            weights,
+            *places,
+        ]
+        loss = torch.empty((), dtype=torch.float64)
+        d_query, d_candidate = torch.empty_like(query), torch.empty_like(candidate)
+        batch = _Batch(
+            len(query),
+            columns,
+            query.shape[1],
+            len(pairs[0]),
+            len(places[0]),
+            len(places[2]),
+            max(self._tile, min(rows, 8 * self._tile)),
+            max(1, min(torch.get_num_threads() if self._parallel else 1, tiles)),
+            correct_positive,
+            negatives_only,
+            exponent,
+            1 / temperature,
+            *(None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
+        )
+        if self._library.shortlist_softmax(ctypes.byref(batch)):
+            raise MemoryError(f"no room for the scores of {len(query):,} queries and {columns:,} candidates")
+        return loss.to(query.dtype), d_query, d_candidate
+
+    def adagrad(
+        self, table: Tensor, sums: Tensor, codes: Tensor, gradient: Tensor, rate: float, epsilon: float
+    ) -> None:
+        """``sums += g²``, then ``table -= rate · g / (√sums + epsilon)``, in place.
+
+        Args:
+            table: float32 ``[rows, dim]``, contiguous.
+            sums: the same.
+            codes: int64 ``[touched]``, distinct rows.
+            gradient: float32 ``[touched, dim]``, of these rows.
+        """
+        codes, gradient = codes.contiguous(), gradient.contiguous()
+        given = (one.data_ptr() for one in (table, sums, codes, gradient))
+        threads = torch.get_num_threads() if self._parallel else 1
+        self._library.shortlist_adagrad(
+            ctypes.byref(_Update(*given, len(codes), table.shape[1], threads, rate, epsilon))
+        )
+
+    def _share_threads(self) -> bool:
+        """Has the library use the threads of torch's OpenMP runtime; whether that was found."""
+        for path in _openmp():
+            runtime = ctypes.CDLL(path)
+            if hasattr(runtime, "GOMP_parallel") and hasattr(runtime, "omp_get_thread_num"):
+                of = [
+                    ctypes.cast(name, ctypes.c_void_p) for name in (runtime.GOMP_parallel, runtime.omp_get_thread_num)
+                ]
+                self._library.shortlist_threads(*of)
+                return True
+        return False
+
+
+def kernel_for(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> Kernel | None:
+    """The kernel, if there is one for this processor and for such vectors."""
+    kernel = _of_this_machine()
+    return kernel if isinstance(kernel, Kernel) and kernel.takes(query, candidate, lower) else None
+
+
+def kernel_for_rows(*tables: Tensor) -> Kernel | None:
+    """The kernel, if there is one for this processor that updates rows of such tables in place."""
+    kernel = _of_this_machine()
+    fits = all(
+        one.device.type == "cpu" and one.dtype == torch.float32 and one.ndim == 2 and one.is_contiguous()
+        for one in tables
+    )
+    return kernel if fits and isinstance(kernel, Kernel) else None
+
+
+def kernel_trouble() -> str | None:
+    """Why torch computes losses on this machine; None where the kernel computes them."""
+    found = _of_this_machine()
+    return found if isinstance(found, str) else None
+
+
+def _of_this_machine() -> Kernel | str:
+    return _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
+
+
+@lru_cache
+def _kernel(capability: str, wanted: str) -> Kernel | str:
+    """The kernel for a processor, or why there is none."""
+    if wanted == "0":
+        return f"{VARIABLE}=0 is set"
+    name = INSTRUCTIONS.get(capability)
+    if name is None:
+        return f"it needs x86-64 with AVX2; torch finds {capability}"
+    path = FOLDER / f"kernel-{name}.so"
+    if not path.exists():
+        return "it was not built: that takes Linux and a C compiler at installation"
+    try:
+        return Kernel(path)
+    except OSError as error:
+        return str(error)
+
+
+def _openmp() -> list[str]:
+    """The OpenMP runtimes that this process has loaded."""
+    if not sys.platform.startswith("linux"):
+        return []
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "omp" in line and line.count(" ") >= 5}
+    return sorted(path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp")))

@@ -1,0 +1,263 @@
+"""The compiled kernel against torch's way, over random batches; what it takes, what it refuses, and that it repeats bit for bit."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
+from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_for_rows, kernel_trouble
+from shortlist.loss.softmax import loss_and_gradients
+from shortlist.train.optimizers import Adagrad
+
+CAPABILITY = torch.backends.cpu.get_cpu_capability()
+USABLE = {"AVX512": ["AVX512", "AVX2"], "AVX2": ["AVX2"]}.get(CAPABILITY, [])
+BUILT = [name for name in USABLE if (FOLDER / f"kernel-{INSTRUCTIONS[name]}.so").exists()]
+
+pytestmark = pytest.mark.skipif(not BUILT, reason="no kernel was built for this processor (it needs a C compiler)")
+
+flags = st.booleans()
+
+
+def of(name: str) -> Kernel:
+    return Kernel(FOLDER / f"kernel-{INSTRUCTIONS[name]}.so")
+
+
+def batch(seed: int, pairs: int, queries: int, candidates: int, dim: int, logit: float = 3.0) -> tuple[Tensor, ...]:
+    """Query and candidate vectors, and the places of pairs; every candidate occurs."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen, pair_candidate = torch.randint(candidates, (pairs,), generator=generator).unique(return_inverse=True)
+    pair_query = torch.randint(queries, (pairs,), generator=generator)
+    query, candidate = (torch.randn(n, dim, generator=generator) for n in (queries, len(chosen)))
+    largest = (query @ candidate.T).abs().max()
+    return query * (logit / largest), candidate, pair_query, pair_candidate
+
+
+def close(got: tuple[Tensor, ...], wanted: tuple[Tensor, ...], relative: float = 1e-5) -> None:
+    for one, other in zip(got, wanted, strict=True):
+        assert one.dtype == torch.float32
+        assert float((one.double() - other).abs().max()) <= relative * max(1.0, float(other.abs().max()))
+
+
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    seed=st.integers(0, 2**32),
+    pairs=st.integers(1, 300),
+    queries=st.integers(1, 60),
+    candidates=st.integers(1, 250),
+    dim=st.sampled_from([1, 3, 8, 16, 17, 32, 33, 48, 100]),
+    threads=st.integers(1, 3),
+    weighted=flags,
+    corrected=flags,
+    hits=flags,
+    temperature=st.sampled_from([1.0, 0.4]),
+)
+def test_equals_torch_in_float64(
+    name, seed, pairs, queries, candidates, dim, threads, weighted, corrected, hits, temperature
+):
+    q, c, pair_query, pair_candidate = batch(seed, pairs, queries, candidates, dim)
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.rand(pairs, generator=generator) if weighted else None
+    counts = torch.bincount(pair_candidate, minlength=len(c)).double()
+    log_q = (counts / pairs).log() if corrected else None
+    wanted = loss_and_gradients(
+        q.double(), c.double(), pair_query, pair_candidate, weight, log_q, temperature, hits, None
+    )
+    mass = Mass(
+        (counts.log() if log_q is None else counts.log() - log_q).float(),
+        None if log_q is None else log_q.float(),
+        torch.zeros_like(counts) if hits else 1 - 1 / counts,
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        got = of(name).softmax(q, c, (pair_query, pair_candidate, weight), mass, temperature=temperature)
+    finally:
+        torch.set_num_threads(before)
+    close(got, wanted)
+
+
+def test_float32_on_the_processor_is_computed_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both losses take it, and only where it fits."""
+    calls = []
+    own = Kernel.softmax
+    monkeypatch.setattr(Kernel, "softmax", lambda *given, **on: calls.append(1) or own(*given, **on))
+    q, c, pair_query, pair_candidate = batch(0, 40, 9, 12, 8)
+    in_batch_softmax(q, c, pair_query, pair_candidate)
+    columns.softmax_over(q, c, pair_query, pair_candidate, Columns(torch.ones(len(c))))
+    assert len(calls) == 2
+    in_batch_softmax(q.double(), c.double(), pair_query, pair_candidate)
+    in_batch_softmax(q, c, pair_query, pair_candidate, block_elements=64)
+    columns.softmax_over(
+        q, c, pair_query, pair_candidate, Columns(torch.ones(len(c))), columns.SoftmaxOptions(hardest=2)
+    )
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        in_batch_softmax(q, c, pair_query, pair_candidate)
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_batch_of_many_candidates_goes_to_torch(name: str) -> None:
+    few, many = torch.empty(1, 1), torch.empty(1, 1).expand(kernel.MOST_BYTES // 4, 1)
+    assert of(name).takes(few, few, None)
+    assert not of(name).takes(few, many, None)
+    assert not of(name).takes(few.double(), few.double(), None)
+    assert not of(name).takes(few, few, torch.bfloat16)
+    assert not of(name).takes(few.to("meta"), few.to("meta"), None)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_repeats_bit_for_bit(threads: int) -> None:
+    given = batch(1, 3000, 300, 400, 24)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        first, second = (loss_and_gradients(*given, None, None, 1.0, False, None) for _ in range(2))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+def test_uses_the_threads_that_torch_has() -> None:
+    """No second pool: the process has no more threads than before."""
+    if threading.active_count() > 1 or torch.get_num_threads() < 2:
+        pytest.skip("other threads come and go here")
+    given = batch(1, 3000, 300, 400, 24)
+    torch.ones(1 << 20).exp()  # torch's own threads are there
+    before = len(list(Path("/proc/self/task").iterdir()))
+    loss_and_gradients(*given, None, None, 1.0, False, None)
+    assert len(list(Path("/proc/self/task").iterdir())) == before
+
+
+@pytest.mark.parametrize("where", ["query", "candidate"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e38])
+def test_what_is_not_finite_shows_in_the_loss(where: str, value: float) -> None:
+    q, c, *pairs = batch(0, 40, 9, 12, 8)
+    (q if where == "query" else c)[0] = value
+    (c if where == "query" else q)[0] = 1e38 if value == 1e38 else 1.0
+    assert not in_batch_softmax(q, c, *pairs).isfinite()
+
+
+def test_hidden_places_do_not_compete_and_explicit_ones_do() -> None:
+    """One query, scores 0: of three columns with masses 1, 2 and 3 one is hidden, and one that was not drawn is added."""
+    q, c = torch.zeros(1, 2), torch.randn(4, 2)
+    of_columns = Columns(
+        torch.tensor([1, 2, 3, 0]),
+        hidden=Places(torch.tensor([0]), torch.tensor([2])),
+        explicit=Places(torch.tensor([0]), torch.tensor([3])),
+    )
+    pair = (torch.tensor([0]), torch.tensor([0]))
+    loss = columns.softmax_over(q, c, *pair, of_columns)
+    assert loss.item() == pytest.approx(torch.tensor(1 + 2 + 1.0).log().item())  # its own, two of column 1, column 3
+    hidden_too = of_columns._replace(hidden=Places(torch.tensor([0, 0]), torch.tensor([2, 1])))
+    assert columns.softmax_over(q, c, *pair, hidden_too).item() == pytest.approx(torch.tensor(2.0).log().item())
+
+
+def test_all_pairs_of_one_query() -> None:
+    """The cost is that of the pairs, not of their square: 2e5 pairs, 20 at each of 10,000 places, take one pass over them."""
+    pairs = 200_000
+    q, c = torch.randn(1, 4), torch.randn(10_000, 4)
+    pair_candidate = torch.arange(pairs) % 10_000
+    given = (torch.zeros(pairs, dtype=torch.long), pair_candidate)
+    got = loss_and_gradients(q, c, *given, None, None, 1.0, False, None)
+    close(got, loss_and_gradients(q.double(), c.double(), *given, None, None, 1.0, False, None))
+
+
+def test_a_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "ABI", kernel.ABI + 1)
+    with pytest.raises(OSError, match="another version"):
+        of(BUILT[0])
+    assert "another version" in kernel._kernel.__wrapped__(BUILT[0], "1")
+
+
+def test_without_a_library_torch_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    q, c, *_ = batch(0, 4, 3, 3, 2)
+    assert kernel_for(q, c, None) is not None
+    assert kernel_trouble() is None
+    assert "AVX2" in kernel._kernel.__wrapped__("DEFAULT", "1")
+    monkeypatch.setattr(kernel, "FOLDER", tmp_path)
+    assert "C compiler" in kernel._kernel.__wrapped__(BUILT[0], "1")
+    (tmp_path / f"kernel-{INSTRUCTIONS[BUILT[0]]}.so").write_bytes(b"no library")
+    assert str(tmp_path) in kernel._kernel.__wrapped__(BUILT[0], "1")
+
+
+def test_the_variable_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, c, *_ = batch(0, 4, 3, 3, 2)
+    monkeypatch.setenv(kernel.VARIABLE, "0")
+    assert kernel_for(q, c, None) is None
+    assert kernel_trouble() == "SHORTLIST_KERNEL=0 is set"
+
+
+def test_without_an_openmp_runtime_one_thread_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "_openmp", list)
+    alone = of(BUILT[0])
+    given = batch(1, 300, 40, 50, 24)
+    counts = torch.bincount(given[3], minlength=len(given[1])).double()
+    mass = Mass(counts.log().float(), torch.zeros(len(counts)), 1 - 1 / counts)
+    close(alone.softmax(given[0], given[1], (given[2], given[3], None), mass),
+          loss_and_gradients(given[0].double(), given[1].double(), *given[2:], None, None, 1.0, False, None))  # fmt: skip
+
+
+def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_name = of(BUILT[0])
+
+    class Full:
+        def shortlist_softmax(self, batch: object) -> int:
+            assert isinstance(batch, type(ctypes.byref(ctypes.c_int())))
+            return 1
+
+    monkeypatch.setattr(of_name, "_library", Full())
+    q, c, pair_query, pair_candidate = batch(0, 40, 9, 12, 8)
+    with pytest.raises(MemoryError, match="9 queries"):
+        of_name.softmax(
+            q,
+            c,
+            (pair_query, pair_candidate, None),
+            Mass(torch.zeros(len(c)), torch.zeros(len(c)), torch.zeros(len(c))),
+        )
+
+
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    seed=st.integers(0, 2**32),
+    touched=st.sampled_from([0, 1, 7, 900]),
+    dim=st.sampled_from([1, 5, 32, 100]),
+    threads=st.integers(1, 2),
+)
+def test_adagrad_equals_torch(name, seed, touched, dim, threads):
+    generator = torch.Generator().manual_seed(seed)
+    table, gradient = (torch.randn(n, dim, generator=generator) for n in (1000, touched))
+    sums = torch.rand(1000, dim, generator=generator)
+    codes = torch.randperm(1000, generator=generator)[:touched]
+    wanted, slot = table.clone(), sums.clone()
+    optimizer = Adagrad(0.13)
+    taken = slot[codes]
+    wanted[codes] = optimizer.update(wanted[codes], gradient, [taken])
+    slot[codes] = taken
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        of(name).adagrad(table, sums, codes, gradient, 0.13, optimizer.epsilon)
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(
+        table, wanted, rtol=1e-6, atol=1e-6
+    )  # torch's square root may be off by one in the last place
+    torch.testing.assert_close(sums, slot, rtol=1e-6, atol=0)
+    untouched = torch.ones(1000, dtype=torch.bool)
+    untouched[codes] = False
+    assert torch.equal(table[untouched], wanted[untouched])
+
+
+def test_tables_that_are_not_plain_float32_are_updated_by_torch() -> None:
+    plain = torch.zeros(3, 4)
+    assert kernel_for_rows(plain, plain) is not None
+    for other in (plain.bfloat16(), plain.double(), plain.T, plain[:, :2], plain.to("meta"), plain[0]):
+        assert kernel_for_rows(plain, other) is None
