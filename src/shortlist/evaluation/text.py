@@ -1,4 +1,4 @@
-"""An evaluation as lines of text, for a terminal of 100 columns: figures ± half their interval, one line per scorer."""
+"""An evaluation as lines of text, for a terminal of 80 columns: figures ± half their interval, one line per scorer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
 from shortlist.language import columns, folded, padded, shown
 
-__all__ = ["evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
+__all__ = ["TITLES", "evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
 TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
-WIDTH = 100
+WIDTH = 80
 GROUP = 34
+LEAST_GROUP = 12
 SCORERS_AT_MOST = 3
 
 ByScorer = Mapping[str, Mapping[str, Figures]]
@@ -34,7 +35,7 @@ def evaluation_text(
     Args:
         notes: the headline first. The others as in ``Evaluation``.
     """
-    parts = [*map(shown, notes[:1]), *("\n".join(folded(shown(note), WIDTH)) for note in notes[1:])]
+    parts = ["\n".join(folded(shown(note), WIDTH)) for note in notes]
     for seen, title in TITLES.items():
         if seen in figures["model"]:
             lines = _scorer_table(figures, intervals, seen)
@@ -150,9 +151,13 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         by_scorer = {segment.scorer: segment for segment in members}
         one = next(iter(by_scorer.values()))
         figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
-        rows.append([_cut(shown(group)), f"{one.pairs:,}", f"{one.queries:,}", *figures])
+        rows.append([shown(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
     table = [["", shown("pairs"), shown("queries"), *scorers], *rows]
     widths = [max(columns(row[column]) for row in table) for column in range(len(table[0]))]
+    left = WIDTH - sum(width + 2 for width in widths[1:])
+    widths[0] = min(widths[0], GROUP, max(left, LEAST_GROUP))
+    for row in rows:
+        row[0] = _cut(row[0], widths[0])
     lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:
         cells = [
@@ -198,5 +203,10 @@ def _cell(value: float, interval: Interval | None) -> str:
     return f"{text} ±{half:,.1f}" if large else f"{text} ±{half:.4f}".replace("±0.", "±.")
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= GROUP else text[: GROUP - 1] + "…"
+def _cut(text: str, width: int) -> str:
+    """A text of at most ``width`` columns."""
+    if columns(text) <= width:
+        return text
+    while columns(text) >= width:
+        text = text[:-1]
+    return f"{text}…"
