@@ -78,6 +78,19 @@ def test_segments_show_the_figure_nearest_ten_and_long_names_cut() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_names_of_groups_are_whole_before_figures_of_others_are_shown() -> None:
+    sure = {"top_10": Interval(0.4, 0.6)}
+    rows = [
+        Segment("warm cold", "warm query, warm candidate", scorer, "seen_out", 40, 4, {"top_10": 0.5}, sure)
+        for scorer in ("model", "popularity", "recent", "ials")
+    ]
+    lines = str(evaluation({"model": {"seen_in": {"top_10": 0.5}}}, segments=rows)).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("by warm cold"))
+    assert lines[start + 1].split() == ["pairs", "queries", "model", "ials"]
+    assert lines[start + 2].startswith("warm query, warm candidate  ")
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_segment_of_figures_without_a_cut_off() -> None:
     assert headline_figure([]) is None
     one = Segment("g", "a", "model", "seen_in", 4, 4, {}, {})

@@ -17,6 +17,7 @@ TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
 WIDTH = 80
 GROUP = 34
 LEAST_GROUP = 12
+FEWEST_SCORERS = 2
 SCORERS_AT_MOST = 3
 
 ByScorer = Mapping[str, Mapping[str, Figures]]
@@ -146,18 +147,15 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
     if metric is None:
         return []
     scorers = _shown(segments)
-    rows = []
-    for group, members in groupby(segments, key=lambda segment: segment.group):
-        by_scorer = {segment.scorer: segment for segment in members}
-        one = next(iter(by_scorer.values()))
-        figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
-        rows.append([shown(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
-    table = [["", shown("pairs"), shown("queries"), *scorers], *rows]
-    widths = [max(columns(row[column]) for row in table) for column in range(len(table[0]))]
-    left = WIDTH - sum(width + 2 for width in widths[1:])
-    widths[0] = min(widths[0], GROUP, max(left, LEAST_GROUP))
-    for row in rows:
-        row[0] = _cut(row[0], widths[0])
+    table = _segment_rows(segments, scorers, metric)
+    while len(scorers) > FEWEST_SCORERS and _columns_of(table, 0) > _left(
+        table
+    ):  # names of groups before figures of others
+        del scorers[1]
+        table = _segment_rows(segments, scorers, metric)
+    first = min(_columns_of(table, 0), max(_left(table), LEAST_GROUP))
+    table = [[_cut(row[0], first), *row[1:]] for row in table]
+    widths = [_columns_of(table, column) for column in range(len(table[0]))]
     lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:
         cells = [
@@ -166,6 +164,28 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         ]
         lines.append("".join(cells).rstrip())
     return lines
+
+
+def _segment_rows(segments: Sequence[Segment], scorers: Sequence[str], metric: str) -> list[list[str]]:
+    """The head and a row for each group, whole."""
+    rows = [["", shown("pairs"), shown("queries"), *scorers]]
+    for group, members in groupby(segments, key=lambda segment: segment.group):
+        by_scorer = {segment.scorer: segment for segment in members}
+        one = next(iter(by_scorer.values()))
+        figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
+        rows.append([shown(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
+    return rows
+
+
+def _columns_of(table: Sequence[Sequence[str]], column: int) -> int:
+    """How wide a column is; of the first no more than names of groups may be."""
+    width = max(columns(row[column]) for row in table)
+    return width if column else min(width, GROUP)
+
+
+def _left(table: Sequence[Sequence[str]]) -> int:
+    """What the columns behind the first leave to it."""
+    return WIDTH - sum(_columns_of(table, column) + 2 for column in range(1, len(table[0])))
 
 
 def _shown(segments: Sequence[Segment]) -> list[str]:
