@@ -38,13 +38,11 @@ def pictures(bundle: Path, query: str, folder: Path = DOCS) -> list[Path]:
                 page.goto(f"{address}#k=10&seen=out&user={quote(json.dumps(query))}")
                 page.get_by_text("Copy as curl").wait_for()
                 page.wait_for_load_state("networkidle")
-                for _ in range(
-                    5
-                ):  # the time of a first request, and of one next to others, says nothing about the rest
-                    for seen in (False, True):
-                        with page.expect_response(re.compile("/v1/recommend")):
-                            page.locator("#exclude-seen").set_checked(seen)
-                        page.wait_for_load_state("networkidle")
+                # The time of a first request, or of one next to others, says nothing about the rest.
+                for _ in range(10):
+                    with page.expect_response(re.compile("/v1/recommend")):
+                        page.locator("#exclude-seen").dispatch_event("change")
+                    page.wait_for_load_state("networkidle")
                 written.append(folder / f"page-{scheme}.png")
                 page.screenshot(path=str(written[-1]))
             browser.close()
