@@ -1,7 +1,7 @@
 """The picture of README.md: the server's page over a real bundle, in a real browser, light and dark.
 
 ``python -m tests.picture BUNDLE QUERY`` writes ``docs/page-light.png`` and ``docs/page-dark.png``. The pictures in the
-repository show the bundle of ``shortlist demo --out``.
+repository show the bundle of ``shortlist demo --recipe als --out demo.shortlist``, which is what README's first program chooses.
 """
 
 from __future__ import annotations
@@ -37,9 +37,12 @@ def pictures(bundle: Path, query: str, folder: Path = DOCS) -> list[Path]:
                 page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
                 page.goto(f"{address}#k=10&seen=out&user={quote(json.dumps(query))}")
                 page.get_by_text("Copy as curl").wait_for()
-                page.reload()  # the time of a first request says nothing about the others
-                page.get_by_text("Copy as curl").wait_for()
                 page.wait_for_load_state("networkidle")
+                # The time of a first request, or of one next to others, says nothing about the rest.
+                for _ in range(10):
+                    with page.expect_response(re.compile("/v1/recommend")):
+                        page.locator("#exclude-seen").dispatch_event("change")
+                    page.wait_for_load_state("networkidle")
                 written.append(folder / f"page-{scheme}.png")
                 page.screenshot(path=str(written[-1]))
             browser.close()

@@ -177,7 +177,8 @@ def checked_list(value: object, where: str, of: str, kind: type | None = None) -
     is_table = hasattr(value, "columns")
     if isinstance(value, (str, bytes, bytearray, Mapping)) or is_table or not isinstance(value, Iterable):
         given = f"a {type(value).__name__}" if is_table else repr(value)[:80]
-        hint = f"for one: [{value!r}]" if isinstance(value, (str, int)) and len(repr(value)) < 80 else None
+        one = isinstance(value, (str, int)) and not isinstance(value, bool) and len(repr(value)) < 80
+        hint = f"for one: [{value!r}]" if one else None
         raise ConfigError(f"{where} got {given}; a list of {of} was expected.", hint=hint)
     values = list(value)
     for number, one in enumerate(values):

@@ -96,3 +96,13 @@ def test_accuracies_are_a_table_of_those_measured() -> None:
         ("popularity", "seen left in", "0.1250"),
         ("model", "seen excluded", "0.5000"),
     ]
+
+
+def test_figures_that_fall_are_explained_once() -> None:
+    """They leave seen items in: better models put these first. Nothing is said where one of them rises."""
+    lines: list[str] = []
+    show = console.epoch_printer(4, lines.append)
+    for number, (small, large) in enumerate([(0.5, 0.75), (0.25, 0.8), (0.125, 0.75), (0.1, 0.5)], start=1):
+        show(Epoch(number, 4.5, 4.6, 2.0, 3000, metrics={"top_5": small, "top_10": large}))
+    assert [line.startswith("epoch") for line in lines] == [True, True, True, False, True]
+    assert "seen items" in lines[3]

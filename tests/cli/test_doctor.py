@@ -30,6 +30,13 @@ def test_says_what_is_here():
     assert "dev" not in found["extras"]
 
 
+def test_no_line_is_wider_than_a_terminal_but_for_words_that_are():
+    text = run()
+    assert all(len(line) <= 80 or len(line.split()) <= 2 or "/" in line for line in text.splitlines())
+    assert text.count("onnxscript") == 1
+    assert "".join(text.split()).count("".join(doctor.examine()["extras"]["export"].split())) == 1
+
+
 def test_says_what_is_missing_and_the_line_that_brings_it(monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(doctor, "_version", lambda package: "–")

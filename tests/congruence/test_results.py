@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.congruence.results import HOSTILE, SHOWN, TABULAR, dataset, frame, re
 import shortlist as sl
 from shortlist.display import Framed, Tabular
 from shortlist.errors import MissingExtraError
+from shortlist.language import columns
 from shortlist.train.epochs import Epoch
 
 LENGTHS = {
@@ -134,6 +136,61 @@ def test_notebooks_show_a_small_table_in_which_every_text_is_escaped(name: str) 
     assert "color:" not in text, "colours are the notebook's, light or dark"
     if name in ("Recommendations", "Interleaved", "Preference", "Choice", "Tuning", "TunedRecommender", "Dataset"):
         assert any(HOSTILE in one for one in found.texts)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_at_the_prompt_a_result_is_one_line(name: str) -> None:
+    text = repr(SHOWN[name]())
+    assert text.startswith(f"{name.partition(' ')[0]}(")
+    assert "\n" not in text
+    assert len(text) <= 200
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_printed_a_result_fits_a_terminal(name: str) -> None:
+    """Those that are printed as their repr, and a comparison, are one sentence; a word of the user's own may be longer than a line."""
+    result = SHOWN[name]()
+    text = str(result)
+    if text != repr(result) and name != "Comparison":
+        assert max(map(columns, text.replace(HOSTILE, "x").splitlines())) <= 80
+
+
+def test_reprs_say_what_matters() -> None:
+    epoch = Epoch(1, loss=4.5, chance=4.6, seconds=2.0, examples=3000)
+    assert repr(sl.TrainingHistory((epoch,), best=1)) == (
+        "TrainingHistory(1 epoch · loss 4.5000 (chance 4.6000) · the model holds epoch 1)"
+    )
+    evaluation = TABULAR["Evaluation"]()
+    assert repr(evaluation) == "Evaluation(8 test pairs · top-10: model 0.7500 · seen items excluded)"
+    popular = {name: {"seen_out": {"top_10": 0.1 * place}} for place, name in enumerate("abcde")}
+    beside = replace(evaluation, figures={**evaluation.figures, **popular})
+    assert "model 0.7500, e 0.4000, d 0.3000, c 0.2000 · " in repr(beside)  # the best three of the others
+    assert repr(TABULAR["Interleaved"]()) == "Interleaved(1 list · 3 places)"
+
+
+def test_the_settings_that_keep_the_promise_come_first_and_are_short() -> None:
+    found = Tags(SHOWN["Tuning"]()._repr_html_())
+    assert found.texts[1:8] == ["backend", "build", "settings", "recall", "lower", "milliseconds", "keeps"]
+    assert "leaves 20" in found.texts
+
+
+def test_recipes_side_by_side_are_shown_by_their_means() -> None:
+    """As printed; ``to_frame`` has a row for each split."""
+    result = TABULAR["CrossValidation"]()
+    found = Tags(result._repr_html_())
+    assert found.names.count("tr") == 1 + len(result.summary())
+    assert found.texts[-1] == str(result).splitlines()[-1]
+
+
+def test_what_was_not_tried_is_below_the_table_of_a_choice() -> None:
+    found = Tags(SHOWN["Choice"]()._repr_html_())
+    assert found.names.count("tr") == 2
+    assert any(one.startswith("not tried: ") and "takes about 3 s; 1 s were left" in one for one in found.texts)
+
+
+def test_similar_candidates_have_the_ids_asked_about_in_a_column_of_their_own() -> None:
+    found = Tags(recommender().similar(["a"], k=1)._repr_html_())
+    assert found.texts[1:4] == ["similar_to", "rank", "film"]
 
 
 def test_titles_are_shown_where_the_catalogue_has_them() -> None:

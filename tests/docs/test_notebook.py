@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from docs.notebook import PAGES, notebook, text_of
@@ -27,17 +28,37 @@ def test_text_and_code_become_cells() -> None:
     ]
 
 
+def test_what_is_printed_last_is_the_value_of_its_cell() -> None:
+    """A notebook shows it as a table. What has several arguments, or more behind it, is printed as on the page."""
+    page = "".join(
+        f"```python\n{code}\n```\n" for code in ("a = 1\nprint(f(a, b=(2)))", "print(a, b)", "print(a)\nb = 2")
+    )
+    cells = notebook(page)["cells"]
+    assert ["".join(cell["source"]) for cell in cells] == ["a = 1\nf(a, b=(2))", "print(a, b)", "print(a)\nb = 2"]
+
+
+def _text(output: Any) -> str:
+    """What a cell printed, or its value as text."""
+    return str(output["text"]) if output.get("name") == "stdout" else str(output.get("data", {}).get("text/plain", ""))
+
+
 def test_the_notebook_runs(tmp_path: Path) -> None:
     found = nbformat.read(PAGES[0].with_suffix(".ipynb"), as_version=4)
     nbformat.validate(found)
     nbclient.NotebookClient(
         found, timeout=300, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    by_cell = (
-        "".join(out["text"] for out in cell.get("outputs", ()) if out.get("name") == "stdout") for cell in found.cells
-    )
+    by_cell = ("".join(map(_text, cell.get("outputs", ()))) for cell in found.cells)
     printed = [text for text in by_cell if text]  # one cell may print in several pieces, or in one
-    assert len(printed) == 10  # each code cell that prints
+    assert len(printed) == 10  # each code cell that prints or ends in a value
+    shown = [
+        out["data"]["text/html"]
+        for cell in found.cells
+        for out in cell.get("outputs", ())
+        if "data" in out and "text/html" in out["data"]
+    ]
+    titles = ["TrainingHistory", "Evaluation", "Evaluation", "Recommendations", "Recommendations", "Recommendations"]
+    assert [title for html in shown for title in dict.fromkeys(titles) if f">{title}" in html] == titles
     assert "popularity" in printed[3]
     assert "False" in printed[6]  # nobody is not known
     assert (tmp_path / "movielens.shortlist" / "manifest.json").is_file()

@@ -30,11 +30,12 @@ def test_figures_stand_beside_half_their_interval() -> None:
     sure = {"model": {"seen_in": {"top_1": Interval(0.2, 0.3), "top_10": Interval(NAN, NAN)}}}
     lines = str(evaluation(figures, intervals=sure)).splitlines()
     assert lines[0].startswith("1,200 test pairs of 30 queries against 4,000 candidates (2 with a query new")
-    assert lines[2] == "seen items left in"
-    assert lines[3].split() == ["top-1", "top-10"]
-    assert lines[4].split() == ["model", "0.2500", "±.0500", "0.5000"]
-    assert lines[5].split() == ["popularity", "0.1250", "1.0000"]
-    assert len({len(line) for line in lines[3:6]}) == 1
+    start = lines.index("seen items left in")
+    assert lines[start - 1] == ""
+    assert lines[start + 1].split() == ["top-1", "top-10"]
+    assert lines[start + 2].split() == ["model", "0.2500", "±.0500", "0.5000"]
+    assert lines[start + 3].split() == ["popularity", "0.1250", "1.0000"]
+    assert len({len(line) for line in lines[start + 1 : start + 4]}) == 1
     assert lines[-1] == "± is half the 95% interval, from resampled queries."
     assert "±" not in str(evaluation(figures))
 
@@ -58,7 +59,7 @@ def test_no_line_is_wider_than_a_terminal(metrics: int, ks: int) -> None:
     }
     scorers = ("model", "cooccurrence", "ials")
     text = str(evaluation(dict.fromkeys(scorers, one), intervals=dict.fromkeys(scorers, sure)))
-    assert max(map(len, text.splitlines()[1:])) <= 100
+    assert max(map(len, text.splitlines())) <= 80
     assert text.count("capped recall") == 2 * metrics * ks  # every figure is there
 
 
@@ -74,7 +75,20 @@ def test_segments_show_the_figure_nearest_ten_and_long_names_cut() -> None:
     assert lines[start + 1].split() == ["pairs", "queries", "model", "ease", "ials"]
     assert lines[start + 2].split() == ["KR", "40", "4", "0.5000", "0.5000", "0.5000"]
     assert lines[start + 3].startswith("x" * 33 + "…  ")
-    assert max(map(len, lines[start:])) <= 100
+    assert max(map(len, lines)) <= 80
+
+
+def test_names_of_groups_are_whole_before_figures_of_others_are_shown() -> None:
+    sure = {"top_10": Interval(0.4, 0.6)}
+    rows = [
+        Segment("warm cold", "warm query, warm candidate", scorer, "seen_out", 40, 4, {"top_10": 0.5}, sure)
+        for scorer in ("model", "popularity", "recent", "ials")
+    ]
+    lines = str(evaluation({"model": {"seen_in": {"top_10": 0.5}}}, segments=rows)).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("by warm cold"))
+    assert lines[start + 1].split() == ["pairs", "queries", "model", "ials"]
+    assert lines[start + 2].startswith("warm query, warm candidate  ")
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_segment_of_figures_without_a_cut_off() -> None:

@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+OWNER = "someone"  # who is logged in
+
 
 class Hub:
     """The repositories, and the requests that came: (method, path)."""
@@ -90,7 +92,7 @@ def running() -> Iterator[Hub]:
         def route(self, path: str, body: bytes) -> None:
             if path == "/api/repos/create":
                 asked = json.loads(body)
-                repo = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+                repo = f"{asked.get('organization') or OWNER}/{asked['name']}"
                 hub.commits.setdefault(repo, [])
                 hub.private.setdefault(repo, asked.get("private") or asked.get("visibility") == "private")
                 return self.reply(200, {"url": f"{hub.address}/{repo}"})

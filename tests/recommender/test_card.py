@@ -46,7 +46,10 @@ def test_a_card() -> None:
     ).served
     lines = model_card(served, "me/films").splitlines()
     assert lines[:2] == ["---", "library_name: shortlist"]
-    assert "Lists of film (2) for user (2), made with [shortlist](https://pypi.org/project/shortlist/)." in lines
+    assert (
+        "Recommends 2 candidates (`film`) to 2 queries (`user`). Made with [shortlist](https://pypi.org/project/shortlist/)."
+        in lines
+    )
     assert "print(recommender.recommend(['u'], k=10))" in lines
     assert "| model | ALS + transitions |" in lines
     assert "| trained on | 3 interactions |" in lines

@@ -69,7 +69,26 @@ def test_the_card_says_how_to_load_it_and_what_is_in_it(hub: Hub) -> None:
     card = hub.commits[REPO][0][1]["README.md"].decode()
     assert 'sl.Recommender.from_hub("someone/films")' in card
     assert "| model | 0.2500 |" in card
-    assert "the ids of all user and what each of them chose" in card
+    assert "the ids of all queries (`user`) and what each of them chose" in card
+    assert "Recommends 3 candidates (`film`) to 3 queries (`user`)." in card
+    assert "\n\n\n" not in card
+    recommender.metadata = {}
+    recommender.push_to_hub(REPO)
+    assert "\n\n\n" not in hub.commits[REPO][1][1]["README.md"].decode()
+
+
+def test_a_name_without_an_owner_belongs_to_the_one_who_is_logged_in(hub: Hub) -> None:
+    """The Hub adds the owner when it makes the repository; all that follows needs the whole name."""
+    address = films().push_to_hub("films")
+    ((commit, files),) = hub.commits[REPO]
+    assert address == f"{hub.address}/{REPO}/commit/{commit}"
+    assert f'sl.Recommender.from_hub("{REPO}")' in files["README.md"].decode()
+
+
+def test_an_address_in_the_place_of_a_name_is_refused_with_what_to_write(hub: Hub) -> None:
+    with pytest.raises(sl.BundleError) as caught:
+        sl.Recommender.from_hub("https://huggingface.co/someone/films")
+    assert caught.value.hint == "a repository is written as owner/name, without an address"
 
 
 def test_a_bundle_that_was_altered_is_refused(hub: Hub) -> None:

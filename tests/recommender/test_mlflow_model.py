@@ -47,6 +47,7 @@ said["where"] = model.predict(table, params={"where": "film = 'c'"})["film"].tol
 said["seen"] = model.predict(table, params={"exclude_seen": False, "k": 1})["film"].tolist()
 for name, call in (
     ("unknown", lambda: sl.Recommender.from_mlflow("models:/nothing/1")),
+    ("bare", lambda: sl.Recommender.from_mlflow("films")),
     ("foreign", lambda: sl.Recommender.from_mlflow(f"runs:/{run.info.run_id}/other")),
 ):
     try:
@@ -109,7 +110,8 @@ def test_a_pyfunc_answers_tables_with_tables(said: dict[str, Any]) -> None:
 
 def test_what_is_not_there_is_said(said: dict[str, Any]) -> None:
     assert said["unknown"][0].startswith("the model 'models:/nothing/1' cannot be loaded: ")
-    assert said["unknown"][1] == "see MLFLOW_TRACKING_URI"
+    assert said["unknown"][1] == "look for a typing error; MLFLOW_TRACKING_URI says which server is asked"
+    assert said["bare"][1] == "a model is written as models:/films/1 or runs:/…/model"
     assert said["foreign"][0].endswith("/other' holds no bundle.")
 
 

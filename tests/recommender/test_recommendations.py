@@ -45,7 +45,8 @@ def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:
     ]
     assert answer.to_frame().rows() == [("ann", 1, "c", 1.0, "model", True), ("eve", 1, "b", 3.0, "popularity", False)]
     assert str(answer) == "ann\n    1. c      1.0000\neve  (unknown to the model)\n    1. b           3  by popularity"
-    assert repr(answer) == "Recommendations(2 queries, 1 of them unknown · 2 items)"
+    assert repr(answer) == "Recommendations(2 queries, 1 unknown · 2 items)"
+    assert repr(recommender.recommend(["ann"], k=1)) == "Recommendations(1 query, 0 unknown · 1 item)"
     assert answer[-1].query == "eve"
     assert answer[0:1] == [answer[0]]
     assert answer[0].sources == ["model"]

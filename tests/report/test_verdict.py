@@ -30,6 +30,13 @@ def measured(**comparisons: tuple[float, bool]) -> dict[str, object]:
         ({"popularity": (0.1, True)}, "good", "Ahead of popularity"),
         ({"popularity": (0.1, True), "ease": (0.1, True)}, "good", "Ahead of every cheaper model measured"),
         ({"popularity": (0.1, True), "ease": (-0.1, True)}, "mixed", "Ahead of popularity, behind EASE"),
+        (
+            {"popularity": (0.1, True), "ease": (0.0, False), "ials": (-0.1, True)},
+            "mixed",
+            "Ahead of popularity, level with EASE, behind iALS",
+        ),
+        ({"popularity": (0.0, False), "ials": (-0.1, True)}, "mixed", "Level with popularity, behind iALS"),
+        ({"ials": (-0.1, True)}, "mixed", "Behind iALS"),
         ({"popularity": (0.1, True), "ease": (-0.1, False)}, "mixed", "Ahead of popularity, level with EASE"),
         ({"popularity": (0.1, False)}, "mixed", "No better than popularity"),
         ({"popularity": (-0.1, True), "ease": (0.1, True)}, "bad", "Behind plain popularity"),

@@ -159,6 +159,15 @@ def test_ports_paths_and_names_agree() -> None:
     (scrape,) = documents(DEPLOY / "prometheus/prometheus.yml")[0]["scrape_configs"]
     assert scrape["static_configs"][0]["targets"] == ["server:8080"]
     assert scrape["job_name"] == "shortlist"
+    secret = scrape["authorization"]["credentials_file"].removeprefix("/run/secrets/")
+    assert compose["services"]["prometheus"]["secrets"] == [secret]
+    variable = compose["secrets"][secret]["environment"]
+    assert variable not in compose["services"]["server"]["environment"], (
+        "a list of keys is no key: a scrape with it gets 401"
+    )
+    asked = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text()))
+    named = set(re.findall(r"^#\s+(SHORTLIST_\w+)=", (DEPLOY / "compose.yaml").read_text(), flags=re.MULTILINE))
+    assert asked == named == {*compose["services"]["server"]["environment"], variable}
     assert 'job="shortlist"' in rules()[0]["expr"]
     mounted = [one.split(":") for one in compose["services"]["grafana"]["volumes"]]
     for source, *_ in mounted + [one.split(":") for one in compose["services"]["prometheus"]["volumes"]]:

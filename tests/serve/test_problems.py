@@ -66,6 +66,10 @@ def test_a_body_that_does_not_fit_is_named_and_not_repeated(
     ("kind", "body", "hint"),
     [
         (EventsRequest, b'{"events":[],"canary":1}', "fields: events"),
+        (EventsRequest, b"{}", "fields: events"),
+        (EventsRequest, b"[]", "fields: events"),
+        (EventsRequest, b'{"events":"canary"}', None),
+        (RecommendRequest, b'{"queries":["canary"]}', "fields: id, features, history, exclude"),
         (EventsRequest, b'{"events":[{"canary":1}]}', "fields: query, candidate, at"),
         (RecommendRequest, b'{"queries":[{"id":1,"k":5}]}', "fields: id, features, history, exclude"),
         (

@@ -21,8 +21,25 @@ def test_a_run_is_its_epochs() -> None:
     assert list(history) == [FIRST, SECOND]
     assert history[-1] is SECOND
     assert history.seconds == 2.5
-    assert str(history) == f"{FIRST}\n{SECOND}"
+    assert str(history).splitlines() == [
+        "epoch    loss  chance  temperature   top_5  examples/s",
+        "    1  4.5000  4.6000            –       –       1,500",
+        "    2  4.2500  4.6000       0.7500  0.1250       6,000",
+    ]
     assert str(TrainingHistory((FIRST,), 1, stopped_early=True)).endswith("\nstopped early; the model holds epoch 1")
+
+
+def test_a_long_row_goes_on_below() -> None:
+    """At most 80 columns, whatever was measured; every figure is there once."""
+    names = [f"capped_recall_{10**power}" for power in range(9)]
+    epochs = [Epoch(number, 4.5, 4.6, 2.0, 3000, metrics=dict.fromkeys(names, 0.5)) for number in (9, 10)]
+    text = str(TrainingHistory(tuple(epochs), best=10))
+    assert max(map(len, text.splitlines())) <= 80
+    assert [text.split().count(name) for name in names] == [1] * len(names)
+    assert text.split().count("0.5000") == 2 * len(names)
+    blocks = text.split("\n\n")
+    assert len(blocks) > 1
+    assert all(block.split()[0] == "epoch" for block in blocks)
 
 
 def test_a_frame_has_a_row_an_epoch_and_nulls_where_nothing_was_measured() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from shortlist.choosing.trial import Figure, Trial
-from shortlist.display import Tabular, frame_html
+from shortlist.data.ids import counted
+from shortlist.display import Tabular, table_html
 from shortlist.language import folded, padded, shown
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
@@ -111,8 +112,21 @@ class Choice(Tabular):
         }
         return pl.DataFrame(rows, schema=schema)
 
+    def __repr__(self) -> str:
+        measured = sum(one.figure is not None for one in self.tried)
+        figure = "" if self.chosen.figure is None else f" · {self.trial.name} {self.chosen.figure.value:.4f}"
+        return f"Choice({self.chosen.name}{figure} · best of {counted(measured, 'model')})"
+
     def _repr_html_(self) -> str:
-        return frame_html("Choice", self.to_frame(), self.verdict())
+        """The contenders that were measured as a table; below it the verdict, and why others were not tried."""
+        measured = [one for one in self.tried if one.figure is not None]
+        rows = [
+            ["*" if one is self.chosen else "", one.name, one.figure.value, one.figure.error, f"{one.seconds:.1f}"]
+            for one in measured
+            if one.figure is not None
+        ]
+        heads = ("", shown("model"), self.trial.name, "± s.e.", shown("seconds"))
+        return table_html("Choice", heads, rows, [*map(shown, self.verdict()), *_skipped(self)])
 
     def table(self) -> str:
         """The contenders as text: figure ± standard error, seconds; the reason for those that were not measured."""
@@ -162,13 +176,17 @@ def _table(choice: Choice) -> str:
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(shown(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}"))
-    skipped = [one for one in choice.tried if one.figure is None]
-    for one in skipped:
-        lines += _folded(shown(f"  not tried: {one.name}: {one.reason}"))
+    for line in _skipped(choice):
+        lines += _folded(f"  {line}")
     for one in choice.tried:
         if one.note is not None:
             lines += _folded(f"  {one.name}: {shown(one.note)}")
     return "\n".join(lines)
+
+
+def _skipped(choice: Choice) -> list[str]:
+    """A line for each contender that was not measured, with the reason."""
+    return [shown(f"not tried: {one.name}: {one.reason}") for one in choice.tried if one.figure is None]
 
 
 def _folded(line: str) -> list[str]:

@@ -12,7 +12,8 @@ import polars as pl
 
 from shortlist.data import Dataset, Split
 from shortlist.data.argument_checks import check_dataset, check_seed
-from shortlist.display import Tabular
+from shortlist.data.ids import counted
+from shortlist.display import Tabular, table_html
 from shortlist.errors import ConfigError, check_flags, checked_list
 from shortlist.evaluation import METRICS, evaluate
 from shortlist.evaluation.metrics import metric_names
@@ -54,6 +55,25 @@ class CrossValidation(Tabular):
         table = self.to_frame().group_by("recipe", maintain_order=True).agg(*flat, pl.col("seconds").mean())
         return table.sort(self.metrics[0], descending=True)
 
+    def __repr__(self) -> str:
+        recipes, splits = (len({row[name] for row in self.rows}) for name in ("recipe", "split"))
+        return f"CrossValidation({counted(recipes, 'recipe')} · {counted(splits, 'split')} · {', '.join(self.metrics)})"
+
+    def _repr_html_(self) -> str:
+        """A row for each recipe, with mean ± standard deviation over the splits."""
+        table = self.summary()
+        rows = [
+            [row["recipe"], *(_figure(row[name], row[f"{name} ±"]) for name in self.metrics), f"{row['seconds']:.1f}"]
+            for row in table.iter_rows(named=True)
+        ]
+        return table_html("CrossValidation", ("recipe", *self.metrics, "seconds"), rows, [self._note()])
+
+    def _note(self) -> str:
+        """How the figures were made, in a line."""
+        splits = len({row["split"] for row in self.rows})
+        out = "excluded" if self.seen == "seen_out" else "left in"
+        return f"mean ± standard deviation over {splits} splits, seen items {out}"
+
     def __str__(self) -> str:
         table = self.summary()
         width = max(len(name) for name in ["recipe", *table["recipe"]])
@@ -64,9 +84,7 @@ class CrossValidation(Tabular):
             lines.append(
                 f"{row['recipe']:<{width}}" + "".join(f"  {cell:>17}" for cell in cells) + f"  {row['seconds']:7.1f}"
             )
-        splits = len({row["split"] for row in self.rows})
-        out = "excluded" if self.seen == "seen_out" else "left in"
-        return "\n".join([*lines, f"mean ± standard deviation over {splits} splits, seen items {out}"])
+        return "\n".join([*lines, self._note()])
 
 
 def compare_all(

@@ -19,7 +19,7 @@ import rich_click as click
 
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
-from shortlist.language import columns, padded, shown
+from shortlist.language import columns, folded, padded, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +44,7 @@ __all__ = [
     "typed",
 ]
 
+WIDTH = 80
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
@@ -76,11 +77,12 @@ def show(text: str = "") -> None:
 
 
 def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]:
-    """Lines of names and values, the values below each other."""
+    """Lines of names and values, the values below each other and on as many lines of 80 columns as they need."""
     named = [(shown(name), shown(str(value))) for name, value in rows]
     width = max((columns(name) for name, _ in named), default=0)
     for name, value in named:
-        yield f"{indent}{padded(name, width)}  {value}".rstrip()
+        head = f"{indent}{padded(name, width)}  "
+        yield from folded(value, WIDTH, head, " " * columns(head)) if value else [head.rstrip()]
 
 
 def say_account(account: Account, how: str = "read") -> None:
@@ -149,12 +151,23 @@ def as_columns(metrics: Mapping[str, float]) -> str:
 
 
 def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Epoch], None]:
-    """A callback for ``fit`` that prints a line per epoch."""
+    """A callback for ``fit`` that prints a line per epoch, and once the reason for figures that fall while the loss falls."""
+    before: dict[str, float] = {}
+    told = False
 
     def show(epoch: Epoch) -> None:
+        nonlocal before, told
         figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
         head = shown(f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f})")
         out(f"{head}{figures}   {shown(f'{epoch.examples_per_second:,.0f} examples/s')}")
+        if not told and before and all(epoch.metrics.get(name, value) < value for name, value in before.items()):
+            told = True
+            out(
+                shown(
+                    "  these figures leave seen items in, which fill the first places as the model learns them; figures without follow"
+                )
+            )
+        before = dict(epoch.metrics)
 
     return show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -11,11 +12,12 @@ import polars as pl
 
 from shortlist._above import room_above
 from shortlist.data.argument_checks import check_kind, check_seed
+from shortlist.data.ids import counted
 from shortlist.display import Framed, Tabular, frame_html
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
-from shortlist.evaluation.text import evaluation_html, evaluation_text
+from shortlist.evaluation.text import TITLES, evaluation_html, evaluation_text, figure_name, headline_figure
 from shortlist.intervals import ENDS, Interval, PairSums, chance, resampled
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
@@ -137,6 +139,19 @@ class Evaluation(Tabular):
             f" ({self.new_queries:,} with a query new to the model, {self.new_candidates:,} with a new candidate)"
         )
 
+    def __repr__(self) -> str:
+        """How much was measured, and the figure nearest to the top 10 of the model and of the three best others."""
+        seen = "seen_out" if "seen_out" in self.figures["model"] else "seen_in"
+        by_scorer = {name: by_seen[seen] for name, by_seen in self.figures.items() if seen in by_seen}
+        headline = headline_figure(by_scorer["model"])
+        parts = [f"Evaluation({counted(self.pairs, 'test pair')}"]
+        if headline is not None:
+            values = {name: figures.get(headline, math.nan) for name, figures in by_scorer.items()}
+            others = sorted((one for one in values if one != "model"), key=lambda one: -values[one])[:3]
+            listed = ", ".join(f"{name} {values[name]:.4f}" for name in ("model", *others))
+            parts.append(f"{figure_name(headline)}: {listed}")
+        return " · ".join([*parts, f"{TITLES[seen]})"])
+
     def __str__(self) -> str:
         head = [self.headline(), *self.notes]
         return evaluation_text(head, self.figures, self.intervals, self.segments, self.index_recall)
@@ -183,6 +198,9 @@ class Comparison(_Compared, Framed):
             [{name: plain.pop(name) for name in names} | {"low": low, "high": high} | plain | {"real": self.real}],
             schema_overrides=ENDS,
         )
+
+    def __repr__(self) -> str:
+        return f"Comparison({self!s})"
 
     def _repr_html_(self) -> str:
         return frame_html("Comparison", self.to_frame(), [str(self)])

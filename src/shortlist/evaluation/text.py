@@ -1,4 +1,4 @@
-"""An evaluation as lines of text, for a terminal of 100 columns: figures ± half their interval, one line per scorer."""
+"""An evaluation as lines of text, for a terminal of 80 columns: figures ± half their interval, one line per scorer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
 from shortlist.language import columns, folded, padded, shown
 
-__all__ = ["evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
+__all__ = ["TITLES", "evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
 TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
-WIDTH = 100
+WIDTH = 80
 GROUP = 34
+LEAST_GROUP = 12
+FEWEST_SCORERS = 2
 SCORERS_AT_MOST = 3
 
 ByScorer = Mapping[str, Mapping[str, Figures]]
@@ -34,7 +36,7 @@ def evaluation_text(
     Args:
         notes: the headline first. The others as in ``Evaluation``.
     """
-    parts = [*map(shown, notes[:1]), *("\n".join(folded(shown(note), WIDTH)) for note in notes[1:])]
+    parts = ["\n".join(folded(shown(note), WIDTH)) for note in notes]
     for seen, title in TITLES.items():
         if seen in figures["model"]:
             lines = _scorer_table(figures, intervals, seen)
@@ -145,14 +147,15 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
     if metric is None:
         return []
     scorers = _shown(segments)
-    rows = []
-    for group, members in groupby(segments, key=lambda segment: segment.group):
-        by_scorer = {segment.scorer: segment for segment in members}
-        one = next(iter(by_scorer.values()))
-        figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
-        rows.append([_cut(shown(group)), f"{one.pairs:,}", f"{one.queries:,}", *figures])
-    table = [["", shown("pairs"), shown("queries"), *scorers], *rows]
-    widths = [max(columns(row[column]) for row in table) for column in range(len(table[0]))]
+    table = _segment_rows(segments, scorers, metric)
+    while len(scorers) > FEWEST_SCORERS and _columns_of(table, 0) > _left(
+        table
+    ):  # names of groups before figures of others
+        del scorers[1]
+        table = _segment_rows(segments, scorers, metric)
+    first = min(_columns_of(table, 0), max(_left(table), LEAST_GROUP))
+    table = [[_cut(row[0], first), *row[1:]] for row in table]
+    widths = [_columns_of(table, column) for column in range(len(table[0]))]
     lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:
         cells = [
@@ -161,6 +164,28 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         ]
         lines.append("".join(cells).rstrip())
     return lines
+
+
+def _segment_rows(segments: Sequence[Segment], scorers: Sequence[str], metric: str) -> list[list[str]]:
+    """The head and a row for each group, whole."""
+    rows = [["", shown("pairs"), shown("queries"), *scorers]]
+    for group, members in groupby(segments, key=lambda segment: segment.group):
+        by_scorer = {segment.scorer: segment for segment in members}
+        one = next(iter(by_scorer.values()))
+        figures = [_cell(by_scorer[s].figures[metric], by_scorer[s].intervals.get(metric)) for s in scorers]
+        rows.append([shown(group), f"{one.pairs:,}", f"{one.queries:,}", *figures])
+    return rows
+
+
+def _columns_of(table: Sequence[Sequence[str]], column: int) -> int:
+    """How wide a column is; of the first no more than names of groups may be."""
+    width = max(columns(row[column]) for row in table)
+    return width if column else min(width, GROUP)
+
+
+def _left(table: Sequence[Sequence[str]]) -> int:
+    """What the columns behind the first leave to it."""
+    return WIDTH - sum(_columns_of(table, column) + 2 for column in range(1, len(table[0])))
 
 
 def _shown(segments: Sequence[Segment]) -> list[str]:
@@ -198,5 +223,10 @@ def _cell(value: float, interval: Interval | None) -> str:
     return f"{text} ±{half:,.1f}" if large else f"{text} ±{half:.4f}".replace("±0.", "±.")
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= GROUP else text[: GROUP - 1] + "…"
+def _cut(text: str, width: int) -> str:
+    """A text of at most ``width`` columns."""
+    if columns(text) <= width:
+        return text
+    while columns(text) >= width:
+        text = text[:-1]
+    return f"{text}…"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import polars as pl
 
-from shortlist.display import Tabular, frame_html
+from shortlist.display import Tabular, table_html
+from shortlist.display.html import ROWS
 from shortlist.index.contract import Index
 from shortlist.index.recall import Recall
+from shortlist.language import shown, translated
 
-__all__ = ["Point", "Tuned", "Tuning"]
+__all__ = ["Point", "Tuned", "Tuning", "tuning_html"]
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,11 @@ class Tuning(Tabular):
         }
         return pl.DataFrame(rows, schema=schema)
 
+    def __repr__(self) -> str:
+        return f"Tuning({self.chosen.backend} · {self.reason})"
+
     def _repr_html_(self) -> str:
-        return frame_html("Tuning", self.to_frame(), [self.reason])
+        return tuning_html(self, "Tuning")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the index, fit for JSON; recalls by k as a list."""
@@ -137,3 +143,23 @@ class Tuning(Tabular):
             "curves": {backend: [asdict(point) for point in self.curve(backend)] for backend in backends},
             "points": [asdict(point) for point in self.points],
         }
+
+
+def tuning_html(tuning: Tuning, title: str) -> str:
+    """The settings that keep the promise, the fastest first, then the others by recall; below them what was chosen, and why."""
+    ordered = sorted(
+        tuning.points, key=lambda one: (not one.keeps, one.milliseconds if one.keeps else -one.recall.mean)
+    )
+    rows = [
+        [one.backend, one.build, _chosen(one.settings), one.recall.mean, one.recall.lower, one.milliseconds, one.keeps]
+        for one in ordered[:ROWS]
+    ]
+    numbers = {"number": f"{len(rows):,}", "all": f"{len(ordered):,}"}
+    more = [translated("the first {number} of {all} rows", **numbers)] if len(ordered) > len(rows) else []
+    heads = ("backend", "build", "settings", "recall", "lower", "milliseconds", "keeps")
+    return table_html(title, heads, rows, [*more, shown(tuning.reason)])
+
+
+def _chosen(settings: Mapping[str, Any]) -> str:
+    """Settings without the kind, which the backend names, and without those that are left to the index."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if name != "kind" and value is not None)

@@ -17,7 +17,7 @@ tags: [recommender, retrieval, two-tower]
 
 # {name}
 
-Lists of {candidate} ({candidates:,}) for {query} ({queries:,}), made with [shortlist](https://pypi.org/project/shortlist/).
+Recommends {candidates:,} candidates (`{candidate}`) to {queries:,} queries (`{query}`). Made with [shortlist](https://pypi.org/project/shortlist/).
 
 ```python
 import shortlist as sl
@@ -30,11 +30,10 @@ print(recommender.recommend([{example!r}], k=10))
 |---|---|
 {facts}
 
-{figures}
-## Before you share it
+{figures}## Before you share it
 
-The folder `bundle` holds the ids of all {query} and what each of them chose in training, which lists leave out. Do not make
-this repository public unless these may be public.
+The folder `bundle` holds the ids of all queries (`{query}`) and what each of them chose in training, which lists leave out.
+Do not make this repository public unless these may be public.
 """
 
 

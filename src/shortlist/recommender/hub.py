@@ -35,7 +35,7 @@ def push(served: Served, repo: str, private: bool, message: str, token: str | No
 
     Args:
         served: the bundle.
-        repo: "owner/name"; made where it does not exist.
+        repo: "owner/name", or "name" for the one who is logged in; made where it does not exist.
         private: whether a new repository is private.
         message: of the commit.
         token: with the right to write; by default the one that is logged in.
@@ -48,10 +48,10 @@ def push(served: Served, repo: str, private: bool, message: str, token: str | No
     with _in_words(f"pushing to {repo!r}"), tempfile.TemporaryDirectory(prefix="shortlist-") as scratch:
         folder = Path(scratch)
         bundle.save(served, folder / FOLDER, False, served.metadata, False)
-        (folder / "README.md").write_text(model_card(served, repo), encoding="utf-8")
-        api.create_repo(repo, private=private, exist_ok=True)
+        whole = api.create_repo(repo, private=private, exist_ok=True).repo_id  # with the owner, where none was given
+        (folder / "README.md").write_text(model_card(served, whole), encoding="utf-8")
         done = api.upload_folder(
-            repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=[f"{FOLDER}/*"]
+            repo_id=whole, folder_path=folder, commit_message=message, delete_patterns=[f"{FOLDER}/*"]
         )
     return str(done.commit_url)
 
@@ -109,7 +109,9 @@ def _in_words(doing: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise BundleError(f"{doing}: {error}", hint="a repository is written as owner/name") from error
+        raise BundleError(
+            f"{doing}: {error}", hint="a repository is written as owner/name, without an address"
+        ) from error
     except LocalTokenNotFoundError as error:
         raise BundleError(f"{doing}: nobody is logged in.", hint=HINTS[401]) from error
     except HfHubHTTPError as error:
@@ -118,7 +120,8 @@ def _in_words(doing: str) -> Iterator[None]:
         raise BundleError(f"{doing}: the Hub answered {status}: {said}", hint=HINTS.get(status or 0)) from error
     except (HTTPError, ConnectionError) as error:
         raise BundleError(
-            f"{doing}: the Hub cannot be reached: {error}", hint="see HF_ENDPOINT, or try again"
+            f"{doing}: the Hub cannot be reached: {error}",
+            hint="check the network (and HF_ENDPOINT, where it is set), and try again",
         ) from error
     except OSError as error:
         raise BundleError(f"{doing}: {error}") from error

@@ -68,7 +68,10 @@ def fetched(uri: str) -> Path:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(uri))
     except (MlflowException, OSError) as error:
-        raise BundleError(f"the model {uri!r} cannot be loaded: {error}", hint="see MLFLOW_TRACKING_URI") from error
+        hint = "look for a typing error; MLFLOW_TRACKING_URI says which server is asked"
+        if ":/" not in uri:
+            hint = f"a model is written as models:/{uri}/1 or runs:/…/model"
+        raise BundleError(f"the model {uri!r} cannot be loaded: {error}", hint=hint) from error
     except ModuleNotFoundError as missing:
         raise incomplete(missing) from missing
     if not (folder / FOLDER).is_dir():

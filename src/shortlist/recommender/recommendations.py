@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
-from shortlist.data.ids import free_name
+from shortlist.data.ids import counted, free_name
 from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
@@ -224,9 +224,8 @@ class Recommendations(Sequence[Recommendation], Tabular):
 
     def __repr__(self) -> str:
         unknown = sum(not known for known in self.known)
-        return (
-            f"Recommendations({len(self):,} queries, {unknown:,} of them unknown · {len(self._answers.rows):,} items)"
-        )
+        queries = "1 query" if len(self) == 1 else f"{len(self):,} queries"
+        return f"Recommendations({queries}, {unknown:,} unknown · {counted(len(self._answers.rows), 'item')})"
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
@@ -238,7 +237,7 @@ class Recommendations(Sequence[Recommendation], Tabular):
         owners = np.searchsorted(answers.offsets, places, side="right") - 1
         items = self._first_items(len(places))
         columns: list[tuple[str, Sequence[Any]]] = [
-            (self.query_column, [self.queries[owner] for owner in owners.tolist()]),
+            (self._own_column(), [self.queries[owner] for owner in owners.tolist()]),
             ("rank", (places - answers.offsets[owners] + 1).tolist()),
             (self.candidate_column, [one.id for one in items]),
         ]
@@ -251,6 +250,11 @@ class Recommendations(Sequence[Recommendation], Tabular):
         notes = [f"the first {len(places)} of {len(answers.rows):,} items"] if more else []
         heads, values = zip(*columns, strict=True)
         return table_html(repr(self), heads, zip(*values, strict=True), notes)
+
+    def _own_column(self) -> str:
+        """The column of the ids asked about: the queries', and in lists of similar candidates ``similar_to``."""
+        ids = (self.query_column, self.candidate_column)
+        return ids[0] if ids[0] != ids[1] else free_name("similar_to", ids)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Plain values, ready for JSON: query, known, and items of id, score, source, and reason where there are reasons."""
@@ -271,8 +275,7 @@ class Recommendations(Sequence[Recommendation], Tabular):
         """
         lengths = self._answers.offsets[1:] - self._answers.offsets[:-1]
         owners = [number for number, length in enumerate(lengths.tolist()) for _ in range(length)]
-        ids = (self.query_column, self.candidate_column)
-        own, chosen = ids if ids[0] != ids[1] else (free_name("similar_to", ids), ids[1])
+        own, chosen = self._own_column(), self.candidate_column
         rank, score, source, known = (free_name(one, (own, chosen)) for one in ("rank", "score", "source", "known"))
         items = self._items
         frame = pl.DataFrame(
@@ -291,11 +294,11 @@ class Recommendations(Sequence[Recommendation], Tabular):
         shares = [{name: reason.shares.get(name, 0.0) for name in names} for reason in self._reasons]
         return frame.with_columns(
             pl.Series(
-                free_name("because", ids),
+                free_name("because", (own, chosen)),
                 [reason.because for reason in self._reasons],
                 dtype=pl.List(self._candidates.ids.dtype),
             ),
-            pl.Series(free_name("shares", ids), shares, dtype=pl.Struct(dict.fromkeys(names, pl.Float64))),
+            pl.Series(free_name("shares", (own, chosen)), shares, dtype=pl.Struct(dict.fromkeys(names, pl.Float64))),
         )
 
 

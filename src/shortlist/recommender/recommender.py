@@ -112,11 +112,11 @@ class Recommender:
             "candidates": f"{state.size - len(state.deleted):,} ({state.candidate})",
             "queries": f"{len(state.queries):,} ({state.query})",
             "seen items": f"{len(state.seen.values):,}",
-            "index": f"{type(index).__name__}: {self.reason}",
+            "index": type(index).__name__,
             "cold start": self.cold_start,
             "fallback": ", ".join(self.fallback) or "none",
         }
-        return facts_html("Recommender", facts)
+        return facts_html("Recommender", facts, [self.reason] if self.reason else [])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"served": self.served, "upkeep": None if self._upkeep is None else self._upkeep.settings}

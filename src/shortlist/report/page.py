@@ -86,6 +86,11 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
         body += (
             f"<h3>{translated('Metrics by epoch')}</h3>"
             + paragraph(translated("Top-k accuracy on the held-out choices after each epoch, seen items left in."))
+            + paragraph(
+                translated(
+                    "It can fall while the model gets better: what was chosen in training then fills the first places."
+                )
+            )
             + chart_place("epochs")
             + table(translated("Validation metrics by epoch"), heads, rows)
         )

@@ -85,11 +85,18 @@ def judged(
     if "popularity" in behind:
         return Verdict("bad", translated("Behind plain popularity"), reason)
     if behind:
-        lead = (
-            translated("Ahead of {ahead}, behind {behind}", ahead=in_words(ahead), behind=in_words(behind))
-            if ahead
-            else translated("Behind {behind}", behind=in_words(behind))
-        )
+        last = in_words(behind)
+        if ahead and level:
+            lead = translated(
+                "Ahead of {ahead}, level with {level}, behind {behind}",
+                ahead=in_words(ahead), level=in_words(level), behind=last,
+            )  # fmt: skip
+        elif ahead:
+            lead = translated("Ahead of {ahead}, behind {behind}", ahead=in_words(ahead), behind=last)
+        elif level:
+            lead = translated("Level with {level}, behind {behind}", level=in_words(level), behind=last)
+        else:
+            lead = translated("Behind {behind}", behind=last)
         return Verdict("mixed", lead, reason)
     if level:
         lead = (

@@ -123,7 +123,8 @@ def from_decoding(error: Exception, kind: type, body: bytes, names: Collection[s
     if _NUMBER.match(reason):
         return Problem(422, _range(types_at(kind, given)), path)
     if _EXPECTED.match(reason) or _MISSING.match(reason):
-        return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path)
+        hint = _fields(types_at(kind, given), "") if "object" in reason.lower() else None
+        return Problem(422, f"{reason[0].lower()}{reason[1:]}.", path, hint=hint)
     return Problem(422, "a value of another form was expected.", path, hint=f"{_DOCUMENT} the bodies")
 
 

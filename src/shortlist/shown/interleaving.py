@@ -12,7 +12,7 @@ import polars as pl
 
 from shortlist.data.argument_checks import check_seed, kind_of
 from shortlist.data.id_map import Id
-from shortlist.data.ids import require_column
+from shortlist.data.ids import counted, require_column
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
@@ -69,6 +69,9 @@ class Interleaved(Tabular):
             "lists": [list(one) for one in self.lists],
             "teams": [list(one) for one in self.teams],
         }
+
+    def __repr__(self) -> str:
+        return f"Interleaved({counted(len(self), 'list')} · {counted(sum(map(len, self.lists)), 'place')})"
 
     def __str__(self) -> str:
         lines = []

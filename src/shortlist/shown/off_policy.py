@@ -135,6 +135,13 @@ class OffPolicyEvaluation(Tabular):
             "verdict": self.verdict(),
         }
 
+    def __repr__(self) -> str:
+        real = "more than chance" if self.dr.real else "no more than chance"
+        return (
+            f"OffPolicyEvaluation({counted(self.lists, 'list')} · clicks per list {self.shown:.4f}, "
+            f"new lists {self.dr.value:.4f} · {real})"
+        )
+
     def __str__(self) -> str:
         return _text(self)
 

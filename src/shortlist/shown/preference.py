@@ -11,7 +11,7 @@ import polars as pl
 
 from shortlist.data import TableLike
 from shortlist.data.argument_checks import check_seed
-from shortlist.data.ids import few, require_column
+from shortlist.data.ids import counted, few, require_column
 from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
@@ -65,6 +65,11 @@ class Preference(Tabular):
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return {**vars(self), "interval": list(self.interval.ends), "real": self.real}
+
+    def __repr__(self) -> str:
+        lists = self.wins_a + self.wins_b + self.ties
+        real = "more than chance" if self.real else "no more than chance"
+        return f"Preference({self.b} wins {self.share:.1%} of {counted(lists, 'clicked list')} · {real})"
 
     def __str__(self) -> str:
         chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from shortlist._above import room_above
+from shortlist.data.ids import counted
 from shortlist.display import Tabular, frame_html
 from shortlist.display.html import ROWS
 
 __all__ = ["Epoch", "TrainingHistory"]
+
+WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,14 @@ class TrainingHistory(Tabular):
     def __getitem__(self, index: int) -> Epoch:
         return self.epochs[index]
 
+    def __repr__(self) -> str:
+        last = f" · loss {self[-1].loss:.4f} (chance {self[-1].chance:.4f})" if self.epochs else ""
+        return f"TrainingHistory({counted(len(self), 'epoch')}{last} · the model holds epoch {self.best})"
+
     def __str__(self) -> str:
-        end = f"\nstopped early; the model holds epoch {self.best}" if self.stopped_early else ""
-        return "\n".join(map(str, self.epochs)) + end
+        """A row per epoch, at most 80 columns wide: figures that do not fit are in rows below."""
+        end = [f"stopped early; the model holds epoch {self.best}"] if self.stopped_early else []
+        return "\n".join([*_table(self.epochs), *end])
 
     @property
     def seconds(self) -> float:
@@ -112,3 +120,32 @@ class TrainingHistory(Tabular):
         if len(frame) > ROWS:
             notes.insert(0, f"the last {ROWS} of {len(frame):,} epochs")
         return frame_html("TrainingHistory", frame.tail(ROWS), notes)
+
+
+def _table(epochs: Sequence[Epoch]) -> list[str]:
+    """A head and a row per epoch, in as many blocks of columns as the width needs; each begins with the epoch."""
+    columns: dict[str, list[str]] = {
+        "loss": [f"{one.loss:.4f}" for one in epochs],
+        "chance": [f"{one.chance:.4f}" for one in epochs],
+    }
+    if any(one.temperature is not None for one in epochs):
+        columns["temperature"] = ["–" if one.temperature is None else f"{one.temperature:.4f}" for one in epochs]
+    for name in dict.fromkeys(name for one in epochs for name in one.metrics):
+        columns[name] = [f"{one.metrics[name]:.4f}" if name in one.metrics else "–" for one in epochs]
+    columns["examples/s"] = [f"{one.examples_per_second:,.0f}" for one in epochs]
+    numbers = [str(one.number) for one in epochs]
+    lines: list[str] = []
+    block = [_aligned("epoch", numbers)]
+    for name, values in columns.items():
+        column = _aligned(name, values, "  ")
+        if sum(len(one[0]) for one in (*block, column)) > WIDTH:
+            lines += [*map("".join, zip(*block, strict=True)), ""]
+            block = [_aligned("epoch", numbers)]
+        block.append(column)
+    return [*lines, *map("".join, zip(*block, strict=True))]
+
+
+def _aligned(name: str, values: Sequence[str], before: str = "") -> list[str]:
+    """A column with its name above, as wide as its longest cell."""
+    width = max(map(len, [name, *values]))
+    return [f"{before}{cell:>{width}}" for cell in (name, *values)]

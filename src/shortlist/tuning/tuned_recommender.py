@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model, check_seed
-from shortlist.display import Tabular, frame_html
+from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import Lists, whole
-from shortlist.index.promise import Tuning
+from shortlist.index.promise import Tuning, tuning_html
 from shortlist.recommender.answers import exact_served, searched
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.pipeline import overlap_of
@@ -74,8 +74,11 @@ class TunedRecommender(Tabular):
         """A row per setting that was timed, as ``Tuning.to_frame`` has them."""
         return self.tuning.to_frame()
 
+    def __repr__(self) -> str:
+        return f"TunedRecommender({self.tuning.chosen.backend} · {self.tuning.reason})"
+
     def _repr_html_(self) -> str:
-        return frame_html("TunedRecommender", self.to_frame(), [self.tuning.reason])
+        return tuning_html(self.tuning, "TunedRecommender")
 
     def to_dict(self) -> dict[str, Any]:
         """Everything measured, fit for JSON."""

@@ -245,7 +245,7 @@ class Tuner:
         if winner is None:
             why = f"nothing else keeps recall@{trial.k} ≥ {trial.recall:g} here" if not alone or self.builds else ""
         elif alone and not worth_it(times[0][0], times[1][0]):
-            why = f"{spaces.TITLES[winner.backend]} takes {times[1][0]:.3g} ms, which is not worth leaving it for"
+            why = f"{spaces.TITLES[winner.backend]} takes {times[1][0]:.3g} ms, which gains too little"
             winner = None
         final = _Winner(self.exact, "exact", 0.0) if winner is None else winner
         tuned = self._tuned(final, times[-1] if winner is not None else times[0], times[0][0])
