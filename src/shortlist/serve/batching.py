@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch, Work
+from shortlist.recommender.served import Served
+from shortlist.serve.clock import Moment, Stopwatch
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -86,6 +87,7 @@ class Batcher:
         metrics: where batches are counted.
         turns: the thread for what is too long for the loop.
         others: whether other threads than that one work.
+        prepare: computes what a bundle's folding in needs before its first vector, while others are answered.
     """
 
     def __init__(
@@ -95,8 +97,10 @@ class Batcher:
         metrics: Metrics,
         turns: Turns,
         others: Callable[[], bool] = lambda: False,
+        prepare: Callable[[Served], Awaitable[None]] | None = None,
     ) -> None:
         self.paces = Paces()
+        self._prepare = prepare
         self._answer = answer
         self._limits = limits
         self._metrics = metrics
@@ -126,12 +130,15 @@ class Batcher:
         """
         if not light:
             group = group._replace(light=False)
+        at_once = not group.chosen or group.loaded.served.folds_at_once
+        if not at_once and self._prepare is not None and group.loaded.served.fold_in_is_unprepared:
+            await self._prepare(group.loaded.served)
         pace = self.paces.of(group)
         if (len(asks) > 1 and len(asks) > self._fitting(pace)) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
-        quick = light and cost <= INLINE and (not group.chosen or group.loaded.served.folds_at_once)
+        quick = light and cost <= INLINE and at_once
         self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
         loop = asyncio.get_running_loop()
         one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
@@ -196,16 +203,16 @@ class Batcher:
         Returns:
             The seconds taken, by the writing too; and how many queries were answered.
         """
-        begun, waited, done = Moment.now(), 0.0, 0
+        begun, waited, done = Moment.now(), -self._turns.interruptions, 0
         size = (
             max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.others_lately else len(asks)
         )
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = Work.now(self._turns.loop_clock)
+                used = self._turns.work()
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
+                self._measure(group, len(found), self._turns.work().since(used))
                 for number, answer in enumerate(found, start=at + first):
                     waited += self._turns.yield_to_loop()
                     take(number, [answer])
@@ -214,6 +221,7 @@ class Batcher:
                     break
         except ShortlistError as error:
             raise misfit(error) from None
+        waited += self._turns.interruptions
         return max(0.0, Moment.now().since(begun) - waited), done
 
     # In batches.
@@ -279,9 +287,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = Work.now(self._turns.loop_clock)
+        used = self._turns.work()
         outcomes = self._outcomes(batch)
-        return outcomes, Work.now(self._turns.loop_clock).since(used)
+        return outcomes, self._turns.work().since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()
