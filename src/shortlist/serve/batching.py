@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
+from shortlist.recommender.fold_in import COMPETITORS
 from shortlist.recommender.served import Served
 from shortlist.serve.clock import Moment, Stopwatch
 from shortlist.serve.metrics import Metrics
@@ -25,7 +26,12 @@ SLICES = 8  # of a piece, of about a millisecond each, between which the event l
 LOOKS = 2  # turns of the event loop for which a batch waits at most, each only if requests have arrived in it
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
-FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
+FEATURES = 5e-4  # and of a query's features
+CHOSEN, COMPETING, OUTER = (
+    2e-4,
+    2e-7,
+    2.5e-10,
+)  # and of folding in what it chose, for each competitor, and its outer product
 RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
@@ -52,8 +58,10 @@ class Paces:
 
 def _guess(group: Group) -> float:
     item = ITEM + RULED * (group.ruled is not None) + EXPLAINED * group.explain
-    seconds = QUERY + item * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
     index = group.loaded.served.index
+    seconds = QUERY + item * group.k + FEATURES * bool(group.features)
+    if group.chosen:
+        seconds += CHOSEN + min(index.size, COMPETITORS) * (COMPETING + OUTER * index.dim**2)
     if group.wants != "vectors" and (group.exact or index.exact):
         seconds += PRODUCT * index.size * index.dim
     return seconds
