@@ -15,7 +15,7 @@ import msgspec
 from shortlist.errors import BundleError, ConfigError
 from shortlist.store import sync
 
-__all__ = ["Journal", "LogGoneError", "ShorterLog"]
+__all__ = ["Journal", "LogGoneError", "ShorterLog", "lines_of"]
 
 NAME = "changes.log"
 MOVED = "changes.log.aside"
@@ -155,7 +155,7 @@ class Journal:
             LogGoneError: when the file at ``path`` is not, or no longer, the whole log: see ``restore``.
         """
         self.check()
-        chain, content = _lines(records, self._chain, pause)
+        chain, content = lines_of(records, self._chain, pause)
         try:
             _write(self._file, content)
             os.fsync(self._file)
@@ -247,7 +247,7 @@ class ShorterLog:
             raise
 
     def _add(self, records: Sequence[dict[str, Any]]) -> None:
-        self._chain, content = _lines(records, self._chain)
+        self._chain, content = lines_of(records, self._chain)
         _write(self._file, content)
         self._size += len(content)
         self._weight += sum(map(_weight, records))
@@ -305,7 +305,7 @@ def _weight(record: dict[str, Any]) -> int:
     return 1 + len(record["upsert"]) + len(record["delete"]) + len(record["expire"])
 
 
-def _lines(
+def lines_of(
     records: Sequence[dict[str, Any]], chain: int, pause: Callable[[], object] = lambda: None
 ) -> tuple[int, bytes]:
     """Records as lines after one with the checksum ``chain``, and the checksum of the last.
@@ -313,10 +313,14 @@ def _lines(
     Args:
         records: in their order.
         chain: the checksum before them.
-        pause: called between parts of long records.
+        pause: called after about ``ENTRIES`` entries of them.
     """
-    lines = []
+    lines, entries = [], 0
     for record in records:
+        entries += 1 + sum(len(value) for value in record.values() if type(value) is list)
+        if entries > ENTRIES:
+            pause()
+            entries = 0
         text = _text(record, pause)
         chain = zlib.crc32(text, chain)
         lines.append(b"%08x %s\n" % (chain, text))
@@ -324,7 +328,7 @@ def _lines(
 
 
 def _text(record: dict[str, Any], pause: Callable[[], object]) -> bytes:
-    """A record as JSON, ``ENTRIES`` at a time: one call for all keeps every other thread waiting."""
+    """A record as JSON, ``ENTRIES`` at a time: one call for all would keep every other thread waiting."""
     parts = {}
     for name, values in record.items():
         if type(values) is list and len(values) > ENTRIES:

@@ -118,7 +118,7 @@ class Service:
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
-        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
+        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log, self.turns)
         self.activate(self.writer.replay(follows))
 
     def activate(self, loaded: Loaded) -> None:

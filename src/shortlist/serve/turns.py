@@ -90,7 +90,7 @@ class Turns:
         self._interrupted = False  # whether it has
         self._resumed = 0.0  # processor time of its thread when it began, or was last interrupted
         self._small_work = NO_WORK  # all that was done at pauses
-        self._freeing = Freeing(self._thread, self.yield_to_loop, lambda: self._running)
+        self._freeing = Freeing(self._thread, self.yield_to_loop, self._keeps_from_freeing)
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
@@ -311,6 +311,10 @@ class Turns:
         finally:
             self._interruptible = False
             self._seconds = self.work().since(begun)
+
+    def _keeps_from_freeing(self) -> bool:
+        """Whether a turn has been given that comes before freeing: any, or where freeing is behind, one of small work."""
+        return self._running and (self._last == Lane.SMALL or bool(self._offers) or not self._freeing.behind)
 
     def free(self, held: list[Any]) -> None:
         """Free, in the thread, values that nothing else holds, when nobody has a turn; ``held`` is empty afterwards."""
