@@ -19,6 +19,7 @@ __all__ = ["Journal", "LogGoneError", "ShorterLog", "lines_of"]
 
 NAME = "changes.log"
 MOVED = "changes.log.aside"
+_encode = msgspec.json.encode
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _ALL = msgspec.json.Decoder(list[dict[str, Any]])
 CHUNK = 1 << 20  # bytes that are read at a time
@@ -313,14 +314,15 @@ def lines_of(
     Args:
         records: in their order.
         chain: the checksum before them.
-        pause: called after about ``ENTRIES`` entries of them.
+        pause: called between ``ENTRIES`` entries of them.
     """
     lines, entries = [], 0
     for record in records:
-        entries += 1 + sum(len(value) for value in record.values() if type(value) is list)
+        own = 1 + sum(len(value) for value in record.values() if type(value) is list)
+        entries += own
         if entries > ENTRIES:
             pause()
-            entries = 0
+            entries = own
         text = _text(record, pause)
         chain = zlib.crc32(text, chain)
         lines.append(b"%08x %s\n" % (chain, text))
@@ -335,9 +337,9 @@ def _text(record: dict[str, Any], pause: Callable[[], object]) -> bytes:
             texts = []
             for first in range(0, len(values), ENTRIES):
                 pause()
-                texts.append(msgspec.json.encode(values[first : first + ENTRIES])[1:-1])
+                texts.append(_encode(values[first : first + ENTRIES])[1:-1])
             parts[name] = msgspec.Raw(b"[" + b",".join(texts) + b"]")
-    return msgspec.json.encode({**record, **parts} if parts else record)
+    return _encode({**record, **parts} if parts else record)
 
 
 def _write(file: int, content: bytes) -> None:
