@@ -72,7 +72,7 @@ class Service:
 
     The work of a request is done in three places, so that none holds up the others: the event loop, for work of a
     millisecond or two; ``turns``, one thread in which long bodies are read and written, requests answered, and
-    conditions computed, in turns of a hundredth of a second; ``background``, for the page and for work that no request waits
+    conditions computed, in turns of a hundredth of a second that small requests interrupt; ``background``, for the page and for work that no request waits
     for. With more threads the event loop would wait for the interpreter more often.
 
     Args:
