@@ -208,6 +208,31 @@ def test_small_work_waits_for_one_slice_of_a_long_turn(turns: Turns, monkeypatch
     assert outcomes == ["long", turns._answering]
 
 
+def test_only_work_of_light_requests_interrupts(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of others has the next turn."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    done: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        gate.wait(60)
+        turns.yield_to_loop()
+        done.append("long")
+
+    async def both() -> None:
+        first = asyncio.ensure_future(turns.take(Lane.LARGE, long))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 60)
+        work = turns.take_prepared(Lane.SMALL, lambda: lambda: done.append("small"), interrupts=False)
+        second = asyncio.ensure_future(work)
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(both())
+    assert done == ["long", "small"]
+
+
 def test_a_turn_works_for_a_slice_before_it_pauses_for_small_work(
     turns: Turns, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,7 +242,9 @@ class Batcher:
                 self._flush_soon(loop)
         else:
             self._slow.append(one)
-            task = loop.create_task(self._turn())  # each waits in the lane, so that it is seen how many do
+            task = loop.create_task(
+                self._turn(one.group.light)
+            )  # each waits in the lane, so that it is seen how many do
             self._slow_tasks.add(task)
             task.add_done_callback(self._slow_tasks.discard)
 
@@ -272,8 +274,8 @@ class Batcher:
         if self._quick:
             self._flush_soon(asyncio.get_running_loop())
 
-    async def _turn(self) -> None:
-        """Answer, in one turn, the request that has waited longest and those that can join it."""
+    async def _turn(self, light: bool) -> None:
+        """Answer, in one turn, the request that has waited longest and those that can join it; a light one may interrupt."""
         batch: list[_Waiting] = []
 
         def begin() -> Callable[[], tuple[list[Any], float]] | None:
@@ -286,7 +288,7 @@ class Batcher:
             return partial(self._timed, batch)
 
         try:
-            found = await self._turns.take_prepared(Lane.SMALL, begin)
+            found = await self._turns.take_prepared(Lane.SMALL, begin, interrupts=light)
         except Exception as error:
             found = [error] * len(batch), 0.0
         if batch:

@@ -40,6 +40,7 @@ class _Task(NamedTuple):
     begin: Callable[[], Callable[[], Any] | None]
     future: asyncio.Future[Any]
     due: float = 0.0
+    interrupts: bool = True
 
 
 class _Offer(NamedTuple):
@@ -56,7 +57,7 @@ class Turns:
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
     others; and more turns, where those of others are longer: while it waits, others have ``SHARE`` of its time. A turn of
     another lane that pauses (``yield_to_loop``) is interrupted after ``SLICE`` for small work that waits, in the same thread: so
-    small work waits for a slice, however long the turn is. The other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
+    small work waits for a slice, however long the turn is, unless its request brought much. The other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
     needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
     due has its turn before those that are due later.
 
@@ -197,10 +198,19 @@ class Turns:
         with self.off_loop():
             return await self.take_prepared(lane, lambda: work, due)  # type: ignore[no-any-return]
 
-    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0) -> Any:
-        """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
+    async def take_prepared(
+        self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0, interrupts: bool = True
+    ) -> Any:
+        """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none.
+
+        Args:
+            lane: of the work.
+            begin: gives it.
+            due: see above.
+            interrupts: whether small work may be done at pauses of others' turns.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        bisect.insort(self._lanes[lane], _Task(begin, future, due), key=lambda task: task.due)
+        bisect.insort(self._lanes[lane], _Task(begin, future, due, interrupts), key=lambda task: task.due)
         self._next()
         return await future
 
@@ -258,7 +268,7 @@ class Turns:
     def _offer(self) -> None:
         """Let the turn that is being taken do the next small work at a pause."""
         small = self._lanes[Lane.SMALL]
-        while small and self._running and self._last != Lane.SMALL and not self._offered:
+        while small and self._running and self._last != Lane.SMALL and not self._offered and small[0].interrupts:
             task = small.popleft()
             if task.future.done():
                 continue

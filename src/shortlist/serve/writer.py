@@ -331,10 +331,10 @@ class ChangeWriter:
             if record["upsert"]:
                 self.preparation.wait()
                 table, given = table_of(record["upsert"], served.state.candidates.schema, pause)
-                served = changed(served, table, given=given)
+                served = changed(served, table, given=given, pause=pause)
             upserted = served.index.size
             if record["delete"]:
-                served = changed(served, None, record["delete"])
+                served = changed(served, None, record["delete"], pause=pause)
         except ShortlistError as error:
             raise misfit(before, record["upsert"], error, pause) from None
         size = served.index.size
