@@ -76,6 +76,15 @@ def _ruled(count: int, k: int, columns: list[str], **rules: object) -> Iterator[
     return _same(post("/v1/recommend", _json(body)))
 
 
+def _comings_and_goings(count: int) -> Iterator[bytes]:
+    """Candidates that are upserted and deleted again."""
+    upserts = post("/v1/candidates", _json({"upsert": [{"item": f"v{one}", "stock": 1} for one in range(count)]}))
+    deletions = post("/v1/candidates", _json({"delete": [f"v{one}" for one in range(count)]}))
+    while True:
+        yield upserts
+        yield deletions
+
+
 def _typed(path: str, **more: object) -> Iterator[bytes]:
     return _same(post(path, _json({"queries": _queries(256, age="x"), **more})))
 
@@ -120,6 +129,11 @@ ASKING: dict[str, tuple[int, Callable[[], Iterator[bytes]]]] = {
     "many at once on one connection": (2, lambda: _same(post("/v1/recommend", EMPTY) * 400)),
     "5,000 events recorded": (2, lambda: _same(post("/v1/events", _json({"events": [
         {"query": str(one % 1000 + 1), "candidate": str(one % 1600 + 1)} for one in range(5000)]})))),
+    "5,000 places of lists recorded": (2, lambda: _same(post("/v1/impressions", _json({"impressions": [
+        {"query": str(one), "items": [{"candidate": str(place)} for place in range(1, 51)]} for one in range(1, 101)]})))),
+    "4,000 candidates upserted": (2, lambda: _same(post("/v1/candidates", _json({"upsert": [
+        {"item": f"u{one}", "title": f"A title {one}", "genres": "drama", "stock": one % 9} for one in range(4000)]})))),
+    "1,000 candidates deleted and upserted": (2, lambda: _comings_and_goings(1000)),
     "pins, diversity and columns": (4, lambda: _ruled(256, 100, ["title", "genres", "stock"], pin=[{"id": str(one), "place": one} for one in range(1, 51)])),
     "diversity, k 200": (4, lambda: _ruled(256, 200, [])),
     "a long list of scores": (4, lambda: _same(post("/v1/score", _json({"queries": [{"id": str(one)} for one in range(1, 11)],

@@ -242,3 +242,26 @@ def test_a_query_asked_again_is_computed_once_and_a_new_choice_is_seen(
     fresh.delete([ids[-1]])  # other candidates: what was computed is no longer taken
     fresh.recommend([query], k=3, history=[ids[:2]])
     assert computed == [2, 3, 2, 2]
+
+
+@given(count=st.integers(0, 700), rank=st.integers(1, 40), seed=st.integers(0, 9))
+def test_products_in_blocks_are_those_of_whole_matrices(count: int, rank: int, seed: int) -> None:
+    """And none of them is so long that OpenBLAS would use a second thread."""
+    chance = np.random.default_rng(seed)
+    matrix, vector, shares = chance.normal(size=(count, rank)), chance.normal(size=rank), chance.random(count)
+    sizes: list[int] = []
+
+    class Seen(np.ndarray[Any, Any]):
+        def __getitem__(self, place: Any) -> Any:
+            found = np.asarray(self)[place]
+            sizes.append(found.size)
+            return found
+
+    seen = matrix.view(Seen)
+    assert fold_in._scores(seen, vector) == pytest.approx(matrix @ vector)
+    assert max(sizes, default=0) <= 8192
+    sizes.clear()
+    mean, second = fold_in._moments(seen, shares)
+    assert mean == pytest.approx(shares @ matrix)
+    assert second == pytest.approx((matrix * shares[:, None]).T @ matrix)
+    assert max(sizes, default=0) * rank <= 1 << 18

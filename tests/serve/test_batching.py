@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from tests.serve.paces import Steady, watched
 from tests.serve.test_protocol import POST, Wire, connected, settled
 
 from shortlist.errors import DataError
+from shortlist.recommender import served as served_module
 from shortlist.serve import Settings
 from shortlist.serve.batching import INLINE, Paces
 from shortlist.serve.problems import Problem
@@ -186,6 +188,32 @@ def test_folding_in_is_answered_on_the_loop_once_its_prior_is_there(writable: An
     assert client.post("/v1/events", {"events": [{"query": "ann", "candidate": "a"}]}, headers=KEY).status_code == 200
     assert client.post("/v1/recommend", ANN).status_code == 200
     assert seen[-1] == (1, True)
+
+
+def test_no_turn_is_spent_on_what_folding_in_needs_first(writable: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is computed in a thread of its own; after recorded choices in that of the writer, before they are acknowledged: the
+    first list that they change is answered on the loop, too."""
+    threads: list[str] = []
+    prior = served_module._prior
+
+    def watching(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name.rpartition("_")[0])
+        return prior(*arguments)
+
+    monkeypatch.setattr(served_module, "_prior", watching)
+    client = writable()
+    client.app.service.batcher.paces = Steady(0.0)
+    seen = watched(client)
+    body = {"queries": [{"id": "ann", "history": ["c"]}]}
+    assert [client.post("/v1/recommend", body).status_code for _ in range(2)] == [200] * 2
+    assert threads == ["folding"]
+    assert change(client, delete=["d"]).status_code == 200
+    event = {"events": [{"query": "ann", "candidate": "a"}]}
+    assert [client.post("/v1/events", event, headers=KEY).status_code for _ in range(2)] == [200] * 2
+    assert threads == ["folding", "writer"]
+    assert client.post("/v1/recommend", ANN).status_code == 200
+    assert seen[-1] == (1, True)
+    assert threads == ["folding", "writer"]
 
 
 def test_a_kind_has_a_pace_of_its_own(client: Any) -> None:

@@ -89,3 +89,23 @@ def test_a_time_is_a_text() -> None:
     texts = ["2020-01-31T12:00:00", None]
     assert column_of("released", texts, {"released": pl.Datetime("us")}).to_list() == texts
     assert column_of("released", [None, None], {"released": pl.Datetime("us")}).to_list() == [None, None]
+
+
+def test_few_entries_of_any_kind_are_applied_between_two_pauses() -> None:
+    """1,000 of each of four kinds: a pause before every 200."""
+    rows = [{"what": f"r{one}"} for one in range(1000)]
+    record = {
+        "op": "change",
+        "at": 0.0,
+        "upsert": rows,
+        "delete": [f"d{one}" for one in range(1000)],
+        "expire": [{"id": f"r{one}", "at": 9e9} for one in range(1000)],
+    }
+    events = {"op": "events", "at": 0.0, "events": [{"query": one, "candidate": "c", "at": 1.0} for one in range(1000)]}
+    changes = Changes(Events(None))
+    changes.id_column = "what"
+    sizes: list[int] = []
+    for one in (record, events):
+        changes.apply(one, lambda: sizes.append(changes.size))
+    assert sizes == list(range(0, 4000, 200))
+    assert changes.size == 4000

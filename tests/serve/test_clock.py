@@ -95,3 +95,26 @@ def test_without_a_loop_or_its_clock_the_work_is_counted_too() -> None:
         first = Work.now(loop)
         sum(range(10_000))
         assert Work.now(loop).since(first) >= 0
+
+
+def test_the_work_of_a_thread_is_not_that_of_other_python_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 9 seconds of the process 2 are the loop's and 3 the writer's: 4 remain, of which this thread has 1. A thread that has
+    ended counts for nothing."""
+    now = {"process": 20.0, 11: 5.0, 12: 7.0}
+
+    def clock_gettime(one: int) -> float:
+        if one not in now:
+            raise OSError(22, "Invalid argument")
+        return now[one]
+
+    own = [1.0]
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: 10 * own[0])
+    monkeypatch.setattr(clock.time, "thread_time", lambda: own[0])
+    monkeypatch.setattr(clock.time, "process_time", lambda: now["process"])
+    monkeypatch.setattr(clock.time, "clock_gettime", clock_gettime)
+    begun = Work.now(11, [12, 13])
+    now.update({"process": 29.0, 11: 7.0, 12: 10.0})
+    own[0] = 2.0
+    assert Work.now(11, [12, 13]).since(begun) == 4.0
+    assert Work.now(11, [12, 13]).less(begun) == Work(10.0, 1.0, 4.0)
+    assert Work.now(11, [12, 13]).less(begun).plus(begun) == Work.now(11, [12, 13])

@@ -17,6 +17,7 @@ from shortlist.serve import Settings, service
 from shortlist.serve.freeing import Freeing, free
 from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
+from shortlist.serve.turns import Lane
 
 
 class Row(msgspec.Struct, weakref=True):
@@ -119,3 +120,45 @@ def test_a_long_request_is_freed_in_the_thread_and_not_remembered(
     assert len(freed[0][1].request.queries[0].exclude) == 5000
     assert [len(one.queries[0].exclude) for one in client.app.service.asked] == [1]
     assert client.app.service._held == {}
+
+
+def test_what_frees_is_behind_while_more_is_given_than_was_freed() -> None:
+    """Then turns of long requests no longer come first: what one brings is freed before the next one brings as much."""
+    rows = [[Row(list(range(1990))) for _ in range(4)] for _ in range(2)]
+    living = [weakref.ref(row) for some in rows for row in some]
+    thread, gate, behind = ThreadPoolExecutor(1), threading.Event(), []
+
+    def wanted() -> bool:
+        behind.append(freeing.behind)
+        return not freeing.behind
+
+    thread.submit(gate.wait, 60)
+    freeing = Freeing(thread, lambda: None, wanted)
+    freeing.add([rows.pop()])
+    assert not freeing.behind
+    freeing.add([rows.pop()])
+    assert freeing.behind
+    thread.submit(lambda: None)
+    gate.set()
+    while not thread.submit(lambda: not freeing._submitted).result():
+        pass
+    thread.shutdown()
+    assert behind == [True] * len(behind) != []
+    assert not freeing.behind
+    assert sum(one() is not None for one in living) == 0
+
+
+def test_small_turns_come_before_what_is_to_be_freed_and_long_ones_unless_that_is_behind(client: Any) -> None:
+    turns = client.app.service.turns
+    for running, last, offers, behind, waits in (
+        (False, Lane.LARGE, False, True, False),
+        (True, Lane.LARGE, False, False, True),
+        (True, Lane.LARGE, False, True, False),
+        (True, Lane.LARGE, True, True, True),
+        (True, Lane.SMALL, False, True, True),
+    ):
+        turns._running, turns._last, turns._freeing.behind = running, last, behind
+        turns._offers.extend([None] * offers)
+        assert turns._keeps_from_freeing() is waits
+        turns._offers.clear()
+    turns._running = turns._freeing.behind = False

@@ -29,6 +29,11 @@ HOLES = {
         "serve/test_batching.py test_single_requests_wait_for_one_piece_of_a_long_one",
         "serve/test_batching.py test_a_kind_has_a_pace_of_its_own",
         "serve/test_turns.py test_while_small_work_waits_long_work_has_a_quarter_of_its_time",
+        "serve/test_turns.py test_small_work_waits_for_one_slice_of_a_long_turn",
+        "serve/test_turns.py test_other_threads_wait_for_small_work",
+        "serve/test_batching.py test_no_turn_is_spent_on_what_folding_in_needs_first",
+        "serve/test_journal.py test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses",
+        "serve/test_freeing.py test_what_frees_is_behind_while_more_is_given_than_was_freed",
     ),
     4: (
         "columns of a reply had no bound, could be repeated, and were written on the event loop",

@@ -124,3 +124,20 @@ def test_the_log_is_bounded_and_the_newest_stay(
     kept = [record["request"] for record in logged(tmp_path)]
     assert kept == [f"r{number}" for number in range(15 - len(kept), 15)]
     assert 8 <= len(kept) <= 12
+
+
+def test_lists_of_one_request_are_one_write_with_pauses(
+    writable: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,000 lists of two items are 1,000 records of three entries: 166 of them are at most 500, and a pause comes after as many."""
+    client = writable()
+    log = client.app.service.impressions
+    writes, pauses = [], []
+    write = log._write
+    monkeypatch.setattr(log, "_write", lambda added: (writes.append([len(some) for some in added]), write(added)))
+    monkeypatch.setattr(log, "_pause", lambda: pauses.append(1))
+    shown = {**SHOWN, "items": [{"candidate": "a"}, {"candidate": "b"}]}
+    assert send(client, *[shown] * 1000).status_code == 200
+    assert writes == [[1000]]
+    assert len(pauses) == 6  # 6 times 166 are 996
+    assert len(logged(tmp_path)) == 1000

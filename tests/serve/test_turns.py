@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from shortlist.serve.clock import Work
 from shortlist.serve.turns import Lane, Turns
 
 
@@ -166,3 +167,153 @@ def test_the_loop_never_waits_for_itself(turns: Turns, monkeypatch: pytest.Monke
     turns.enter()
     assert turns.yield_to_loop() == 0.0
     turns.leave()
+
+
+def sliced(turns: Turns, slices: int, small: list[Callable[[], Any]]) -> tuple[list[Any], list[Any]]:
+    """What happened in a turn of several slices, next to small work that arrived once it had begun; and the outcomes."""
+    done: list[Any] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def long() -> str:
+        begun.set()
+        gate.wait(60)
+        for number in range(slices):
+            turns.yield_to_loop()
+            done.append(number)
+        return "long"
+
+    def noted(work: Callable[[], Any]) -> Callable[[], Any]:
+        def run() -> Any:
+            done.append("small")
+            return work()
+
+        return run
+
+    async def all_of() -> list[Any]:
+        waiting = [asyncio.ensure_future(turns.take(Lane.LARGE, long))]
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 60)
+        waiting += [asyncio.ensure_future(turns.take(Lane.SMALL, noted(work))) for work in small]
+        await asyncio.sleep(0)
+        gate.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    return done, asyncio.run(all_of())
+
+
+def test_small_work_waits_for_one_slice_of_a_long_turn(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is done at the first pause, in the thread of the turn, which continues after it."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    done, outcomes = sliced(turns, 5, [threading.get_ident])
+    assert done == ["small", 0, 1, 2, 3, 4]
+    assert outcomes == ["long", turns._answering]
+
+
+def test_only_work_of_light_requests_interrupts(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of others has the next turn."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    done: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        gate.wait(60)
+        turns.yield_to_loop()
+        done.append("long")
+
+    async def both() -> None:
+        first = asyncio.ensure_future(turns.take(Lane.LARGE, long))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 60)
+        work = turns.take_prepared(Lane.SMALL, lambda: lambda: done.append("small"), interrupts=False)
+        second = asyncio.ensure_future(work)
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(both())
+    assert done == ["long", "small"]
+
+
+def test_a_turn_works_for_a_slice_before_it_pauses_for_small_work(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small work that comes again and again does not stop it."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 1e9)
+    done, outcomes = sliced(turns, 3, [lambda: 7])
+    assert done == [0, 1, 2, "small"]
+    assert outcomes == ["long", 7]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), KeyboardInterrupt(), StopIteration()])
+def test_an_error_of_small_work_ends_no_turn_that_it_interrupts(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+
+    def failing() -> Any:
+        raise error
+
+    done, (long, failed) = sliced(turns, 2, [failing])
+    assert (done, long) == (["small", 0, 1], "long")
+    assert isinstance(failed, Exception)
+
+
+def test_small_work_is_not_interrupted_and_has_every_turn_in_the_end(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has its turn at another pause, or after the long one; a pause within small work is not for small work."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    inside: list[bool] = []
+
+    def pausing() -> int:
+        turns.yield_to_loop()
+        inside.append(turns._interruptible)
+        return 7
+
+    done, outcomes = sliced(turns, 2, [pausing, pausing])
+    assert outcomes == ["long", 7, 7]
+    assert inside == [False, False]
+    assert done[:2] == ["small", 0]
+    assert sorted(map(str, done)) == ["0", "1", "small", "small"]
+
+
+def test_what_small_work_takes_in_a_long_turn_does_not_count_for_it(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By clocks that small work alone moves, by 100 seconds: they are none of the turn's."""
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    passed = [0.0]
+    monkeypatch.setattr("shortlist.serve.turns.Work.now", lambda *_: Work(*passed * 3))
+
+    def small() -> None:
+        passed[0] += 100
+
+    assert sliced(turns, 2, [small])[0] == ["small", 0, 1]
+    assert turns.interruptions == 100.0
+    assert turns._seconds == 0.0
+
+
+def test_other_threads_wait_for_small_work(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one that writes changes does at its pauses; with nothing small it waits for nobody."""
+    monkeypatch.setattr("shortlist.serve.turns.PATIENCE", 60.0)
+    order: list[str] = []
+    begun, gate = threading.Event(), threading.Event()
+
+    def small() -> None:
+        begun.set()
+        gate.wait(60)
+        order.append("small")
+
+    def other() -> None:
+        gate.set()
+        turns.yield_to_loop()
+        order.append("other")
+
+    async def both() -> None:
+        loop = asyncio.get_running_loop()
+        work = asyncio.ensure_future(turns.take(Lane.SMALL, small))
+        await loop.run_in_executor(None, begun.wait, 60)
+        await asyncio.gather(work, loop.run_in_executor(None, other))
+        assert await loop.run_in_executor(None, turns.yield_to_loop) == 0.0
+
+    asyncio.run(both())
+    assert order == ["small", "other"]

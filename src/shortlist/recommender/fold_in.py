@@ -30,6 +30,10 @@ STEPS, HALVINGS = 8, 30
 TINY = 1e-12
 NOTHING = np.zeros(0, np.int64)
 REMEMBERED = 1 << 11  # vectors of the queries asked latest
+PRODUCT, VECTOR = (
+    1 << 18,
+    1 << 13,
+)  # multiplications of a product, and of one with a vector, that OpenBLAS does in one thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +169,12 @@ class FoldIn:
             return before
         spread = self.prior.spread
         own = self._scaled(rows) @ spread
-        offset = np.zeros(1) if average else self._competitors @ (before - self.prior.mean)
+        offset = np.zeros(1) if average else _scores(self._competitors, before - self.prior.mean)
         total, count = own.sum(0), len(rows)
         z = np.zeros(spread.shape[1])
         height, chances = self._posterior(z, total, count, offset)
         for _ in range(STEPS):
-            mean = chances @ self._reach
-            second = (self._reach * chances[:, None]).T @ self._reach
+            mean, second = _moments(self._reach, chances)
             slope = total - count * mean - z
             step = np.linalg.solve(count * (second - np.outer(mean, mean)) + np.eye(len(z)), slope)
             gain = slope @ step
@@ -187,11 +190,33 @@ class FoldIn:
 
     def _posterior(self, z: Vector, total: Vector, count: int, offset: Vector) -> tuple[float, Vector]:
         """The log posterior at ``z``, but for a constant, and each competitor's probability ``[competing]``."""
-        logits = self._reach @ z + offset
+        logits = _scores(self._reach, z) + offset
         largest = logits.max()
         odds = self.prior.shares * np.exp(logits - largest)
         mass = odds.sum()
         return float(total @ z - count * (largest + np.log(mass)) - z @ z / 2), odds / mass
+
+
+def _scores(rows: NDArray[np.float64], vector: Vector) -> Vector:
+    """``rows @ vector``, in the thread that asks: a second one that is busy would keep it waiting for milliseconds."""
+    found = np.empty(len(rows))
+    size = max(1, VECTOR // max(1, rows.shape[1]))
+    for first in range(0, len(rows), size):
+        np.matmul(rows[first : first + size], vector, out=found[first : first + size])
+    return found
+
+
+def _moments(rows: NDArray[np.float64], shares: Vector) -> tuple[Vector, NDArray[np.float64]]:
+    """The weighted mean ``[rank]`` of rows and of their outer products ``[rank, rank]``, in the thread that asks."""
+    rank = rows.shape[1]
+    mean, second = np.zeros(rank), np.zeros((rank, rank))
+    size = max(16, PRODUCT // max(1, rank * rank))
+    for first in range(0, len(rows), size):
+        some = rows[first : first + size]
+        weighted = some * shares[first : first + size, None]
+        mean += weighted.sum(0)
+        second += weighted.T @ some
+    return mean, second
 
 
 def _likeliest(

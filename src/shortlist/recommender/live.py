@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ def changed(
     deleted: Sequence[Id] = (),
     *,
     given: Mapping[str, Sequence[bool]] | None = None,
+    pause: Callable[[], object] = lambda: None,
 ) -> Served:
     """``served`` with candidates added or replaced, then deleted; the one given stays as it is.
 
@@ -41,26 +42,35 @@ def changed(
     Args:
         given: for columns that not all rows of the table have, which rows have them; the others keep the stored value, or
             are null.
+        pause: called between steps.
 
     Raises:
         DataError: for tables without the id column, with null or repeated ids, unknown columns or values that do not
             fit.
     """
     index, state = copied(served.index), served.state
-    others = tuple(changed(one, _of_table(upserted, one.state), deleted) for one in served.others)
+    others = tuple(changed(one, _of_table(upserted, one.state), deleted, pause=pause) for one in served.others)
     if upserted is not None and len(upserted):
+        pause()
         ids = _ids(upserted, state)
         places = state.candidate_ids.rows(ids)
+        pause()
         table = _completed(upserted, state, places, given or {})
+        pause()
         vectors, _ = check_vectors(served.embedder.vectors("candidate", table), "the candidates' vectors")
+        pause()
         state, rows = _upserted(state, table, ids, places)
+        pause()
         if state.near is not None:
             state = replace(state, near=state.near.grown(state.candidates, rows))
         index.upsert(rows, vectors)
+        pause()
     gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
     if gone:
         rows = np.array(list(gone.values()), np.int64)
+        pause()
         state = _deleted(state, gone, index.vectors_of(rows))
+        pause()
         index.delete(rows)
     prior = served.prior if np.array_equal(state.dead, served.state.dead) else PriorOnce()
     return replace(served, state=state, index=index, others=others, prior=prior)

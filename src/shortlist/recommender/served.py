@@ -141,6 +141,19 @@ class Served:
         """Whether a vector is folded in without a computation over all candidates before it."""
         return self.prior.made and all(one.folds_at_once for one in self.others)
 
+    @property
+    def fold_in_is_unprepared(self) -> bool:
+        """Whether ``prepare_fold_in`` has something to compute."""
+        own = self.state.query_vectors is not None and not self.prior.made
+        return own or any(one.fold_in_is_unprepared for one in self.others)
+
+    def prepare_fold_in(self) -> None:
+        """Compute what folding in needs before its first vector; nothing where no vector is folded in."""
+        if self.state.query_vectors is not None:
+            _ = self.fold_in
+        for one in self.others:
+            one.prepare_fold_in()
+
     @cached_property
     def fold_in(self) -> FoldIn:
         """Vectors of queries from what they chose. ConfigError where no queries' vectors are stored."""

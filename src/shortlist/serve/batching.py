@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from shortlist.errors import MissingExtraError, ShortlistError
-from shortlist.serve.clock import Moment, Stopwatch, Work
+from shortlist.recommender.fold_in import COMPETITORS
+from shortlist.recommender.served import Served
+from shortlist.serve.clock import Moment, Stopwatch
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
@@ -24,7 +26,12 @@ SLICES = 8  # of a piece, of about a millisecond each, between which the event l
 LOOKS = 2  # turns of the event loop for which a batch waits at most, each only if requests have arrived in it
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
-FEATURES, CHOSEN = 5e-4, 5e-3  # and of a query's features, or of folding in what it chose
+FEATURES = 5e-4  # and of a query's features
+CHOSEN, COMPETING, OUTER = (
+    2e-4,
+    2e-7,
+    2.5e-10,
+)  # and of folding in what it chose, for each competitor, and its outer product
 RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
@@ -51,8 +58,10 @@ class Paces:
 
 def _guess(group: Group) -> float:
     item = ITEM + RULED * (group.ruled is not None) + EXPLAINED * group.explain
-    seconds = QUERY + item * group.k + FEATURES * bool(group.features) + CHOSEN * group.chosen
     index = group.loaded.served.index
+    seconds = QUERY + item * group.k + FEATURES * bool(group.features)
+    if group.chosen:
+        seconds += CHOSEN + min(index.size, COMPETITORS) * (COMPETING + OUTER * index.dim**2)
     if group.wants != "vectors" and (group.exact or index.exact):
         seconds += PRODUCT * index.size * index.dim
     return seconds
@@ -86,6 +95,7 @@ class Batcher:
         metrics: where batches are counted.
         turns: the thread for what is too long for the loop.
         others: whether other threads than that one work.
+        prepare: computes what a bundle's folding in needs before its first vector, while others are answered.
     """
 
     def __init__(
@@ -95,8 +105,10 @@ class Batcher:
         metrics: Metrics,
         turns: Turns,
         others: Callable[[], bool] = lambda: False,
+        prepare: Callable[[Served], Awaitable[None]] | None = None,
     ) -> None:
         self.paces = Paces()
+        self._prepare = prepare
         self._answer = answer
         self._limits = limits
         self._metrics = metrics
@@ -126,12 +138,15 @@ class Batcher:
         """
         if not light:
             group = group._replace(light=False)
+        at_once = not group.chosen or group.loaded.served.folds_at_once
+        if not at_once and self._prepare is not None and group.loaded.served.fold_in_is_unprepared:
+            await self._prepare(group.loaded.served)
         pace = self.paces.of(group)
         if (len(asks) > 1 and len(asks) > self._fitting(pace)) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
-        quick = light and cost <= INLINE and (not group.chosen or group.loaded.served.folds_at_once)
+        quick = light and cost <= INLINE and at_once
         self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
         loop = asyncio.get_running_loop()
         one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
@@ -196,16 +211,16 @@ class Batcher:
         Returns:
             The seconds taken, by the writing too; and how many queries were answered.
         """
-        begun, waited, done = Moment.now(), 0.0, 0
+        begun, waited, done = Moment.now(), -self._turns.interruptions, 0
         size = (
             max(1, len(asks) // (SLICES // 2 if group.features else SLICES)) if self._turns.others_lately else len(asks)
         )
         try:
             for first in range(0, len(asks), size):
                 waited += self._turns.yield_to_loop()
-                used = Work.now(self._turns.loop_clock)
+                used = self._turns.work()
                 found = self._answer(group, asks[first : first + size])
-                self._measure(group, len(found), Work.now(self._turns.loop_clock).since(used))
+                self._measure(group, len(found), self._turns.work().since(used))
                 for number, answer in enumerate(found, start=at + first):
                     waited += self._turns.yield_to_loop()
                     take(number, [answer])
@@ -214,6 +229,7 @@ class Batcher:
                     break
         except ShortlistError as error:
             raise misfit(error) from None
+        waited += self._turns.interruptions
         return max(0.0, Moment.now().since(begun) - waited), done
 
     # In batches.
@@ -226,7 +242,9 @@ class Batcher:
                 self._flush_soon(loop)
         else:
             self._slow.append(one)
-            task = loop.create_task(self._turn())  # each waits in the lane, so that it is seen how many do
+            task = loop.create_task(
+                self._turn(one.group.light)
+            )  # each waits in the lane, so that it is seen how many do
             self._slow_tasks.add(task)
             task.add_done_callback(self._slow_tasks.discard)
 
@@ -256,8 +274,8 @@ class Batcher:
         if self._quick:
             self._flush_soon(asyncio.get_running_loop())
 
-    async def _turn(self) -> None:
-        """Answer, in one turn, the request that has waited longest and those that can join it."""
+    async def _turn(self, light: bool) -> None:
+        """Answer, in one turn, the request that has waited longest and those that can join it; a light one may interrupt."""
         batch: list[_Waiting] = []
 
         def begin() -> Callable[[], tuple[list[Any], float]] | None:
@@ -270,7 +288,7 @@ class Batcher:
             return partial(self._timed, batch)
 
         try:
-            found = await self._turns.take_prepared(Lane.SMALL, begin)
+            found = await self._turns.take_prepared(Lane.SMALL, begin, interrupts=light)
         except Exception as error:
             found = [error] * len(batch), 0.0
         if batch:
@@ -279,9 +297,9 @@ class Batcher:
     def _timed(self, batch: list[_Waiting]) -> tuple[list[Any], float]:
         """For each request its answers, or the error that it alone has; and the seconds taken, in a thread."""
         self._observe_wait(batch)
-        used = Work.now(self._turns.loop_clock)
+        used = self._turns.work()
         outcomes = self._outcomes(batch)
-        return outcomes, Work.now(self._turns.loop_clock).since(used)
+        return outcomes, self._turns.work().since(used)
 
     def _observe_wait(self, batch: list[_Waiting]) -> None:
         now = time.perf_counter()

@@ -63,15 +63,20 @@ class ChangeLog:
         """
         return self._journal.read()
 
-    def append(self, records: Sequence[dict[str, Any]]) -> bool:
-        """Whether the records are on the disk now."""
+    def append(self, records: Sequence[dict[str, Any]], pause: Callable[[], object] = lambda: None) -> bool:
+        """Whether the records are on the disk now.
+
+        Args:
+            records: in their order.
+            pause: called between parts of the work.
+        """
 
         def write(journal: Journal) -> None:
             try:
-                journal.append(records)
+                journal.append(records, pause)
             except LogGoneError:
                 self._restore(journal)
-                journal.append(records)
+                journal.append(records, pause)
 
         return self._used(write)
 

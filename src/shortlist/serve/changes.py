@@ -20,7 +20,7 @@ __all__ = ["Changes", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
-SOME = 200  # choices between two pauses, in some tenths of a millisecond
+SOME = 200  # entries between two pauses, in some tenths of a millisecond
 STALE = 1000  # times in the queue of expiries that may no longer count
 
 
@@ -53,12 +53,10 @@ class Changes:
 
         Args:
             record: of the log.
-            pause: called between some of its choices.
+            pause: called between some of its entries.
         """
-        self._apply(record)
-        for number, one in enumerate(record.get("events", ())):
-            if number % SOME == 0:
-                pause()
+        self._apply(record, pause)
+        for one in _some_at_a_time(record.get("events", ()), pause):
             self.events.add(one["query"], one["candidate"], one["at"])
 
     def apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -70,7 +68,7 @@ class Changes:
                 replay.add(record["events"])
         replay.finish()
 
-    def _apply(self, record: Mapping[str, Any]) -> None:
+    def _apply(self, record: Mapping[str, Any], pause: Callable[[], object] = lambda: None) -> None:
         """Apply a record without its choices, which nothing else depends on."""
         if self._queue and self._queue[0][0] <= record["at"]:
             self.expired(float(record["at"]))
@@ -80,13 +78,13 @@ class Changes:
             self._named(record["named"])
         if record["op"] == "events":
             return
-        for row in record["upsert"]:
+        for row in _some_at_a_time(record["upsert"], pause):
             one = row[self.id_column]
             self._rows[one] = {**self._rows.get(one, {}), **row}
             self._expiries.pop(one, None)
-        for one in record["delete"]:
+        for one in _some_at_a_time(record["delete"], pause):
             self._forget(one)
-        for expiry in record["expire"]:
+        for expiry in _some_at_a_time(record["expire"], pause):
             self._expire_at(expiry["id"], float(expiry["at"]))
 
     def _named(self, outcomes: Mapping[str, Any]) -> None:
@@ -164,6 +162,14 @@ class Changes:
             yield {"op": "events", "at": 0.0, "events": chosen}
         for named in _parts(self.outcomes):
             yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
+
+
+def _some_at_a_time(entries: Sequence[Any], pause: Callable[[], object]) -> Iterator[Any]:
+    """The entries, with a pause before every ``SOME``."""
+    for number, entry in enumerate(entries):
+        if number % SOME == 0:
+            pause()
+        yield entry
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-__all__ = ["Moment", "Stopwatch", "Work", "clock_of_this_thread"]
+__all__ = ["NO_WORK", "Moment", "Stopwatch", "Work", "clock_of_this_thread"]
 
 REFRESH = 0.02  # seconds after which the processor time is read again
 LONG = 0.004  # seconds of work that is meant to be short: less cannot hold a pause that counts
@@ -70,28 +70,50 @@ class Work(NamedTuple):
     """A point in the work of a thread next to the event loop.
 
     The time between two is that of this thread and of native threads that work for it, as those of a search do, without
-    the event loop's: the two wait for each other. It is no longer than the time that passed.
+    the event loop's and that of other Python threads: they wait for each other. It is no longer than the time that passed.
     """
 
     wall: float
     own: float
-    others: float  # processor time of all threads but the event loop
+    others: float  # processor time of all threads but the event loop and other Python threads
 
     @classmethod
-    def now(cls, loop: int | None) -> Work:
+    def now(cls, loop: int | None, aside: Sequence[int] = ()) -> Work:
         """This moment.
 
         Args:
             loop: the clock of the event loop's thread; None where there is none.
+            aside: the clocks of other Python threads.
         """
         own = time.thread_time()
-        others = own if loop is None else time.process_time() - time.clock_gettime(loop)
+        others = own
+        if loop is not None:
+            others = time.process_time() - time.clock_gettime(loop) - sum(map(_seconds_of, aside))
         return cls(time.perf_counter(), own, others)
 
     def since(self, earlier: Work) -> float:
         """Seconds of work from an earlier moment to this one."""
         work = max(self.own - earlier.own, self.others - earlier.others)
         return max(0.0, min(self.wall - earlier.wall, work))
+
+    def less(self, other: Work) -> Work:
+        """The differences."""
+        return Work(self.wall - other.wall, self.own - other.own, self.others - other.others)
+
+    def plus(self, other: Work) -> Work:
+        """The sums."""
+        return Work(self.wall + other.wall, self.own + other.own, self.others + other.others)
+
+
+NO_WORK = Work(0.0, 0.0, 0.0)
+
+
+def _seconds_of(clock: int) -> float:
+    """The processor time of a thread; 0 for one that has ended."""
+    try:
+        return time.clock_gettime(clock)
+    except OSError:
+        return 0.0
 
 
 def clock_of_this_thread() -> int | None:

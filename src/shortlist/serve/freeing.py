@@ -22,13 +22,16 @@ class Freeing:
         thread: has one thread.
         pause: called between two parts.
         wanted: whether the thread has something else to do; then the rest waits for it.
+
+    Attributes:
+        behind: whether more was given before all was freed, so that it grows if it always waits.
     """
 
     def __init__(self, thread: ThreadPoolExecutor, pause: Callable[[], object], wanted: Callable[[], bool]) -> None:
         self._thread, self._pause, self._wanted = thread, pause, wanted
         self._held: list[Any] = []
         self._lock = Lock()
-        self._submitted = False
+        self._submitted = self.behind = False
 
     def add(self, held: list[Any]) -> None:
         """Free values that nothing else holds; ``held`` is empty afterwards.
@@ -40,6 +43,7 @@ class Freeing:
             self._held += held
             held.clear()
             if self._submitted:
+                self.behind = True
                 return
             self._submitted = True
         self._thread.submit(self._some)
@@ -49,6 +53,7 @@ class Freeing:
         free(self._held, self._pausing)
         with self._lock:
             self._submitted = bool(self._held)
+            self.behind = self.behind and self._submitted
             if self._submitted:
                 self._thread.submit(self._some)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shortlist.errors import BundleError
+from shortlist.serve.journal import lines_of
 from shortlist.store import sync
 
 __all__ = ["FOLDER", "Segment", "prune", "records_of", "segments"]
@@ -46,18 +47,17 @@ class Segment:
         _lock(self._file)
         sync(folder)
 
-    def append(self, records: Sequence[dict[str, Any]]) -> None:
+    def append(self, records: Sequence[dict[str, Any]], pause: Callable[[], object] = lambda: None) -> None:
         """Write records and bring them to the disk.
+
+        Args:
+            records: in their order.
+            pause: called between parts of the work.
 
         Raises:
             OSError: when that fails; then none of them is in the file.
         """
-        chain, lines = self._chain, []
-        for record in records:
-            text = msgspec.json.encode(record)
-            chain = zlib.crc32(text, chain)
-            lines.append(b"%08x %s\n" % (chain, text))
-        content = b"".join(lines)
+        chain, content = lines_of(records, self._chain, pause)
         try:
             done = 0
             while done < len(content):

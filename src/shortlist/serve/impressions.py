@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from shortlist.serve.impression_files import FOLDER, Segment, prune
 from shortlist.serve.logs import Log
 from shortlist.serve.problems import Problem
+from shortlist.serve.turns import Turns
 
 __all__ = ["ImpressionLog"]
 
-AT_ONCE = 256  # records by one fsync
+AT_ONCE = 256  # records by one fsync, or those of one request
 PARTS = 16  # files that the log has when it is full
 
 
@@ -28,16 +30,18 @@ class ImpressionLog:
         folder: of the log; None where nothing is logged.
         most: bytes of all files.
         log: of the server.
+        turns: between parts of the work, others go first.
     """
 
-    def __init__(self, folder: Path | None, most: int, log: Log) -> None:
+    def __init__(self, folder: Path | None, most: int, log: Log, turns: Turns | None = None) -> None:
         self._folder = None if folder is None else folder / FOLDER
         self._most = most
         self._log = log
         self._segment: Segment | None = None
-        self._waiting: list[tuple[dict[str, Any], asyncio.Future[None]]] = []
+        self._waiting: deque[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="impressions")
+        self._pause: Callable[[], object] = _no_pause if turns is None else turns.yield_to_loop
+        self._thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
 
     @property
     def begun(self) -> bool:
@@ -53,22 +57,21 @@ class ImpressionLog:
         if self._folder is None:
             return
         loop = asyncio.get_running_loop()
-        added = [(record, loop.create_future()) for record in records]
-        self._waiting += added
+        future: asyncio.Future[None] = loop.create_future()  # one for all: a request may have thousands
+        self._waiting.append((records, future))
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write_all())
-        outcomes = await asyncio.gather(*(future for _, future in added), return_exceptions=True)
-        for outcome in outcomes:
-            if outcome is not None:
-                raise outcome
+        await future
 
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
+            batch, count = [self._waiting.popleft()], 0
+            while self._waiting and (count := count + len(batch[-1][0])) < AT_ONCE:
+                batch.append(self._waiting.popleft())
             failed: Exception | None = None
             try:
-                await loop.run_in_executor(self._thread, self._write, [record for record, _ in batch])
+                await loop.run_in_executor(self._thread, self._write, [some for some, _ in batch])
             except OSError as error:
                 self._log.event("impressions_failed", kind=type(error).__name__, errno=error.errno)
                 failed = Problem(
@@ -83,8 +86,8 @@ class ImpressionLog:
                 if not future.done():
                     future.set_result(None) if failed is None else future.set_exception(failed)
 
-    def _write(self, records: list[dict[str, Any]]) -> None:
-        """Write records, in the thread.
+    def _write(self, added: list[Sequence[dict[str, Any]]]) -> None:
+        """Write the records of several requests, in the thread.
 
         Raises:
             OSError: when that fails.
@@ -97,7 +100,7 @@ class ImpressionLog:
             self._segment = Segment(self._folder)
             if deleted := prune(self._folder, self._most - self._most // PARTS):
                 self._log.event("impressions_pruned", files=deleted)
-        self._segment.append(records)
+        self._segment.append([record for some in added for record in some], self._pause)
 
     def close(self) -> None:
         """Finish what is under way, then close the file."""
@@ -105,3 +108,7 @@ class ImpressionLog:
         if self._segment is not None:
             self._segment.close()
             self._segment = None
+
+
+def _no_pause() -> None:
+    """Nobody has to go first."""

@@ -18,6 +18,7 @@ import msgspec
 from shortlist.errors import ShortlistError
 from shortlist.recommender import Recommendation, Rerank, pipeline
 from shortlist.recommender.eligible import Open, opened
+from shortlist.recommender.served import Served
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
 from shortlist.serve.filtering import Filtering
@@ -71,7 +72,7 @@ class Service:
 
     The work of a request is done in three places, so that none holds up the others: the event loop, for work of a
     millisecond or two; ``turns``, one thread in which long bodies are read and written, requests answered, and
-    conditions computed, in turns of a hundredth of a second; ``background``, for the page and for work that no request waits
+    conditions computed, in turns of a hundredth of a second that small requests interrupt; ``background``, for the page and for work that no request waits
     for. With more threads the event loop would wait for the interpreter more often.
 
     Args:
@@ -101,22 +102,23 @@ class Service:
         self.ready = True
         self.progress: Callable[[float], bool] = lambda now: True  # whether requests are answered
         self.last_asked = -1e9  # when the last request arrived
-        self.background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="background")
-        self._background_calls = 0
         self.turns = Turns()
+        self.background = ThreadPoolExecutor(1, "background", initializer=self.turns.add_thread)
+        self._background_calls = 0
+        self._preparing = ThreadPoolExecutor(1, "folding", initializer=self.turns.add_thread)
         self._held: dict[asyncio.Task[Any] | None, list[Any]] = {}  # what long requests brought, by task
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
         self.scrapes = Scrapes(self._metrics_text)
         limits = self.settings.limits
-        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, lambda: self._background_calls > 0)
+        self.batcher = Batcher(self._answer, limits, self.metrics, self.turns, self._others_work, self._prepare)
         self.reply_memory = ReplyMemory(limits.unsent, self.turns.yield_to_loop)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
-        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log)
+        self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log, self.turns)
         self.activate(self.writer.replay(follows))
 
     def activate(self, loaded: Loaded) -> None:
@@ -194,6 +196,15 @@ class Service:
                     take(number, answer)
 
             await self.batcher.ask(one, [asks[number] for number in numbers], keep, values=values, light=light)
+
+    def _others_work(self) -> bool:
+        """Whether other Python threads work than the loop and the one that has the turns."""
+        return self._background_calls > 0 or self.writer.working
+
+    async def _prepare(self, served: Served) -> None:
+        """Compute what folding in needs first, in a thread of its own: it takes many turns, and has no pauses."""
+        with self.turns.off_loop():
+            await asyncio.get_running_loop().run_in_executor(self._preparing, served.prepare_fold_in)
 
     def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Any]:
         """One batch: a list for each query, or its vector or its scores and whether training had it; may run in another thread."""
@@ -313,6 +324,7 @@ class Service:
         self.impressions.close()
         self.turns.close()
         self.background.shutdown(wait=False)
+        self._preparing.shutdown(wait=False)
         self.log.flush()
 
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
-from shortlist.serve.clock import Work, clock_of_this_thread
+from shortlist.serve.clock import NO_WORK, Work, clock_of_this_thread
 from shortlist.serve.freeing import Freeing
 
 __all__ = ["TURN", "Lane", "Turns"]
@@ -22,6 +22,7 @@ TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
 SHARE = 0.25  # of the time of small work, that other work may take while small work waits
 DEBT = TURN / 2  # seconds by which it may have taken more, before it lets small work have several turns
+SLICE = 0.001  # seconds of processor time that a turn works before it lets small work go first
 LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
@@ -39,14 +40,24 @@ class _Task(NamedTuple):
     begin: Callable[[], Callable[[], Any] | None]
     future: asyncio.Future[Any]
     due: float = 0.0
+    interrupts: bool = True
+
+
+class _Offer(NamedTuple):
+    """Small work that the turn of another lane may do at a pause."""
+
+    work: Callable[[], Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
 
 
 class Turns:
     """Work in turns of about ``TURN`` seconds each, one at a time.
 
     ``Lane.SMALL`` has every other turn while anything waits there, so that work of one turn waits for one turn of
-    others; and more turns, where those of others are longer: while it waits, others have ``SHARE`` of its time. The other
-    lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
+    others; and more turns, where those of others are longer: while it waits, others have ``SHARE`` of its time. A turn of
+    another lane that pauses (``yield_to_loop``) is interrupted after ``SLICE`` for small work that waits, in the same thread: so
+    small work waits for a slice, however long the turn is, unless its request brought much. The other lanes share the rest. Within a lane, tasks have their turns in the order of arrival; one that
     needs several goes back to the end, so that requests of one lane advance together. A task with a time at which it is
     due has its turn before those that are due later.
 
@@ -69,8 +80,18 @@ class Turns:
         self._small_answered = -1.0  # when a small request last had its turn
         self._quick = 0  # requests that it answers itself
         self._loop = 0  # the ident of its thread
+        self._answering = self._thread.submit(threading.get_ident).result()  # and of the one that has the turns
         self.loop_clock: int | None = None
-        self._freeing = Freeing(self._thread, self.yield_to_loop, lambda: self._running)
+        self._clocks: list[int] = []  # of the processor time of Python threads next to it
+        self._no_small = threading.Event()  # whether no small work waits or has its turn
+        self._no_small.set()
+        self._offers: deque[_Offer] = deque()  # one at most: small work for a pause of the turn
+        self._offered = False  # whether there is one, or it is being done
+        self._interruptible = False  # whether the turn does small work at its pauses
+        self._interrupted = False  # whether it has
+        self._resumed = 0.0  # processor time of its thread when it began, or was last interrupted
+        self._small_work = NO_WORK  # all that was done at pauses
+        self._freeing = Freeing(self._thread, self.yield_to_loop, self._keeps_from_freeing)
 
     def enter(self) -> None:
         """The event loop answers another request itself: the thread stays out of its way."""
@@ -104,19 +125,57 @@ class Turns:
         """Whether the event loop answers something itself now and then, or ``Lane.SMALL`` has turns."""
         return time.perf_counter() - max(self._loop_answered, self._small_answered) < LATELY
 
-    def yield_to_loop(self) -> float:
-        """Let the event loop go first, in another thread: both would wait for each other many times.
+    def add_thread(self) -> None:
+        """Called in another thread that works in Python next to this one: its time counts for no request."""
+        clock = clock_of_this_thread()
+        if clock is not None:
+            self._clocks.append(clock)
 
-        To be called after about a millisecond of work. On the loop itself it does nothing.
+    def work(self) -> Work:
+        """This moment in the work of the thread that has the turns, without what small work takes at pauses of others."""
+        return Work.now(self.loop_clock, self._clocks).less(self._small_work)
+
+    @property
+    def interruptions(self) -> float:
+        """Seconds by the clock that small work has taken at pauses of others, in all."""
+        return self._small_work.wall
+
+    def yield_to_loop(self) -> float:
+        """Let the event loop go first, in another thread: both would wait for each other many times. Then small work.
+
+        To be called after about a millisecond of work. On the loop itself it does nothing. Within the turn of a long
+        request small work that waits is done here; another thread waits until it is done.
 
         Returns:
-            The seconds waited.
+            The seconds waited, without those of small work that was done here.
         """
-        if self._free.is_set() or threading.get_ident() == self._loop:
+        me = threading.get_ident()
+        if me == self._loop:
             return 0.0
-        begun = time.perf_counter()
-        self._free.wait(PATIENCE)
-        return time.perf_counter() - begun
+        waited = _waited_for(self._free)
+        if me != self._answering:
+            return waited + _waited_for(self._no_small)
+        if self._interruptible and self._offers and time.thread_time() - self._resumed >= SLICE:
+            self._interrupt()
+        return waited
+
+    def _interrupt(self) -> None:
+        """Do the small work that is offered, in the turn of other work."""
+        try:
+            offer = self._offers.popleft()
+        except IndexError:
+            return
+        self._interruptible = False
+        begun = Work.now(self.loop_clock, self._clocks)
+        try:
+            outcome = _outcome(offer.work)
+            work = Work.now(self.loop_clock, self._clocks)
+        finally:
+            self._interruptible = True
+        self._small_work = self._small_work.plus(work.less(begun))
+        self._resumed = time.thread_time()
+        with contextlib.suppress(RuntimeError):  # the loop is at its end
+            offer.loop.call_soon_threadsafe(self._small_done, offer.future, outcome, work.since(begun))
 
     def waiting(self, lane: Lane) -> int:
         """Tasks of a lane that wait for their turn."""
@@ -139,16 +198,38 @@ class Turns:
         with self.off_loop():
             return await self.take_prepared(lane, lambda: work, due)  # type: ignore[no-any-return]
 
-    async def take_prepared(self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0) -> Any:
-        """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none."""
+    async def take_prepared(
+        self, lane: Lane, begin: Callable[[], Callable[[], Any] | None], due: float = 0.0, interrupts: bool = True
+    ) -> Any:
+        """The value of the work that ``begin``, called on the loop at its turn, gives; None if it gives none.
+
+        Args:
+            lane: of the work.
+            begin: gives it.
+            due: see above.
+            interrupts: whether small work may be done at pauses of others' turns.
+        """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        bisect.insort(self._lanes[lane], _Task(begin, future, due), key=lambda task: task.due)
+        bisect.insort(self._lanes[lane], _Task(begin, future, due, interrupts), key=lambda task: task.due)
         self._next()
         return await future
 
     def _next(self) -> None:
+        """Give the next turn, unless one is being taken; then small work may have its own at a pause of it."""
+        self._give()
+        self._offer()
+        if self._lanes[Lane.SMALL] or self._offered or (self._running and self._last == Lane.SMALL):
+            self._no_small.clear()
+        else:
+            self._no_small.set()
+
+    def _give(self) -> None:
         """Give the next turn, unless one is being taken."""
         while not self._running:
+            if self._offers:  # nobody paused for it: it would have had the next turn
+                offer, self._offered, self._last = self._offers.popleft(), False, Lane.SMALL
+                self._run(offer.work, offer.future)
+                continue
             lane = self._chosen()
             if lane is None:
                 return
@@ -156,23 +237,56 @@ class Turns:
             if task.future.done():  # nobody waits for it any more
                 continue
             self._last = lane
-            if lane == Lane.SMALL:
-                self._small_answered = time.perf_counter()
-            try:
-                work = task.begin()
-                if work is None:
-                    task.future.set_result(None)
-                    continue
-                done = asyncio.get_running_loop().run_in_executor(self._thread, self._outcome, work)
-            except BaseException as error:
-                task.future.set_exception(_raisable(error))
+            work = self._begun(lane, task)
+            if work is not None:
+                self._run(work, task.future)
+
+    def _begun(self, lane: Lane, task: _Task) -> Callable[[], Any] | None:
+        """The work of a task whose turn has come; None if it has none."""
+        if lane == Lane.SMALL:
+            self._small_answered = time.perf_counter()
+        try:
+            work = task.begin()
+        except BaseException as error:
+            task.future.set_exception(_raisable(error))
+            return None
+        if work is None:
+            task.future.set_result(None)
+        return work
+
+    def _run(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        """Let work have its turn in the thread."""
+        interruptible, self._interrupted = self._last != Lane.SMALL, False
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._thread, self._turn, work, interruptible)
+        except BaseException as error:
+            future.set_exception(_raisable(error))
+            return
+        self._running = True
+        done.add_done_callback(lambda done: self._done(done, future))
+
+    def _offer(self) -> None:
+        """Let the turn that is being taken do the next small work at a pause."""
+        small = self._lanes[Lane.SMALL]
+        while small and self._running and self._last != Lane.SMALL and not self._offered and small[0].interrupts:
+            task = small.popleft()
+            if task.future.done():
                 continue
-            self._running = True
-            done.add_done_callback(lambda done, future=task.future: self._done(done, future))  # type: ignore[misc]
+            work = self._begun(Lane.SMALL, task)
+            if work is not None:
+                self._offered = True
+                self._offers.append(_Offer(work, task.future, asyncio.get_running_loop()))
+
+    def _small_done(self, future: asyncio.Future[Any], outcome: tuple[Any, Exception | None], seconds: float) -> None:
+        """Small work was done at a pause."""
+        self._offered, self._interrupted = False, True
+        self._debt = max(0.0, self._debt - SHARE * seconds)
+        _settle(future, outcome)
+        self._next()
 
     def _done(self, done: asyncio.Future[Any], future: asyncio.Future[Any]) -> None:
         self._running = False
-        if not self._lanes[Lane.SMALL]:
+        if not self._lanes[Lane.SMALL] and not self._offers:
             self._debt = 0.0
         elif self._last == Lane.SMALL:
             self._debt = max(0.0, self._debt - SHARE * self._seconds)
@@ -182,16 +296,13 @@ class Turns:
             if done.cancelled():
                 future.cancel()
             else:
-                value, error = done.result()
-                if error is None:
-                    future.set_result(value)
-                else:
-                    future.set_exception(error)
+                _settle(future, done.result())
         self._next()
 
     def _chosen(self) -> Lane | None:
         """The lane whose turn it is."""
-        if self._lanes[Lane.SMALL] and (self._last != Lane.SMALL or self._debt > DEBT):
+        had_turn = self._last == Lane.SMALL or self._interrupted
+        if self._lanes[Lane.SMALL] and (not had_turn or self._debt > DEBT):
             return Lane.SMALL
         first, second = (Lane.LARGE, Lane.FILTERS) if self._other == Lane.FILTERS else (Lane.FILTERS, Lane.LARGE)
         for lane in (first, second):
@@ -200,16 +311,20 @@ class Turns:
                 return lane
         return Lane.SMALL if self._lanes[Lane.SMALL] else None
 
-    def _outcome(self, work: Callable[[], Any]) -> tuple[Any, Exception | None]:
-        """The work's value, or its error; whatever it raises, the thread continues."""
+    def _turn(self, work: Callable[[], Any], interruptible: bool) -> tuple[Any, Exception | None]:
+        """The work's value, or its error."""
         self.yield_to_loop()
-        begun = Work.now(self.loop_clock)
+        begun = self.work()
+        self._resumed, self._interruptible = time.thread_time(), interruptible
         try:
-            return work(), None
-        except BaseException as error:
-            return None, _raisable(error)
+            return _outcome(work)
         finally:
-            self._seconds = Work.now(self.loop_clock).since(begun)
+            self._interruptible = False
+            self._seconds = self.work().since(begun)
+
+    def _keeps_from_freeing(self) -> bool:
+        """Whether a turn has been given that comes before freeing: any, or where freeing is behind, one of small work."""
+        return self._running and (self._last == Lane.SMALL or bool(self._offers) or not self._freeing.behind)
 
     def free(self, held: list[Any]) -> None:
         """Free, in the thread, values that nothing else holds, when nobody has a turn; ``held`` is empty afterwards."""
@@ -219,6 +334,38 @@ class Turns:
     def close(self) -> None:
         """Stop taking turns."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _waited_for(event: threading.Event) -> float:
+    """Wait until an event is set, for ``PATIENCE`` at most.
+
+    Returns:
+        The seconds waited.
+    """
+    if event.is_set():
+        return 0.0
+    begun = time.perf_counter()
+    event.wait(PATIENCE)
+    return time.perf_counter() - begun
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """The work's value, or its error; whatever it raises, the thread continues."""
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, _raisable(error)
+
+
+def _settle(future: asyncio.Future[Any], outcome: tuple[Any, Exception | None]) -> None:
+    """Give a value or an error to who waits for it, if somebody does."""
+    value, error = outcome
+    if future.done():
+        return
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
 
 
 def _raisable(error: BaseException) -> Exception:

@@ -75,6 +75,7 @@ class ChangeWriter:
         folder: of the log; None for no log.
 
     Attributes:
+        working: whether changes are being made.
         done: called in the event loop with changes that are on the disk and applied, in their order, before any of them
             is acknowledged.
         preparation: imports what upserts need.
@@ -87,7 +88,10 @@ class ChangeWriter:
         self._log = None if folder is None else ChangeLog(folder, self.changes, service)
         self._queue: asyncio.Queue[_Task] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="writer")
+        self._thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="writer", initializer=service.turns.add_thread
+        )
+        self.working = False  # whether changes are being made
         self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
         self.preparation = Preparation(service.loaded.served)
@@ -178,7 +182,11 @@ class ChangeWriter:
             batch: list[_Task] = []
             try:
                 batch = await self._next()
-                outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
+                self.working = True
+                try:
+                    outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
+                finally:
+                    self.working = False
                 if loaded is not None:
                     self._service.activate(loaded)
                     self._look(loaded, loop)
@@ -315,16 +323,18 @@ class ChangeWriter:
             Problem: when it does not fit.
         """
         if record["op"] == "events":
+            if self._service.loaded.histories:
+                served.prepare_fold_in()  # no request waits for it once it brings choices
             return served, len(record["events"])
         before, known, pause = served, served.index.size, self._service.turns.yield_to_loop
         try:
             if record["upsert"]:
                 self.preparation.wait()
                 table, given = table_of(record["upsert"], served.state.candidates.schema, pause)
-                served = changed(served, table, given=given)
+                served = changed(served, table, given=given, pause=pause)
             upserted = served.index.size
             if record["delete"]:
-                served = changed(served, None, record["delete"])
+                served = changed(served, None, record["delete"], pause=pause)
         except ShortlistError as error:
             raise misfit(before, record["upsert"], error, pause) from None
         size = served.index.size
@@ -350,7 +360,8 @@ class ChangeWriter:
             self._expired.clear()
             return True
         expired = {"op": "change", "at": time.time(), "upsert": [], "delete": list(self._expired), "expire": []}
-        done = self._log.append([expired, *records] if self._expired else records)
+        pause = self._service.turns.yield_to_loop
+        done = self._log.append([expired, *records] if self._expired else records, pause)
         if done:
             self._expired.clear()
         return done
