@@ -18,7 +18,8 @@ __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedT
 
 @dataclass(frozen=True)
 class CodeTensor:
-    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: except for the unknown code, 0."""
+    """Codes ``[rows]``, int32 as they are kept and int64 as they are taken; ``distinct``: no two rows share one; ``but_unknown``:
+    except for the unknown code, 0."""
 
     codes: Tensor
     distinct: bool
@@ -26,7 +27,7 @@ class CodeTensor:
 
     def take(self, rows: Tensor) -> CodeTensor:
         """The codes of ``rows``, themselves distinct: with ids that training lacks, most batches still are."""
-        codes = self.codes.index_select(0, rows)
+        codes = self.codes.index_select(0, rows).long()
         distinct = self.distinct or (self.but_unknown and int(torch.count_nonzero(codes)) >= len(codes) - 1)
         return CodeTensor(codes, distinct, self.but_unknown)
 
@@ -101,7 +102,7 @@ TensorColumn = (
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Codes):
-        codes = torch.from_numpy(encoded.values.astype(np.int64))
+        codes = torch.from_numpy(np.asarray(encoded.values, np.int32))
         counts = np.bincount(encoded.values, minlength=1)
         but_unknown = bool(counts[1:].max(initial=0) <= 1)
         return CodeTensor(codes.to(device), but_unknown and bool(counts[0] <= 1), but_unknown)
