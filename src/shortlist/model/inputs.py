@@ -18,8 +18,7 @@ __all__ = ["BagTensor", "CodeTensor", "CrossedTensor", "FloatTensor", "RepeatedT
 
 @dataclass(frozen=True)
 class CodeTensor:
-    """Codes ``[rows]``, int32 as they are kept and int64 as they are taken; ``distinct``: no two rows share one; ``but_unknown``:
-    except for the unknown code, 0."""
+    """Codes ``[rows]``; ``distinct``: no two rows share one; ``but_unknown``: except for the unknown code, 0."""
 
     codes: Tensor
     distinct: bool
@@ -27,7 +26,7 @@ class CodeTensor:
 
     def take(self, rows: Tensor) -> CodeTensor:
         """The codes of ``rows``, themselves distinct: with ids that training lacks, most batches still are."""
-        codes = self.codes.index_select(0, rows).long()
+        codes = self.codes.index_select(0, rows)
         distinct = self.distinct or (self.but_unknown and int(torch.count_nonzero(codes)) >= len(codes) - 1)
         return CodeTensor(codes, distinct, self.but_unknown)
 
@@ -102,7 +101,7 @@ TensorColumn = (
 
 def _tensor_column(encoded: Encoded, device: torch.device) -> TensorColumn:
     if isinstance(encoded, Codes):
-        codes = torch.from_numpy(np.asarray(encoded.values, np.int32))
+        codes = torch.from_numpy(encoded.values.astype(np.int64))
         counts = np.bincount(encoded.values, minlength=1)
         but_unknown = bool(counts[1:].max(initial=0) <= 1)
         return CodeTensor(codes.to(device), but_unknown and bool(counts[0] <= 1), but_unknown)

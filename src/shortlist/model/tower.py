@@ -291,7 +291,7 @@ class Tower(nn.Module):
         )  # rows are taken first: the table of all pairs would be too large
         table = self.tables[name]
         if isinstance(column, CodeTensor):
-            vectors: Tensor = table(column.codes.long(), distinct=column.distinct)
+            vectors: Tensor = table(column.codes, distinct=column.distinct)
             return vectors
         lengths = column.offsets.diff()
         rows: Tensor = table(column.codes)  # [codes, dim]
