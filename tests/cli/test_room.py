@@ -10,6 +10,10 @@ import polars as pl
 import pytest
 from tests.cli.typed import shortlist
 
+import shortlist as sl
+from shortlist.cli import train
+from shortlist.cli.outcome import Outcome
+from shortlist.cli.training_data import TrainingData
 from shortlist.train import room
 
 ASKED = ("--query", "reader", "--candidate", "book", "--recipe", "factorization", "--set", "fit.epochs=1")
@@ -73,6 +77,27 @@ def test_what_would_not_fit_is_refused_before_training(place: Path, small: dict[
     full = shortlist(*asked, "--out", "other.shortlist", cwd=place)
     assert full.returncode == 1
     assert "in the phase 'save' to the disk of" in full.stderr
+
+
+def test_a_chosen_model_is_checked_before_its_index_and_bundle(
+    place: Path, small: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = sl.recipes.load("factorization", ["model.dim=512", "fit.epochs=1"])
+
+    def chosen(given: TrainingData, *_: object) -> Outcome:
+        model, _ = recipe.train(given.train)
+        return Outcome(model, model, recipe, given.train, given.seen)
+
+    monkeypatch.setattr(train, "chosen_outcome", chosen)
+    monkeypatch.setattr(train, "LEAST", 1)
+    asked = ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--recipe", "auto")
+    done = shortlist(*asked, "--out", "new.shortlist", cwd=place)
+    assert done.returncode == 1
+    assert "error: this run does not fit: the phase 'save' needs" in done.stderr
+    assert not (place / "new.shortlist").exists()
+    forced = shortlist(*asked, "--out", "new.shortlist", "--force", cwd=place)
+    assert "warning: this run does not fit: the phase 'save' needs" in forced.stderr
+    assert (place / "new.shortlist").exists()
 
 
 def test_a_log_is_looked_at_before_it_is_encoded(place: Path, small: dict[str, int]) -> None:

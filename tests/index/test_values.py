@@ -7,6 +7,7 @@ import pytest
 
 from shortlist.errors import SearchError
 from shortlist.index import BruteForce, Lists
+from shortlist.index.values import parts
 
 
 def test_lists_hold_one_row_per_query():
@@ -32,3 +33,10 @@ def test_hits_read_row_by_row():
     )
     assert [(ids.tolist(), scores.tolist()) for ids, scores in hits] == [([1, 2], [3.0, 2.0]), ([0, 2], [-1.0, -2.0])]
     assert repr(hits) == "Hits(2 queries, 4 hits)"
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(0, 8), (1, 8), (5, 1 << 18), (40_000, 8), (3, 0)])
+def test_parts_of_a_matrix_are_its_rows_in_order_and_small(rows: int, dim: int) -> None:
+    found = list(parts((rows, dim)))
+    assert [row for part in found for row in range(part.start, part.stop)] == list(range(rows))
+    assert all((part.stop - part.start) * dim <= 1 << 17 or part.stop - part.start == 1 for part in found)

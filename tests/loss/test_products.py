@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -13,7 +17,8 @@ def by_onednn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.param and not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         pytest.skip("this torch has no oneDNN")
     monkeypatch.setattr(products, "_onednn_is_faster", lambda: request.param)
-    monkeypatch.setattr(products, "LARGE", 30)  # some of the shapes below are smaller
+    for name in ("LARGE", "LARGE_ONCE"):
+        monkeypatch.setattr(products, name, 30)  # some of the shapes below are smaller
 
 
 @pytest.mark.usefixtures("by_onednn")
@@ -62,3 +67,62 @@ def test_float64_is_never_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 0)
     left, right = torch.randn(3, 5, dtype=torch.float64), torch.randn(5, 2, dtype=torch.float64)
     assert torch.equal(products.product(left, right), left @ right)
+
+
+SHAPES = """
+import sys, torch
+from pathlib import Path
+from shortlist.loss import products
+
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) * 1024
+
+torch.set_num_threads(1)
+products.LARGE = 0
+if sys.argv[1] == "kept":
+    products.CACHES = ()
+if not products._onednn_is_faster():
+    print(-1)
+else:
+    products.product(torch.ones(64, 64), torch.ones(64, 64))
+    before = anonymous()
+    for rows in range(65, 365):
+        products.product(torch.ones(rows, 64), torch.ones(64, 64))
+    print(anonymous() - before)
+"""
+
+
+def test_what_onednn_prepares_for_shapes_is_not_kept_for_a_thousand_of_them() -> None:
+    """With torch's own settings 300 shapes take more than ten times as much."""
+    grown = {}
+    for caches in ("small", "kept"):
+        environment = {name: value for name, value in os.environ.items() if name not in products.CACHES}
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES, caches], env=environment, check=True, stdout=subprocess.PIPE
+        )
+        grown[caches] = int(done.stdout)
+    if grown["small"] < 0:
+        pytest.skip("products stay with MKL on this processor")
+    assert grown["small"] * 10 < grown["kept"]
+
+
+def test_own_settings_of_the_caches_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in products.CACHES:
+        monkeypatch.setenv(name, "64")
+    products._onednn_is_faster.cache_clear()
+    products._onednn_is_faster()
+    assert [os.environ[name] for name in products.CACHES] == ["64", "64"]
+
+
+def test_products_of_a_shape_that_hardly_repeats_stay_with_mkl_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_onednn_is_faster", lambda: True)
+    monkeypatch.setattr(products, "LARGE", 8)
+    monkeypatch.setattr(products, "LARGE_ONCE", 64)
+    small, large = torch.randn(2, 2), torch.randn(4, 4)
+    memory = torch.zeros(2, 2)
+    found = products.product(small, small, memory, repeats=False)
+    assert found is memory
+    assert products.product(small, small, memory) is not memory
+    memory = torch.zeros(4, 4)
+    assert products.product(large, large, memory, repeats=False) is not memory

@@ -416,3 +416,26 @@ def test_the_process_that_stopped_first_is_known(monkeypatch: pytest.MonkeyPatch
         assert second.stopped_before(error) is before
     assert second.stopped_before(second._stop())
     assert not Alone().stopped_before(error)
+
+
+def test_several_processes_hold_little_unused_memory_from_before_their_group_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(distributed, "keep_together", lambda: done.append("one place for all threads"))
+    monkeypatch.setattr(distributed, "give_back", lambda kept: done.append(kept))
+
+    def unreachable(backend: str) -> None:
+        done.append(backend)
+        raise ValueError("nobody there")
+
+    monkeypatch.setattr(distributed.dist, "init_process_group", unreachable)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert isinstance(distributed.joined(), Alone)
+    assert not done
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(sl.TrainingError, match="could not reach the others"):
+        distributed.joined()
+    assert done[:2] == ["one place for all threads", distributed.KEPT]
+    assert len(done) == 3

@@ -27,10 +27,10 @@ AS_TEXT = ("delimited", "json")
 
 
 class Room:
-    """Compares the needs of a run with the memory and disks there are; not where a model is chosen, or is popularity alone.
+    """Compares the needs of a run with the memory and disks there are; not of popularity alone.
 
     Args:
-        plan: the recipe; None where a model is chosen.
+        plan: the recipe; None where a model is yet to be chosen, whose index and bundle are checked once it is.
         index: to be built; None for what suits the candidates.
         device: to train on.
         processes: that train together.

@@ -144,6 +144,7 @@ def trained(
             outcome = popular_outcome(given, refit)
         elif plan is None:
             outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)
+            Room(outcome.recipe, index, place, joined(), out, None, force).check(outcome.data)
         else:
             options = {
                 "weighted": weighted_metrics,

@@ -9,13 +9,12 @@ import numpy as np
 
 from shortlist.errors import ConfigError, SearchError
 from shortlist.index.halves import Halves
-from shortlist.index.values import Floats, Ints, as_ids
+from shortlist.index.values import Floats, Ints, as_ids, parts
 
 __all__ = ["check_counts", "check_ids", "check_k", "check_promise", "check_stored", "check_vectors", "squared_norms"]
 
 # Below this norm no inner product of two accepted vectors leaves float32.
 _LARGEST_NORM = 1e18
-_ROWS = 1 << 14  # vectors checked together where not all are read at once
 
 
 def squared_norms(vectors: Floats) -> Floats:
@@ -54,10 +53,11 @@ def check_stored(vectors: object, name: str, dim: int | None = None) -> tuple[Fl
     """``check_vectors`` of vectors that may be ``Halves``."""
     if not isinstance(vectors, Halves):
         return check_vectors(vectors, name, dim)
-    norms = [np.zeros(0, np.float32)]
-    for low in range(0, max(1, len(vectors)), _ROWS):
-        norms.append(check_vectors(vectors[low : low + _ROWS], name, dim)[1])
-    return vectors, np.concatenate(norms)
+    norms = np.empty(len(vectors), np.float32)
+    check_vectors(vectors[:0], name, dim)
+    for part in parts(vectors.shape):
+        norms[part] = check_vectors(vectors[part], name, dim)[1]
+    return vectors, norms
 
 
 def _refuse(vectors: Floats, norms: Floats, name: str) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.index.values import Floats, Ints
+from shortlist.index.values import Floats, Ints, parts
 from shortlist.store import roomy_zeros
 
 __all__ = ["Halves", "accepts_halves", "held_vectors", "whole"]
-
-_ROWS = 1 << 12  # vectors looked at together
 
 
 class Halves:
@@ -41,11 +39,10 @@ class Halves:
     def of(cls, vectors: Floats) -> Halves | None:
         """The same numbers; None where bfloat16 does not hold all of them exactly. Large ones are kept in a file."""
         bits = vectors.view(np.uint32)
-        parts = [slice(low, low + _ROWS) for low in range(0, len(bits), _ROWS)]
-        if any((bits[part] & 0xFFFF).any() for part in parts):
+        if any((bits[part] & 0xFFFF).any() for part in parts(bits.shape)):
             return None
         upper = roomy_zeros(vectors.shape, np.uint16)
-        for part in parts:
+        for part in parts(bits.shape):
             np.right_shift(bits[part], 16, out=upper[part], casting="unsafe")
         return cls(upper)
 
@@ -83,8 +80,8 @@ class Halves:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         found = roomy_zeros(self.shape, np.float32)  # in a file where it is large
-        for low in range(0, len(self), _ROWS):
-            self.into(low, low + _ROWS, found[low : low + _ROWS])
+        for part in parts(self.shape):
+            self.into(part.start, part.stop, found[part])
         return found if dtype is None else found.astype(dtype, copy=False)
 
     def __repr__(self) -> str:

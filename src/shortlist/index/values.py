@@ -12,10 +12,20 @@ import numpy.typing as npt
 
 from shortlist.errors import SearchError
 
-__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted"]
+__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted", "parts"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
+
+
+_TOGETHER = 1 << 17  # numbers that are read together, whatever the length of a row
+
+
+def parts(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of a matrix of that shape in parts of half a megabyte of float32, so that reading all of it takes little memory."""
+    rows, dim = shape
+    each = max(1, _TOGETHER // max(1, dim))
+    return (slice(low, min(low + each, rows)) for low in range(0, rows, each))
 
 
 @lru_cache(maxsize=2)

@@ -166,7 +166,7 @@ def loss_and_gradients(
 
     loss = query.new_zeros((), dtype=of_pairs)
     d_query = torch.empty_like(scaled)
-    d_candidate = Transposed(candidate, rows)
+    d_candidate = Transposed(candidate, rows, repeats=False)
     block_memory = query.new_empty(rows * len(candidate))
     for number, part in enumerate(by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)):
         start, stop = number * rows, min((number + 1) * rows, len(query))
@@ -229,7 +229,9 @@ def _exponentials(block: Tensor, at: Tensor, log_mu: Tensor | None) -> Tensor:
 
 def _product(left: Tensor, right: Tensor, memory: Tensor, lower: torch.dtype | None) -> Tensor:
     """``left @ right``, in ``memory`` or elsewhere."""
-    return product(left, right, memory) if lower is None else memory.copy_(left.to(lower) @ right.to(lower))
+    if lower is None:
+        return product(left, right, memory, repeats=False)
+    return memory.copy_(left.to(lower) @ right.to(lower))
 
 
 def _exponents_are_small(scaled: Tensor, candidate: Tensor, log_mu: Tensor) -> bool:

@@ -40,7 +40,7 @@ __all__ = ["Catalogue", "TwoTower"]
 ROW = "\0row"  # a name that no column has
 ROWS_AT_A_TIME = 1 << 16
 HISTORIES_AT_A_TIME = 1 << 11
-LOOKED_UP_AT_A_TIME = 1 << 13
+NUMBERS_LOOKED_UP = 1 << 17  # of rows of a table that are read together
 
 
 @dataclass(frozen=True, eq=False)
@@ -402,7 +402,7 @@ def vectors_of(
         if len(inputs) <= at_a_time:
             return tower(inputs)  # type: ignore[no-any-return]
         if tower.is_table:  # whose rows do not depend on what is read with them
-            at_a_time = LOOKED_UP_AT_A_TIME
+            at_a_time = max(1, NUMBERS_LOOKED_UP // tower.dim)
         found: Tensor | None = None
         for low in range(0, len(inputs), at_a_time):
             rows = torch.arange(low, min(low + at_a_time, len(inputs)), device=tower.device)
@@ -411,6 +411,7 @@ def vectors_of(
                 shape = (len(inputs), some.shape[1])
                 found = some.new_empty(shape) if empty is None else empty(shape, some.dtype)
             found[low : low + len(rows)] = some
+            del some  # before the next rows are read
         assert found is not None
         return found
     finally:

@@ -55,9 +55,11 @@ def save(served: Served, path: Path, overwrite: bool, metadata: Mapping[str, Any
     plain = _plain(metadata)
 
     weights, of_vectors = divided(state, served.vectors, served.embedder.features)
+    trim()  # what each step below took, before the next one takes more
 
     def fill(folder: Path) -> tuple[Manifest, Tensors, Mapping[str, Entry]]:
         tables, tensors = write_state(state, weights, vectors, folder)
+        trim()
         served.index.save(folder / INDEX)
         for number, other in enumerate(served.others, start=2):
             save(other, folder / FURTHER.format(number), False, {}, optimizer)

@@ -21,6 +21,7 @@ from shortlist.recommender.conditions import Conditions
 from shortlist.recommender.tensors import BFLOAT16, as_stored, numbers_of, widened
 from shortlist.sources import Added, Mixture, towers_of
 from shortlist.store import roomy_zeros
+from shortlist.store.allocation import trim
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -212,6 +213,7 @@ def state_from_model(model: TwoTower | Mixture, seen: Dataset | None) -> tuple[S
         schema = catalogue.queries.schema
         nothing = pl.DataFrame({name: pl.Series([None], dtype=kind) for name, kind in schema.items()})
         unknown = towers.query_vectors(nothing)[0]
+        trim()
     vectors = _kept(towers.candidate, towers.candidate_vectors(catalogue.candidates))
     state = State(
         query=catalogue.query,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shortlist.errors import BundleError
 from shortlist.features import Codes, Feature, features_from_state
 from shortlist.index import Halves
+from shortlist.index.values import parts
 from shortlist.recommender.state import ModelFiles, State
 from shortlist.recommender.tensors import BFLOAT16, halved, widened
 
@@ -19,7 +20,6 @@ __all__ = ["WholeTables", "divided"]
 
 FeaturesOf: TypeAlias = "Callable[[str], Mapping[str, Feature]]"
 
-ROWS = 1 << 12  # rows compared at a time
 TABLES = ".tables."  # in the names of embedding tables
 
 
@@ -100,8 +100,8 @@ class WholeTables(Mapping[str, "NDArray[Any]"]):
                 hint="save it again from the model",
             )
         table = np.empty((size, rest.shape[1]), np.float32)
-        for low in range(0, len(codes), ROWS):
-            table[codes[low : low + ROWS]] = vectors[low : low + ROWS]
+        for part in parts(vectors.shape):
+            table[codes[part]] = vectors[part]
         table[_others(codes, size)] = rest
         return table
 
@@ -132,8 +132,7 @@ def _same_rows(table: NDArray[Any], codes: NDArray[np.int32], vectors: NDArray[n
     """Whether the table's rows at ``codes`` are the vectors, to the last bit."""
     if table.dtype not in (np.float32, BFLOAT16) or len(codes) != len(vectors):
         return False
-    for low in range(0, len(codes), ROWS):
-        part = slice(low, low + ROWS)
+    for part in parts(vectors.shape):
         rows = widened(table[codes[part]])
         if not np.array_equal(rows.view(np.uint32), np.ascontiguousarray(vectors[part]).view(np.uint32)):
             return False

@@ -17,12 +17,12 @@ def keep_together() -> None:
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
-def give_back() -> None:
-    """Return unused memory to the system after loading, and from now on after each search."""
+def give_back(kept: int = _KEPT) -> None:
+    """Return unused memory to the system now, and from now on arrays of more than ``kept`` bytes as soon as they end."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # TypeError: Windows has no library of the process
         libc = ctypes.CDLL(None)
         for setting in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
-            libc.mallopt(setting, _KEPT)
+            libc.mallopt(setting, kept)
     trim()
 
 

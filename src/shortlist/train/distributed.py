@@ -38,6 +38,7 @@ from shortlist.errors import ConfigError, ShortlistError, TrainingError
 from shortlist.model import EmbeddingTable, Tower, TowerInputs, TwoTower
 from shortlist.model.embedding import Division
 from shortlist.model.storage import Part, roomy_tensor
+from shortlist.store.allocation import give_back, keep_together
 from shortlist.train.processes import Alone, Processes, StoppedTrainingError
 from shortlist.train.remote_rows import Elsewhere, RemoteRows
 
@@ -45,6 +46,7 @@ __all__ = ["Together", "is_lost", "joined", "local_device"]
 
 T = TypeVar("T")
 NUMBERS_AT_A_TIME = 1 << 16
+KEPT = 1 << 17  # bytes
 REASON, TURN = "shortlist/stopped", "shortlist/turn"
 NO_BACKEND = "No backend type associated with device type"
 LOST = re.compile(
@@ -71,6 +73,8 @@ def joined() -> Processes:
     if not dist.is_initialized():
         if int(os.environ.get("WORLD_SIZE", "1")) < 2 or "RANK" not in os.environ:
             return Alone()
+        keep_together()  # before gloo starts its threads
+        give_back(KEPT)  # several processes are there to hold less
         backend = "gloo"
         if torch.cuda.is_available():
             backend = "cpu:gloo,cuda:nccl"

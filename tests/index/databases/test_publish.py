@@ -71,6 +71,32 @@ def test_a_version_that_was_cut_off_is_filled_again(place: DatabaseIndex, monkey
     assert nearest(place, [0, 1, 0]) == 5
 
 
+STEPS = ("create", "insert", "finish", "count", "search", "point")
+
+
+@every_engine
+@pytest.mark.parametrize("step", STEPS)
+def test_a_database_that_stops_at_any_step_keeps_the_alias(
+    place: DatabaseIndex, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The old version answers, the error names the place, and the same call later completes the new version."""
+    publish(place, "1", [1, 2, 3], VECTORS)
+    database = place.database()
+    gone = database.errors[-1]
+
+    def stopped(*_: object, **__: object) -> None:
+        raise gone("the server closed the connection unexpectedly")
+
+    monkeypatch.setattr(type(database), step, stopped)
+    with pytest.raises(sl.SearchError, match=r"did not answer: .*closed the connection"):
+        publish(place, "2", [4, 5, 6], VECTORS)
+    monkeypatch.undo()
+    assert place.database().target("books") == "books_1"
+    assert nearest(place, [0, 1, 0]) == 2
+    assert publish(place, "2", [4, 5, 6], VECTORS).before == "books_1"
+    assert nearest(place, [0, 1, 0]) == 5
+
+
 @every_engine
 def test_ids_that_repeat_never_get_the_alias(place: DatabaseIndex) -> None:
     publish(place, "1", [1, 2, 3], VECTORS)
