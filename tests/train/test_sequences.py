@@ -70,7 +70,7 @@ ASKED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:collapsed")
+@pytest.mark.filterwarnings("ignore:collapsed", "ignore:popularity dominates")
 @pytest.mark.parametrize(("asked", "share"), [*((asked, None) for asked in ASKED), ("transformer", 0.2)])
 def test_histories_from_disk_train_as_in_memory_to_the_bit(asked: str, share: float | None, shards: sl.Shards) -> None:
     """The same order: rows in memory are sorted as those on disk are, and everything fits in the buffer."""
