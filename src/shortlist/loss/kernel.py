@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "native"
 VARIABLE = "SHORTLIST_KERNEL"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
 
-BLOCK_BYTES = 1 << 19
+BLOCK_BYTES = 1 << 20
 """Scores of a thread that are in memory at a time: they stay in the cache between the products."""
 
 MOST_BYTES = 1 << 24

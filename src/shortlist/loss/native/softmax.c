@@ -116,7 +116,7 @@ static inline __attribute__((always_inline)) void tile(const int vectors, const 
                                                        int64_t inner, float *restrict out, int64_t stride) {
     vec sum[TILE][2];
     for (int i = 0; i < TILE; i++)
-        for (int v = 0; v < vectors; v++) sum[i][v] = add ? load(out + i * stride + v * LANES) : (vec){0};
+        for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
     for (int64_t k = 0; k < inner; k++, left += step, right += vectors * LANES) {
         vec of_right[2];
         for (int v = 0; v < vectors; v++) of_right[v] = load(right + v * LANES);
@@ -127,7 +127,11 @@ static inline __attribute__((always_inline)) void tile(const int vectors, const 
         }
     }
     for (int i = 0; i < TILE; i++)
-        for (int v = 0; v < vectors; v++) store(out + i * stride + v * LANES, sum[i][v]);
+        for (int v = 0; v < vectors; v++) {
+            float *to = out + i * stride + v * LANES;
+            if (add) sum[i][v] += load(to); /* a block's sum at once: fewer roundings than row by row */
+            store(to, sum[i][v]);
+        }
 }
 
 static void write_tile(int64_t lanes, const float *left, int64_t row, const float *right, int64_t inner, float *out,
