@@ -1,8 +1,9 @@
 """What was tried for a bar that is missed, as `docs/performance.md` says it, by the start of a row's name; `LOG.md` has the figures."""
 
 STEP = (
-    "fewer calls in a step, oneDNN's products, numpy's exponentials, whole tables, numba, a kernel in C "
-    "([decision 72](decisions/072-no-compiled-kernel.md))"
+    "fewer calls in a step, oneDNN's products, numpy's exponentials, whole tables, numba "
+    "([decision 72](decisions/072-no-compiled-kernel.md)); a compiled kernel, which is in "
+    "([decision 76](decisions/076-compiled-kernel.md)) and not in results without a share for it"
 )
 TRIED = {
     "fit": STEP,
