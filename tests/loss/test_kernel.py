@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from shortlist.errors import TrainingError
 from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
 from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_for_rows, kernel_trouble
 from shortlist.loss.softmax import loss_and_gradients
@@ -27,7 +28,7 @@ flags = st.booleans()
 
 
 def of(name: str) -> Kernel:
-    return Kernel(FOLDER / f"kernel-{INSTRUCTIONS[name]}.so")
+    return Kernel(ctypes.CDLL(str(FOLDER / f"kernel-{INSTRUCTIONS[name]}.so")))
 
 
 def batch(seed: int, pairs: int, queries: int, candidates: int, dim: int, logit: float = 3.0) -> tuple[Tensor, ...]:
@@ -172,8 +173,6 @@ def test_all_pairs_of_one_query() -> None:
 
 def test_a_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "ABI", kernel.ABI + 1)
-    with pytest.raises(OSError, match="another version"):
-        of(BUILT[0])
     assert "another version" in kernel._kernel.__wrapped__(BUILT[0], "1")
 
 
@@ -215,7 +214,7 @@ def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(of_name, "_library", Full())
     q, c, pair_query, pair_candidate = batch(0, 40, 9, 12, 8)
-    with pytest.raises(MemoryError, match="9 queries"):
+    with pytest.raises(TrainingError, match="9 queries"):
         of_name.softmax(
             q,
             c,

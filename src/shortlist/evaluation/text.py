@@ -184,7 +184,7 @@ def _columns_of(table: Sequence[Sequence[str]], column: int) -> int:
 
 
 def _left(table: Sequence[Sequence[str]]) -> int:
-    """What the columns behind the first leave to it."""
+    """The width that the other columns leave to the first."""
     return WIDTH - sum(_columns_of(table, column) + 2 for column in range(1, len(table[0])))
 
 

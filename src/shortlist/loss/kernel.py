@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.errors import TrainingError
 from shortlist.loss.places import exact
 
 __all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
@@ -73,13 +74,11 @@ class Kernel:
     """A compiled library. One call takes a whole batch; it is deterministic for a number of threads.
 
     Args:
-        path: the shared library.
+        library: a build of ``native/*.c``.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
-        if self._library.shortlist_abi() != ABI:
-            raise OSError(f"{path} was built from another version of softmax.c")
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
         self._tile: int = self._library.shortlist_tile()
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
         self._library.shortlist_adagrad.argtypes = [ctypes.POINTER(_Update)]
@@ -120,7 +119,7 @@ class Kernel:
             explicit: places that compete though not drawn.
 
         Raises:
-            MemoryError: where there is no room for the blocks.
+            TrainingError: where there is no memory for the blocks.
         """
         query, candidate = query.contiguous(), candidate.contiguous()
         columns, width = len(candidate), -(-len(candidate) // 96) * 96
@@ -158,7 +157,10 @@ class Kernel:
             *(None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
         )
         if self._library.shortlist_softmax(ctypes.byref(batch)):
-            raise MemoryError(f"no room for the scores of {len(query):,} queries and {columns:,} candidates")
+            raise TrainingError(
+                f"there is no memory for the scores of {len(query):,} queries and {columns:,} candidates.",
+                hint="a smaller batch_size, or fewer threads",
+            )
         return loss.to(query.dtype), d_query, d_candidate
 
     def adagrad(
@@ -230,9 +232,12 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     if not path.exists():
         return "it was not built: that takes Linux and a C compiler at installation"
     try:
-        return Kernel(path)
+        library = ctypes.CDLL(str(path))
     except OSError as error:
         return str(error)
+    if library.shortlist_abi() != ABI:
+        return "it was built from another version of its source; install the package again"
+    return Kernel(library)
 
 
 def _openmp() -> list[str]:

@@ -14,7 +14,7 @@ __all__ = ["Transposed", "product"]
 LARGE = 1 << 26
 """Multiplications from which oneDNN is asked: for each shape that it has not seen it takes most of a millisecond to prepare."""
 LARGE_ONCE = 1 << 28
-"""The same where shapes hardly ever repeat, as those of a batch's distinct rows, so that every product is prepared anew."""
+"""The same where shapes hardly ever repeat, as those of a batch's distinct rows, so that preparing is part of every product."""
 CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
 """Variables that say how many shapes oneDNN, and torch in front of it, keep what they prepared for; by default 1,024 each."""
 KEPT = "8"  # the three of a full block, the three of the last block, and two more; a shape takes up to 0.6 MB
