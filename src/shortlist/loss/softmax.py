@@ -149,9 +149,10 @@ def loss_and_gradients(
     log_mu = count.log() if log_q is None else count.log() - log_q
     if block_elements is None and (kernel := kernel_for(query, candidate, lower)) is not None:
         own = torch.zeros_like(count) if remove_accidental_hits else 1 - 1 / count.to(exact(query))
-        mass = Mass(log_mu, log_q, own)
         pairs_of = (pair_query, pair_candidate, weight)
-        return LossAndGradients(*kernel.softmax(query, candidate, pairs_of, mass, temperature=temperature))
+        return LossAndGradients(
+            *kernel.softmax(query, candidate, pairs_of, Mass(log_mu, log_q, own), temperature=temperature)
+        )
     scaled = query if temperature == 1 else query / temperature  # [queries, dim]
     mu = log_mu.exp() if _exponents_are_small(scaled, candidate, log_mu) else None
     weighted = candidate if mu is None else candidate * mu.unsqueeze(1)
