@@ -146,6 +146,16 @@ def test_what_is_not_finite_shows_in_the_loss(where: str, value: float) -> None:
     assert not in_batch_softmax(q, c, *pairs).isfinite()
 
 
+@pytest.mark.parametrize("at", [0, 5, 11])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_negative_that_is_not_finite_shows_in_the_loss(at: int, value: float) -> None:
+    """Of twelve sampled columns the pair's own is the fourth."""
+    q, c = torch.full((1, 3), 0.1), torch.full((12, 3), 0.1)
+    c[at] = value
+    pair = (torch.tensor([0]), torch.tensor([3]))
+    assert not columns.softmax_over(q, c, *pair, Columns(torch.ones(12))).isfinite()
+
+
 def test_hidden_places_do_not_compete_and_explicit_ones_do() -> None:
     """One query, scores 0: of three columns with masses 1, 2 and 3 one is hidden, and one that was not drawn is added."""
     q, c = torch.zeros(1, 2), torch.randn(4, 2)

@@ -455,7 +455,7 @@ static void pack(pass *p) {
     for (int64_t k = 0; k < b->columns; k++) {
         float length = 0, mass = fabsf(b->log_mass[k]), log_q = b->log_q && b->correct_positive ? b->log_q[k] : 0;
         for (int64_t d = 0; d < dim; d++) length += b->candidate[k * dim + d] * b->candidate[k * dim + d];
-        if (!(length <= longest)) longest = length; /* NaN too: then no row is safe */
+        if (longest == longest && !(length <= longest)) longest = length; /* NaN stays: then no row is safe */
         if (mass < INFINITY && mass > p->heaviest) p->heaviest = mass;
         p->ratio[k] = exp(-(double)b->log_mass[k] - log_q);
     }
