@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,15 +127,24 @@ def test_repeats_bit_for_bit(threads: int) -> None:
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+COUNT_THREADS = """
+import os, torch
+from shortlist.loss import in_batch_softmax
+from shortlist.loss.kernel import kernel_for
+torch.set_num_threads(2)
+torch.ones(1 << 22).exp()  # torch's own threads are there
+q, c, pairs = torch.randn(300, 8), torch.randn(300, 8), torch.arange(300)
+before = len(os.listdir("/proc/self/task"))
+in_batch_softmax(q, c, pairs, pairs)
+print(before, len(os.listdir("/proc/self/task")), kernel_for(q, c, None)._parallel)
+"""
+
+
 def test_uses_the_threads_that_torch_has() -> None:
-    """No second pool: the process has no more threads than before."""
-    if threading.active_count() > 1 or torch.get_num_threads() < 2:
-        pytest.skip("other threads come and go here")
-    given = batch(1, 3000, 300, 400, 24)
-    torch.ones(1 << 20).exp()  # torch's own threads are there
-    before = len(list(Path("/proc/self/task").iterdir()))
-    loss_and_gradients(*given, None, None, 1.0, False, None)
-    assert len(list(Path("/proc/self/task").iterdir())) == before
+    """No second pool: the process has no more threads than before, and the kernel found those of torch."""
+    said = subprocess.run([sys.executable, "-c", COUNT_THREADS], capture_output=True, text=True, check=True).stdout
+    before, after, parallel = said.split()
+    assert (before, parallel) == (after, "True")
 
 
 @pytest.mark.parametrize("where", ["query", "candidate"])
@@ -212,6 +222,14 @@ def test_without_an_openmp_runtime_one_thread_computes(monkeypatch: pytest.Monke
     mass = Mass(counts.log().float(), torch.zeros(len(counts)), 1 - 1 / counts)
     close(alone.softmax(given[0], given[1], (given[2], given[3], None), mass),
           loss_and_gradients(given[0].double(), given[1].double(), *given[2:], None, None, 1.0, False, None))  # fmt: skip
+
+
+def test_the_threads_are_torchs_where_other_packages_bring_theirs() -> None:
+    pytest.importorskip("sklearn.cluster")
+    found = kernel._openmp()
+    own = [path for path in found if path.startswith(str(Path(torch.__file__).parent))]
+    assert len(found) > len(own) > 0
+    assert found[: len(own)] == own
 
 
 def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:

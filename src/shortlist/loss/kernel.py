@@ -241,9 +241,11 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
 
 
 def _openmp() -> list[str]:
-    """The OpenMP runtimes that this process has loaded."""
+    """The OpenMP runtimes that this process has loaded, torch's own first: other packages bring theirs."""
     if not sys.platform.startswith("linux"):
         return []
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
         paths = {line.split(maxsplit=5)[5].strip() for line in maps if "omp" in line and line.count(" ") >= 5}
-    return sorted(path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp")))
+    own = str(Path(torch.__file__).parent)
+    found = [path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp"))]
+    return sorted(found, key=lambda path: (not path.startswith(own), path))
