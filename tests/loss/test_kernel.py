@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from shortlist.errors import TrainingError
+from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
 from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_for_rows, kernel_trouble
 from shortlist.loss.softmax import loss_and_gradients
@@ -164,6 +164,37 @@ def test_a_negative_that_is_not_finite_shows_in_the_loss(at: int, value: float) 
     c[at] = value
     pair = (torch.tensor([0]), torch.tensor([3]))
     assert not columns.softmax_over(q, c, *pair, Columns(torch.ones(12))).isfinite()
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("place", [-1, 12, 1 << 40])
+def test_places_outside_are_refused_and_nothing_is_written(side: int, place: int) -> None:
+    q, c = torch.randn(12, 3), torch.randn(12, 3)
+    pairs = [torch.arange(12), torch.arange(12)]
+    pairs[side][5] = place
+    with pytest.raises(ConfigError, match="12 queries"):
+        in_batch_softmax(q, c, *pairs, counts=torch.ones(12))
+    inside = (torch.arange(12), torch.arange(12))
+    for name in ("hidden", "explicit"):
+        with pytest.raises(ConfigError, match="12 queries"):
+            columns.softmax_over(q, c, *inside, Columns(torch.ones(12), **{name: Places(*pairs)}))
+
+
+def test_numbers_of_another_length_are_refused() -> None:
+    q, c, at = torch.randn(12, 3), torch.randn(12, 3), torch.arange(12)
+    for wrong in ({"counts": torch.ones(11)}, {"weight": torch.ones(11)}):
+        with pytest.raises(ConfigError, match="12 queries"):
+            in_batch_softmax(q, c, at, at, **wrong)
+    with pytest.raises(ConfigError, match="12 queries"):
+        in_batch_softmax(q, c, at, at[:11], counts=torch.ones(12))
+
+
+def test_places_of_32_bits_are_those_of_64() -> None:
+    q, c, at = torch.randn(12, 3), torch.randn(12, 3), torch.arange(12)
+    kinds = [
+        loss_and_gradients(q, c, one, one, None, None, 1.0, False, None, None, torch.ones(12)) for one in (at, at.int())
+    ]
+    assert torch.equal(kinds[0].loss, kinds[1].loss)
 
 
 def test_hidden_places_do_not_compete_and_explicit_ones_do() -> None:

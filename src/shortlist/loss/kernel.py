@@ -16,12 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from shortlist.errors import TrainingError
+from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
 __all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
 
-ABI = 1  # that of softmax.c
+ABI = 2  # that of softmax.c
+OUTSIDE = 2  # of softmax.c
 FOLDER = Path(__file__).parent / "native"
 VARIABLE = "SHORTLIST_KERNEL"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
@@ -91,7 +92,8 @@ class Kernel:
             lower is None
             and query.device.type == "cpu"
             and query.dtype == candidate.dtype == torch.float32
-            and query.ndim == 2
+            and query.ndim == candidate.ndim == 2
+            and query.shape[1] == candidate.shape[1]
             and len(candidate) * self._tile * 4 <= MOST_BYTES
         )
 
@@ -119,6 +121,7 @@ class Kernel:
             explicit: places that compete though not drawn.
 
         Raises:
+            ConfigError: for places outside of the rows and columns, and weights or masses of another number.
             TrainingError: where there is no memory for the blocks.
         """
         query, candidate = query.contiguous(), candidate.contiguous()
@@ -127,18 +130,21 @@ class Kernel:
         tiles = -(-len(query) // self._tile)
         weights = None if pairs[2] is None else pairs[2].to(exact(query)).contiguous()
         nowhere = (pairs[0][:0], pairs[1][:0])
-        places = [one.contiguous() for both in (hidden or nowhere, explicit or nowhere) for one in both]
+        places = [one.to(torch.int64).contiguous() for both in (hidden or nowhere, explicit or nowhere) for one in both]
         given = [
             query,
             candidate,
             mass.log_mass.to(torch.float32).contiguous(),
             None if mass.log_q is None else mass.log_q.to(torch.float32).contiguous(),
             mass.kept.to(torch.float64).contiguous(),
-            pairs[0].contiguous(),
-            pairs[1].contiguous(),
+            *(side.to(torch.int64).contiguous() for side in pairs[:2]),
             weights,
             *places,
         ]
+        of_columns = [one for one in given[2:5] if one is not None]
+        of_pairs = [one for one in given[6:8] if one is not None]
+        fits = {len(one) for one in of_columns} == {columns} and {len(one) for one in of_pairs} <= {len(pairs[0])}
+        fits = fits and len(places[0]) == len(places[1]) and len(places[2]) == len(places[3])
         loss = torch.empty((), dtype=torch.float64)
         d_query, d_candidate = torch.empty_like(query), torch.empty_like(candidate)
         batch = _Batch(
@@ -156,7 +162,13 @@ class Kernel:
             1 / temperature,
             *(None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
         )
-        if self._library.shortlist_softmax(ctypes.byref(batch)):
+        status = self._library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
+        if status & OUTSIDE:
+            raise ConfigError(
+                f"the pairs, weights or masses of a loss do not fit its {len(query):,} queries and {columns:,} candidates.",
+                hint="rows count from 0; one weight a pair, one count a candidate",
+            )
+        if status:
             raise TrainingError(
                 f"there is no memory for the scores of {len(query):,} queries and {columns:,} candidates.",
                 hint="a smaller batch_size, or fewer threads",

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 1 /* `kernel.py` has the same number: change both with any argument */
+#define ABI 2 /* `kernel.py` has the same number: change both with any argument */
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE = 12 };
@@ -417,12 +417,17 @@ static void of_thread(void *given) {
     release(&m);
 }
 
-/* The places sorted by row. */
-static int sort(int64_t n, const int64_t *row, const int64_t *column, const double *weight, int64_t rows, places *to) {
+enum { NO_MEMORY = 1, OUTSIDE = 2 };
+
+/* The places sorted by row; 0, or why not. */
+static int sort(const batch *b, int64_t n, const int64_t *row, const int64_t *column, const double *weight, places *to) {
+    int64_t rows = b->rows;
+    for (int64_t p = 0; p < n; p++)
+        if (row[p] < 0 || row[p] >= rows || column[p] < 0 || column[p] >= b->columns) return OUTSIDE;
     to->first = calloc((size_t)rows + 2, 8);
     to->column = memory(n * 8);
     to->weight = memory(n * 8);
-    if (!to->first || !to->column || !to->weight) return 0;
+    if (!to->first || !to->column || !to->weight) return NO_MEMORY;
     for (int64_t p = 0; p < n; p++) to->first[row[p] + 2]++;
     for (int64_t i = 0; i < rows; i++) to->first[i + 2] += to->first[i + 1];
     for (int64_t p = 0; p < n; p++) {
@@ -430,7 +435,7 @@ static int sort(int64_t n, const int64_t *row, const int64_t *column, const doub
         to->column[at] = column[p];
         to->weight[at] = weight ? weight[p] : 1;
     }
-    return 1;
+    return 0;
 }
 
 /* Candidates in both layouts, padded with zeros whose mass is 0; what follows from a column alone. */
@@ -476,7 +481,7 @@ static void add_threads(const pass *p) {
     }
 }
 
-/* Writes loss, d_query and d_candidate. Returns 0, or 1 where memory could not be had. */
+/* Writes loss, d_query and d_candidate. Returns 0, or NO_MEMORY and OUTSIDE. */
 int shortlist_softmax(const batch *b) {
     pass p = {.b = b, .width = up(b->columns, COLUMNS), .panels = up(b->dim, PANEL) / PANEL};
     p.by_dim = memory(p.width * b->dim * 4);
@@ -486,9 +491,9 @@ int shortlist_softmax(const batch *b) {
     p.losses = calloc((size_t)(b->threads * LINE), 8);
     p.sums = calloc((size_t)b->threads, sizeof(float *));
     p.failed = !p.by_dim || !p.by_row || !p.log_mass || !p.ratio || !p.losses || !p.sums;
-    p.failed |= !sort(b->pairs, b->pair_row, b->pair_column, b->weight, b->rows, &p.pairs);
-    p.failed |= !sort(b->hidden, b->hidden_row, b->hidden_column, NULL, b->rows, &p.hidden);
-    p.failed |= !sort(b->explicit, b->explicit_row, b->explicit_column, NULL, b->rows, &p.explicit);
+    p.failed |= sort(b, b->pairs, b->pair_row, b->pair_column, b->weight, &p.pairs);
+    p.failed |= sort(b, b->hidden, b->hidden_row, b->hidden_column, NULL, &p.hidden);
+    p.failed |= sort(b, b->explicit, b->explicit_row, b->explicit_column, NULL, &p.explicit);
     for (int64_t t = 0; t < b->threads && !p.failed; t++)
         p.failed |= !(p.sums[t] = memory(p.width * p.panels * PANEL * 4));
     *b->loss = 0;
