@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,58 @@ def test_uses_the_threads_that_torch_has() -> None:
     assert (before, parallel) == (after, "True")
 
 
+FEWER_THREADS = """
+import os, torch
+from shortlist.loss import in_batch_softmax
+from shortlist.loss.kernel import kernel_for
+torch.set_num_threads(4)
+pairs = torch.arange(300)
+found = []
+for wanted in ("1", "0"):
+    os.environ["SHORTLIST_KERNEL"] = wanted
+    q, c = (torch.linspace(-1, 1, 300 * 8).view(300, 8).roll(n, 0).requires_grad_() for n in (0, 7))
+    loss = in_batch_softmax(q, c, pairs, pairs)
+    loss.backward()
+    found.append((loss.detach().view(1), q.grad, c.grad))
+os.environ["SHORTLIST_KERNEL"] = "1"
+table, sums, gradient = torch.zeros(5000, 32), torch.full((5000, 32), 0.1), torch.ones(5000, 32)
+assert kernel_for(table, table, None).adagrad(table, sums, torch.arange(5000), gradient, 0.1, 1e-7)
+print(all(torch.allclose(*both, rtol=1e-5, atol=1e-5) for both in zip(*found)), bool((sums == sums[0, 0]).all()))
+"""
+
+
+@pytest.mark.parametrize(
+    "variable", ["OMP_DYNAMIC=true", "OMP_THREAD_LIMIT=1", "OMP_THREAD_LIMIT=2", "OMP_MAX_ACTIVE_LEVELS=0"]
+)
+def test_fewer_threads_than_asked_for_compute_all_parts(variable: str) -> None:
+    name, value = variable.split("=")
+    surroundings = {**os.environ, name: value}
+    command = [sys.executable, "-c", FEWER_THREADS]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=surroundings).stdout
+    assert said.split() == ["True", "True"]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("exponent", [0.5, 1.0])
+def test_bsl_shows_a_negative_that_is_not_finite(value: float, exponent: float) -> None:
+    q, c = torch.full((1, 3), 0.1), torch.full((12, 3), 0.1)
+    c[5] = value
+    options = columns.SoftmaxOptions(negatives_only=True, exponent=exponent)
+    pair = (torch.tensor([0]), torch.tensor([3]))
+    assert not columns.softmax_over(q, c, *pair, Columns(torch.ones(12)), options).isfinite()
+
+
+@pytest.mark.parametrize("larger", [1, 3000])
+def test_a_catalogue_of_equal_vectors_adds_up(larger: int) -> None:
+    """All scores of a query are equal, so the loss is log(columns) and its gradient 0: rounding must not grow with the columns."""
+    q, c = torch.full((13, 2), 0.03 * larger), torch.full((300_000, 2), 0.3)
+    q, c = q.requires_grad_(), c.requires_grad_()
+    of_columns = Columns(torch.ones(len(c)), own_counted=False)
+    columns.softmax_over(q, c, torch.arange(13), torch.arange(13), of_columns).backward()
+    assert q.grad is not None
+    assert float(q.grad.abs().max()) < 1e-4
+
+
 @pytest.mark.parametrize("where", ["query", "candidate"])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e38])
 def test_what_is_not_finite_shows_in_the_loss(where: str, value: float) -> None:
@@ -187,6 +240,77 @@ def test_numbers_of_another_length_are_refused() -> None:
             in_batch_softmax(q, c, at, at, **wrong)
     with pytest.raises(ConfigError, match="12 queries"):
         in_batch_softmax(q, c, at, at[:11], counts=torch.ones(12))
+
+
+@pytest.mark.parametrize("shape", [(12, 1), (12, 2), ()])
+def test_numbers_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    q, c, at = torch.randn(12, 3), torch.randn(12, 3), torch.arange(12)
+    for name in ("counts", "weight"):
+        given = {"counts": torch.ones(12), name: torch.ones(shape)}
+        with pytest.raises(ConfigError, match="12 queries"):
+            in_batch_softmax(q, c, at, at, **given)
+    for places in (at.view(12, 1), at.float(), at > 3):
+        with pytest.raises(ConfigError, match="12 queries"):
+            in_batch_softmax(q, c, places, at, counts=torch.ones(12))
+        with pytest.raises(ConfigError, match="12 queries"):
+            columns.softmax_over(q, c, at, at, Columns(torch.ones(12), hidden=Places(at, places)))
+
+
+ELSEWHERE = """
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from shortlist.errors import ConfigError
+from shortlist.loss import Columns, Places, columns, in_batch_softmax
+q, c, at, ones = torch.ones(40, 3), torch.ones(40, 3), torch.arange(40), torch.ones(40)
+nowhere = at.to("meta")
+refused = 0
+for wrong in (
+    lambda: in_batch_softmax(q, c, nowhere, at, counts=ones),
+    lambda: in_batch_softmax(q, c, at, nowhere, counts=ones),
+    lambda: in_batch_softmax(q, c, at, at, counts=ones.to("meta")),
+    lambda: in_batch_softmax(q, c, at, at, weight=ones.to("meta")),
+    lambda: columns.softmax_over(q, c, at, at, Columns(ones, hidden=Places(at, nowhere))),
+    lambda: columns.softmax_over(q, c, at, at, Columns(ones, explicit=Places(nowhere, at))),
+):
+    try:
+        wrong()
+    except ConfigError:
+        refused += 1
+with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+    try:
+        in_batch_softmax(*(mode.from_tensor(one) for one in (q, c, at, at)))
+    except ConfigError:
+        refused += 1
+torch.set_default_device("meta")
+print(refused, round(in_batch_softmax(q, c, at, at).item(), 3))
+"""
+
+
+def test_tensors_elsewhere_are_refused_and_the_default_device_is_not_asked() -> None:
+    """In a process of its own: an address on another device ends it."""
+    said = subprocess.run([sys.executable, "-c", ELSEWHERE], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["7", "147.555"]  # 40 log 40
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0])
+def test_a_temperature_of_zero_shows_in_the_loss(temperature: float) -> None:
+    q, c, *pairs = batch(0, 40, 9, 12, 8)
+    assert in_batch_softmax(q, c, *pairs, temperature=temperature).isnan()
+
+
+def test_nothing_costs_nothing() -> None:
+    nothing, at = torch.empty(0, 3), torch.empty(0, dtype=torch.long)
+    loss, d_query, d_candidate = of(BUILT[0]).softmax(nothing, nothing, (at, at, None), Mass(at, at, at))
+    assert (loss.item(), d_query.shape, d_candidate.shape) == (0, (0, 3), (0, 3))
+
+
+def test_the_gradient_has_no_gradient_and_says_so() -> None:
+    q, c, *pairs = batch(0, 40, 9, 12, 8)
+    q.requires_grad_()
+    loss = in_batch_softmax(q, c, *pairs).square()
+    (gradient,) = torch.autograd.grad(loss, q, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_places_of_32_bits_are_those_of_64() -> None:
@@ -312,6 +436,39 @@ def test_adagrad_equals_torch(name, seed, touched, dim, threads):
     untouched = torch.ones(1000, dtype=torch.bool)
     untouched[codes] = False
     assert torch.equal(table[untouched], wanted[untouched])
+
+
+@pytest.mark.parametrize("codes", [[0, 3], [-1, 0], [1 << 40, 1]])
+def test_rows_that_a_table_does_not_have_are_not_written(codes: list[int]) -> None:
+    """A table of three rows that was larger when its rows were read."""
+    table, sums = torch.zeros(3, 4), torch.zeros(3, 4)
+    own = of(BUILT[0])
+    assert not own.adagrad(table, sums, torch.tensor(codes), torch.ones(2, 4), 0.1, 1e-7)
+    assert not table.any()
+    assert not sums.any()
+
+
+def test_an_update_whose_parts_do_not_fit_is_left_to_torch() -> None:
+    own, table, codes, gradient = of(BUILT[0]), torch.zeros(3, 4), torch.arange(2), torch.ones(2, 4)
+    for sums, at, of_rows in (
+        (torch.zeros(2, 4), codes, gradient),
+        (torch.zeros(3, 4), codes.int(), gradient),
+        (torch.zeros(3, 4), codes.to("meta"), gradient),
+        (torch.zeros(3, 4), codes, torch.ones(1, 4)),
+        (torch.zeros(3, 4), codes, torch.ones(2, 3)),
+    ):
+        assert not own.adagrad(table, sums, at, of_rows, 0.1, 1e-7)
+    assert not table.any()
+    assert own.adagrad(table, torch.zeros(3, 4), codes, gradient, 0.1, 1e-7)
+
+
+def test_without_a_list_of_libraries_one_thread_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A sandbox without /proc, and runtimes whose files were replaced since they were loaded."""
+    monkeypatch.setattr(kernel, "_openmp", lambda: [str(tmp_path / "libgomp.so.1 (deleted)")])
+    assert not of(BUILT[0])._parallel
+    monkeypatch.undo()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError()))
+    assert kernel._openmp() == []
 
 
 def test_tables_that_are_not_plain_float32_are_updated_by_torch() -> None:

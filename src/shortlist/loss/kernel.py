@@ -7,6 +7,7 @@ them. Everywhere else, on GPUs, in lower precision and for several vectors a que
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from functools import lru_cache
@@ -21,8 +22,9 @@ from shortlist.loss.places import exact
 
 __all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
 
-ABI = 2  # that of softmax.c
+ABI = 3  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
+NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"
 VARIABLE = "SHORTLIST_KERNEL"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
@@ -66,7 +68,7 @@ class _Batch(ctypes.Structure):
 class _Update(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("table", "sums", "codes", "gradient")),
-        *((name, ctypes.c_int64) for name in ("count", "dim", "threads")),
+        *((name, ctypes.c_int64) for name in ("rows", "count", "dim", "threads")),
         *((name, ctypes.c_float) for name in ("rate", "epsilon")),
     )
 
@@ -83,7 +85,6 @@ class Kernel:
         self._tile: int = self._library.shortlist_tile()
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
         self._library.shortlist_adagrad.argtypes = [ctypes.POINTER(_Update)]
-        self._library.shortlist_adagrad.restype = None
         self._parallel = self._share_threads()
 
     def takes(self, query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> bool:
@@ -126,7 +127,7 @@ class Kernel:
         """
         query, candidate = query.contiguous(), candidate.contiguous()
         columns, width = len(candidate), -(-len(candidate) // 96) * 96
-        rows = BLOCK_BYTES // (width * 4) // self._tile * self._tile
+        rows = BLOCK_BYTES // max(1, width * 4) // self._tile * self._tile
         tiles = -(-len(query) // self._tile)
         weights = None if pairs[2] is None else pairs[2].to(exact(query)).contiguous()
         nowhere = (pairs[0][:0], pairs[1][:0])
@@ -141,32 +142,39 @@ class Kernel:
             weights,
             *places,
         ]
-        of_columns = [one for one in given[2:5] if one is not None]
-        of_pairs = [one for one in given[6:8] if one is not None]
-        fits = {len(one) for one in of_columns} == {columns} and {len(one) for one in of_pairs} <= {len(pairs[0])}
-        fits = fits and len(places[0]) == len(places[1]) and len(places[2]) == len(places[3])
-        loss = torch.empty((), dtype=torch.float64)
+        loss = query.new_empty((), dtype=torch.float64)
         d_query, d_candidate = torch.empty_like(query), torch.empty_like(candidate)
+        pairs_shape, counts = pairs[0].shape[:1], (places[0].shape[:1], places[2].shape[:1])
+        shapes = [*[(columns,)] * 3, *[pairs_shape] * 3, *[counts[0]] * 2, *[counts[1]] * 2]
+        fits = all(
+            one is None or (one.shape == shape and one.device.type == "cpu")
+            for one, shape in zip(given[2:], shapes, strict=True)
+        )
+        numbers = (*pairs[:2], *(hidden or ()), *(explicit or ()))
+        fits = fits and not any(one.dtype.is_floating_point or one.dtype in NO_NUMBERS for one in numbers)
+        addresses = [None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)]
+        written = zip(addresses[-3:], (loss, d_query, d_candidate), strict=True)
+        fits = fits and all(address or not one.numel() for address, one in written)  # fake tensors have no memory
         batch = _Batch(
             len(query),
             columns,
             query.shape[1],
-            len(pairs[0]),
-            len(places[0]),
-            len(places[2]),
+            pairs[0].numel(),
+            places[0].numel(),
+            places[2].numel(),
             max(self._tile, min(rows, 8 * self._tile)),
             max(1, min(torch.get_num_threads() if self._parallel else 1, tiles)),
             correct_positive,
             negatives_only,
             exponent,
-            1 / temperature,
-            *(None if one is None else one.data_ptr() for one in (*given, loss, d_query, d_candidate)),
+            1 / temperature if temperature else math.inf,
+            *addresses,
         )
         status = self._library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
         if status & OUTSIDE:
             raise ConfigError(
                 f"the pairs, weights or masses of a loss do not fit its {len(query):,} queries and {columns:,} candidates.",
-                hint="rows count from 0; one weight a pair, one count a candidate",
+                hint="rows are whole numbers from 0; one weight a pair, one count a candidate, all on the same device",
             )
         if status:
             raise TrainingError(
@@ -177,8 +185,10 @@ class Kernel:
 
     def adagrad(
         self, table: Tensor, sums: Tensor, codes: Tensor, gradient: Tensor, rate: float, epsilon: float
-    ) -> None:
+    ) -> bool:
         """``sums += g²``, then ``table -= rate · g / (√sums + epsilon)``, in place.
+
+        Returns whether that was done: nothing is written where these do not fit each other.
 
         Args:
             table: float32 ``[rows, dim]``, contiguous.
@@ -186,23 +196,24 @@ class Kernel:
             codes: int64 ``[touched]``, distinct rows.
             gradient: float32 ``[touched, dim]``, of these rows.
         """
+        fits = sums.shape == table.shape and gradient.shape == (*codes.shape, table.shape[1])
+        if not fits or codes.dtype != torch.int64 or codes.device.type != "cpu":
+            return False
         codes, gradient = codes.contiguous(), gradient.contiguous()
         given = (one.data_ptr() for one in (table, sums, codes, gradient))
         threads = torch.get_num_threads() if self._parallel else 1
-        self._library.shortlist_adagrad(
-            ctypes.byref(_Update(*given, len(codes), table.shape[1], threads, rate, epsilon))
-        )
+        update = _Update(*given, len(table), len(codes), table.shape[1], threads, rate, epsilon)
+        return bool(self._library.shortlist_adagrad(ctypes.byref(update)))
 
     def _share_threads(self) -> bool:
         """Has the library use the threads of torch's OpenMP runtime; whether that was found."""
         for path in _openmp():
-            runtime = ctypes.CDLL(path)
-            if hasattr(runtime, "GOMP_parallel") and hasattr(runtime, "omp_get_thread_num"):
-                of = [
-                    ctypes.cast(name, ctypes.c_void_p) for name in (runtime.GOMP_parallel, runtime.omp_get_thread_num)
-                ]
-                self._library.shortlist_threads(*of)
-                return True
+            try:
+                loop = ctypes.CDLL(path).GOMP_parallel
+            except (OSError, AttributeError):  # a file that was replaced since it was loaded, or a runtime without it
+                continue
+            self._library.shortlist_threads(ctypes.cast(loop, ctypes.c_void_p))
+            return True
         return False
 
 
@@ -247,7 +258,7 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         return str(error)
-    if library.shortlist_abi() != ABI:
+    if not hasattr(library, "shortlist_abi") or library.shortlist_abi() != ABI:
         return "it was built from another version of its source; install the package again"
     return Kernel(library)
 
@@ -256,8 +267,11 @@ def _openmp() -> list[str]:
     """The OpenMP runtimes that this process has loaded, torch's own first: other packages bring theirs."""
     if not sys.platform.startswith("linux"):
         return []
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "omp" in line and line.count(" ") >= 5}
+    try:
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # a sandbox without it: one thread computes
+        return []
+    paths = {line.split(maxsplit=5)[5].strip() for line in maps if "omp" in line and line.count(" ") >= 5}
     own = str(Path(torch.__file__).parent)
     found = [path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp"))]
     return sorted(found, key=lambda path: (not path.startswith(own), path))

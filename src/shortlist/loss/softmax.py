@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from shortlist.loss.kernel import Mass, kernel_for
 from shortlist.loss.places import Pairs, by_block, exact, occurrences, placed, without_own
@@ -121,6 +122,7 @@ class _Differentiable(torch.autograd.Function):
         return result.loss
 
     @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
         return None, d_query * d_loss, d_candidate * d_loss, None

@@ -245,9 +245,9 @@ def _in_place(optimizer: Optimizer, table: Tensor, slots: Sequence[Tensor], code
     if type(optimizer) is not Adagrad:
         return False
     kernel = kernel_for_rows(table, *slots, gradient)
-    if kernel is not None:
-        kernel.adagrad(table, slots[0], codes, gradient, optimizer.learning_rate, optimizer.epsilon)
-    return kernel is not None
+    if kernel is None:
+        return False
+    return kernel.adagrad(table, slots[0], codes, gradient, optimizer.learning_rate, optimizer.epsilon)
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:

@@ -8,7 +8,7 @@ typedef struct {
     float *table, *sums;     /* [rows of the table, dim] */
     const int64_t *codes;    /* [count], distinct */
     const float *gradient;   /* [count, dim] */
-    int64_t count, dim, threads;
+    int64_t rows, count, dim, threads;
     float rate, epsilon;
 } update;
 
@@ -28,7 +28,11 @@ static void of_thread(void *given) {
     }
 }
 
-void shortlist_adagrad(update *u) {
+/* Whether the rows were updated; nothing is written where a code is none of the table's. */
+int shortlist_adagrad(update *u) {
+    for (int64_t n = 0; n < u->count; n++)
+        if (u->codes[n] < 0 || u->codes[n] >= u->rows) return 0;
     if (u->count * u->dim < ALONE) u->threads = 1;
     shortlist_in_parallel(of_thread, u, u->threads);
+    return 1;
 }

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 2 /* `kernel.py` has the same number: change both with any argument */
+#define ABI 3 /* `kernel.py` has the same number: change both with any argument */
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE = 12 };
@@ -21,6 +21,7 @@ enum { LANES = 8, TILE = 6 };
 enum { LANES = 4, TILE = 6 };
 #endif
 enum { PANEL = 2 * LANES, COLUMNS = 96 /* a multiple of PANEL and TILE */, LINE = 64 };
+enum { AT_ONCE = 24 * COLUMNS /* columns summed in float32 before their sum is added: rounding does not grow with a catalogue */ };
 
 #define SAFE 30.0 /* exponents so close to 0 need no shift: nothing overflows, underflows or loses precision */
 
@@ -76,25 +77,37 @@ typedef struct {
 /* The parallel loop of the OpenMP runtime that torch has loaded: a second pool of threads would compete with its own. */
 typedef void (*parallel_loop)(void (*)(void *), void *, unsigned, unsigned);
 static parallel_loop in_parallel;
-static int (*thread_number)(void);
+
+typedef struct {
+    void (*work)(void *);
+    void *given;
+    int64_t parts, next;
+} team;
+
+static _Thread_local int64_t part; /* the one that this thread is at */
 
 int shortlist_abi(void) { return ABI; }
 
 int shortlist_tile(void) { return TILE; }
 
-void shortlist_threads(void *loop, void *number) {
-    in_parallel = (parallel_loop)loop;
-    thread_number = (int (*)(void))number;
+void shortlist_threads(void *loop) { in_parallel = (parallel_loop)loop; }
+
+static void of_team(void *given) {
+    team *t = given;
+    while ((part = __atomic_fetch_add(&t->next, 1, __ATOMIC_RELAXED)) < t->parts) t->work(t->given);
 }
 
+/* `work` once for each part, whichever thread does it: a runtime may start fewer threads than it is asked for (OMP_DYNAMIC,
+ * OMP_THREAD_LIMIT, a call from within another parallel loop). What a part computes does not depend on its thread. */
 void shortlist_in_parallel(void (*work)(void *), void *given, int64_t threads) {
+    team t = {work, given, threads, 0};
     if (threads > 1)
-        in_parallel(work, given, (unsigned)threads, 0);
+        in_parallel(of_team, &t, (unsigned)threads, 0);
     else
         work(given);
 }
 
-int64_t shortlist_thread(int64_t threads) { return threads > 1 ? thread_number() : 0; }
+int64_t shortlist_thread(int64_t threads) { return threads > 1 ? part : 0; }
 
 static inline vec load(const float *from) { return *(const vec *)from; }
 
@@ -140,6 +153,19 @@ static void write_tile(int64_t lanes, const float *left, int64_t row, const floa
         tile(2, 0, left, row, 1, right, inner, out, stride);
     else
         tile(1, 0, left, row, 1, right, inner, out, stride);
+}
+
+/* The same, `AT_ONCE` of the inner numbers at a time. */
+static void write_long_tile(int64_t lanes, const float *left, int64_t row, const float *right, int64_t inner, float *out,
+                            int64_t stride) {
+    write_tile(lanes, left, row, right, least(inner, AT_ONCE), out, stride);
+    for (int64_t k = AT_ONCE; k < inner; k += AT_ONCE) {
+        int64_t n = least(AT_ONCE, inner - k);
+        if (lanes == PANEL)
+            tile(2, 1, left + k, row, 1, right + k * lanes, n, out, stride);
+        else
+            tile(1, 1, left + k, row, 1, right + k * lanes, n, out, stride);
+    }
 }
 
 static void add_tile(int64_t lanes, const float *left, int64_t step, const float *right, int64_t inner, float *out) {
@@ -229,15 +255,19 @@ typedef struct { /* what a thread needs, all for one block of rows */
 static double exponentials(const pass *p, float *x, const float *q, double least_shift, double *shift) {
     float length = 0;
     for (int64_t d = 0; d < p->b->dim; d++) length += q[d] * q[d];
-    vec sums = {0};
+    double sum = 0;
     if (sqrtf(length) * p->longest + p->heaviest < SAFE && least_shift < SAFE) {
         *shift = 0; /* no exponent is far from 0 */
-        for (int64_t k = 0; k < p->width; k += LANES) {
-            vec value = exponential(load(x + k) + load(p->log_mass + k));
-            store(x + k, value);
-            sums += value;
+        for (int64_t from = 0; from < p->width; from += AT_ONCE) {
+            vec sums = {0};
+            for (int64_t k = from; k < least(p->width, from + AT_ONCE); k += LANES) {
+                vec value = exponential(load(x + k) + load(p->log_mass + k));
+                store(x + k, value);
+                sums += value;
+            }
+            sum += total(sums);
         }
-        return total(sums);
+        return sum;
     }
     vec tops = all(-INFINITY);
     ints unordered = {0};
@@ -253,12 +283,16 @@ static double exponentials(const pass *p, float *x, const float *q, double least
     for (int v = 0; v < LANES; v++)
         if (unordered[v] || *shift == INFINITY) *shift = NAN; /* not finite: so is the loss */
     if (*shift == -INFINITY) *shift = 0;                      /* nothing competes */
-    for (int64_t k = 0; k < p->width; k += LANES) {
-        vec value = exponential(load(x + k) - all((float)*shift));
-        store(x + k, value);
-        sums += value;
+    for (int64_t from = 0; from < p->width; from += AT_ONCE) {
+        vec sums = {0};
+        for (int64_t k = from; k < least(p->width, from + AT_ONCE); k += LANES) {
+            vec value = exponential(load(x + k) - all((float)*shift));
+            store(x + k, value);
+            sums += value;
+        }
+        sum += total(sums);
     }
-    return total(sums);
+    return sum;
 }
 
 /* 1. The loss of row i, and a = the sum of w / Z over its pairs. Leaves in `x` the exponentials of what competes with every
@@ -297,8 +331,9 @@ static double of_row(const pass *p, scratch *m, int64_t i, float *x, const float
         double positive = m->own[n] - (b->correct_positive && b->log_q ? b->log_q[j] : 0);
         double own = mass * p->ratio[j];
         if (b->negatives_only) {
-            loss += w * ((competing > 0 ? b->exponent * (log(competing) + shift) : 0) - positive);
-            share = competing > 0 ? b->exponent * w / competing : 0;
+            int nothing = competing == 0; /* NaN is something: it shows in the loss */
+            loss += w * ((nothing ? 0 : b->exponent * (log(competing) + shift)) - positive);
+            share = nothing ? 0 : b->exponent * w / competing;
         } else if (own > 1e-280 && own < 1e280) {
             double above = log1p(competing / own); /* log Z minus the positive */
             loss += w * (b->exponent * above + (b->exponent - 1) * positive);
@@ -386,7 +421,7 @@ static double of_block(const pass *p, scratch *m, int64_t start, int64_t real, f
         int64_t lanes = lanes_of(p, panel), from = panel * PANEL, within = least(lanes, dim - from);
         float *summed = m->summed + from * b->block;
         for (int64_t i = 0; i < n; i += TILE)
-            write_tile(lanes, m->scores + i * width, width, p->by_row + from * width, b->columns, summed + i * lanes, lanes);
+            write_long_tile(lanes, m->scores + i * width, width, p->by_row + from * width, b->columns, summed + i * lanes, lanes);
         for (int64_t k = 0; k < width; k += TILE)
             add_tile(lanes, m->scores + k, width, m->shared + from * b->block, n, d_candidate + from * width + k * lanes);
         for (int64_t i = 0; i < real; i++) {
