@@ -257,11 +257,53 @@ def test_products_in_blocks_are_those_of_whole_matrices(count: int, rank: int, s
             sizes.append(found.size)
             return found
 
-    seen = matrix.view(Seen)
+    seen = matrix.T.view(Seen)
     assert fold_in._scores(seen, vector) == pytest.approx(matrix @ vector)
-    assert max(sizes, default=0) <= 8192
-    sizes.clear()
-    mean, second = fold_in._moments(seen, shares)
-    assert mean == pytest.approx(shares @ matrix)
-    assert second == pytest.approx((matrix * shares[:, None]).T @ matrix)
-    assert max(sizes, default=0) * rank <= 1 << 18
+    assert fold_in._weighted(seen, shares) == pytest.approx(shares @ matrix)
+    assert max(sizes, default=0) * 2 <= 1 << 18  # multiplications by a pair of vectors
+
+
+def test_products_longer_than_one_thread_does_are_cut() -> None:
+    """Of 3,000 candidates in 100 dimensions 1,310 at a time: with two vectors that is 262,000 multiplications."""
+    chance = np.random.default_rng(0)
+    columns, vector, weights = chance.normal(size=(100, 3000)), chance.normal(size=100), chance.random(3000)
+    assert [len(range(3000)[part]) for part in fold_in._parts(columns)] == [1310, 1310, 380]
+    assert fold_in._scores(columns, vector) == pytest.approx(vector @ columns)
+    assert fold_in._weighted(columns, weights) == pytest.approx(columns @ weights)
+
+
+def test_what_is_kept_of_the_prior_is_the_covariance_and_no_two_directions_vary_together() -> None:
+    """L Lᵀ is the covariance whatever its columns are; in them the scores of the competitors have no covariance."""
+    chance = np.random.default_rng(3)
+    candidates, queries = chance.normal(size=(40, 4)).astype(F32), chance.normal(size=(300, 4)).astype(F32)
+    counts = chance.integers(1, 9, 40)
+    prior = fold_in_of(candidates, queries, counts, temperature=0.5).prior
+    covariance = np.cov(queries.astype(np.float64).T, bias=True)
+    lean = 4 / 304
+    assert prior.spread @ prior.spread.T == pytest.approx(
+        (1 - lean) * covariance + lean * np.diag(np.diag(covariance)), abs=1e-6
+    )
+    scores = candidates.astype(np.float64) @ prior.spread / 0.5
+    assert np.cov(scores.T, aweights=counts, bias=True) == pytest.approx(np.diag(prior.variances), abs=1e-9)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+@pytest.mark.parametrize("apart", [0.1, 1.0, 3.0])
+def test_the_slope_at_the_vector_is_nothing(temperature: float, apart: float) -> None:
+    """Where candidates are far apart, many were chosen, or the query is far from the others: at the top the sum of what was
+    chosen, less what is expected there, is z."""
+    chance = np.random.default_rng(5)
+    candidates, queries = chance.normal(size=(300, 8)) * apart, chance.normal(size=(90, 8)).astype(F32)
+    fold = fold_in_of(candidates.astype(F32), queries, chance.integers(1, 50, 300), temperature=temperature)
+    scaled, prior = fold.candidates(np.arange(300)).astype(np.float64) / temperature, fold.prior
+    for count in (1, 5, 200):
+        for before in (None, (3 * queries[0])[None]):
+            picked = np.sort(chance.choice(300, count, replace=False))
+            start = prior.mean if before is None else before[0].astype(np.float64)
+            found = fold._vector(picked, start, before is None)
+            z = np.linalg.solve(prior.spread, found - start)
+            logits = scaled @ (found - prior.mean)
+            odds = prior.shares * np.exp(logits - logits.max())
+            slope = prior.spread.T @ (scaled[picked].sum(0) - count * (odds / odds.sum()) @ scaled) - z
+            bend = np.eye(8) + count * np.cov((scaled @ prior.spread).T, aweights=odds, bias=True)
+            assert np.linalg.solve(bend, slope) == pytest.approx(np.zeros(8), abs=1e-4)

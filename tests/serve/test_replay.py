@@ -24,14 +24,16 @@ def state(events: Events) -> tuple[list[Any], int]:
     return [(query, type(chosen), chosen) for query, chosen in events._of.items()], events.count
 
 
-@given(RECORDS, st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 12))
+@given(RECORDS, st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 12), st.integers(1, 30))
 def test_it_is_the_same_as_one_by_one(
-    records: list[list[dict[str, Any]]], part: int, block: int, before: int, queries: int
+    records: list[list[dict[str, Any]]], part: int, block: int, before: int, queries: int, at_once: int
 ) -> None:
     """With choices that were there before, and with fewer queries kept than there are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PART", part)
         patch.setattr(module, "BLOCK", block)
+        patch.setattr(module, "AT_ONCE", at_once)
+        patch.setattr(module, "SHARED", at_once)
         patch.setattr(events_module, "KEPT", 12)
         patch.setattr(events_module, "QUERIES", queries)
         single, many = Events(None), Events(None)
@@ -57,3 +59,34 @@ def test_the_last_choices_in_the_order_of_queries() -> None:
     replay.finish()
     assert list(events.all()) == [("bob", 3, 3.0), ("ann", 2, 2.0), ("ann", 1, 4.0)]
     assert events.count == 3
+
+
+def test_a_candidate_that_many_chose_is_one_object() -> None:
+    """As a log is read, each record has an id of its own."""
+    events = Events(None)
+    replay = Replay(events)
+    for number in range(3000):
+        replay.add([{"query": number, "candidate": "".join(["film ", str(number % 2)]), "at": float(number)}])
+    replay.finish()
+    assert events.count == 3000
+    assert len({id(candidate) for _, candidate, _ in events.all()}) == 2
+
+
+def test_a_long_log_is_made_into_objects_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query's choices are in one part, even where there are more of them than a part has."""
+    counts: list[int] = []
+    extend = Replay._extend
+
+    def counted(self: Replay, queries: Any, frame: Any, bounds: list[int]) -> None:
+        counts.append(len(frame))
+        extend(self, queries, frame, bounds)
+
+    monkeypatch.setattr(Replay, "_extend", counted)
+    monkeypatch.setattr(module, "AT_ONCE", 100)
+    events = Events(None)
+    replay = Replay(events)
+    replay.add([{"query": "one", "candidate": number, "at": 1.0} for number in range(150)])
+    replay.add([{"query": f"other {number // 5}", "candidate": number, "at": 2.0} for number in range(500)])
+    replay.finish()
+    assert (events.count, len(events.of("one"))) == (650, 150)
+    assert counts == [150, 100, 100, 100, 100, 100]

@@ -135,10 +135,11 @@ def _several(
     (m, dim), n = queries.shape, len(vectors)
     size = max(1, _PRODUCT // (m * dim))
     whole = n - n % size
-    scores = np.empty((m, n), np.float32)
-    tiles = vectors[:whole].reshape(-1, size, dim).transpose(0, 2, 1)  # [tiles, dim, size]
-    np.matmul(queries, tiles, out=scores[:, :whole].reshape(m, -1, size).transpose(1, 0, 2))
-    np.matmul(queries, vectors[whole:].T, out=scores[:, whole:])
+    turned, found = np.ascontiguousarray(queries.T), np.empty((n, m), np.float32)
+    tiles = vectors[:whole].reshape(-1, size, dim)  # [tiles, size, dim]; first in the product: OpenBLAS copies none
+    np.matmul(tiles, turned, out=found[:whole].reshape(-1, size, m))
+    np.matmul(vectors[whole:], turned, out=found[whole:])
+    scores = np.ascontiguousarray(found.T)
     if closed is not None:
         scores += closed
     if blocked is not None:
@@ -146,12 +147,12 @@ def _several(
     if pairs is not None:
         scores[pairs.rows, pairs.positions] = -np.inf
     if k >= n:
-        found = np.flatnonzero(scores > -np.inf)
+        kept = np.flatnonzero(scores > -np.inf)
     else:
         largest = _largest(scores, k)
         kth = np.partition(largest, largest.shape[1] - k, axis=1)[:, largest.shape[1] - k]
-        found = np.flatnonzero(scores >= np.maximum(kth - 2 * margins, np.float32(_LOWEST))[:, None])
-    rows, positions = np.divmod(found, n)
+        kept = np.flatnonzero(scores >= np.maximum(kth - 2 * margins, np.float32(_LOWEST))[:, None])
+    rows, positions = np.divmod(kept, n)
     return rows, positions
 
 

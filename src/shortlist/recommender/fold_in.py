@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
@@ -26,14 +26,11 @@ VectorsOf: TypeAlias = (
 COMPETITORS = 1 << 14  # so many candidates are used in place of a larger catalogue
 QUERIES = 1 << 16  # trained queries that the distribution is estimated from
 ASKED = 128  # trained queries that the temperature is estimated from
-STEPS, HALVINGS = 8, 30
-TINY = 1e-12
+TRIES = 80  # steps towards a vector, and halves of steps; a few to fifteen are usual
+TINY = 1e-10  # of the log posterior: what the last step may still gain
 NOTHING = np.zeros(0, np.int64)
 REMEMBERED = 1 << 11  # vectors of the queries asked latest
-PRODUCT, VECTOR = (
-    1 << 18,
-    1 << 13,
-)  # multiplications of a product, and of one with a vector, that OpenBLAS does in one thread
+PRODUCT = 1 << 18  # multiplications of a product that OpenBLAS does in one thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +51,16 @@ class Prior:
         competing: rows of candidates.
         shares: their n, which sum to 1.
         temperature: T.
+        variances: of the candidates' scores in the direction of each z, ``[rank]``; the columns of L are chosen so that no
+            two of them vary together. Steps to the likeliest vector are measured by them.
     """
 
     mean: Vector
     spread: NDArray[np.float64]
     competing: NDArray[np.int64]
     shares: Vector
-    temperature: float = 1.0
+    temperature: float
+    variances: Vector
 
     @classmethod
     def of(
@@ -104,16 +104,18 @@ class Prior:
             ends = np.cumsum(counts)
             drawn = np.searchsorted(ends, np.random.default_rng(0).integers(ends[-1], size=COMPETITORS), side="right")
             competing, weight = np.unique(drawn, return_counts=True)
-        prior = cls(mean, spread, competing.astype(np.int64), weight / weight.sum(), temperature or 1.0)
-        if temperature is not None or chosen is None:
-            return prior
-        chosen = without(chosen, deleted) if len(deleted) else chosen
-        informative = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
-        return (
-            replace(prior, temperature=_likeliest(prior, vectors_of, queries, chosen, informative))
-            if len(informative)
-            else prior
-        )
+        competing, shares = competing.astype(np.int64), weight / weight.sum()
+        competitors = vectors_of(competing).astype(np.float64)
+        if temperature is None and chosen is not None:
+            chosen = without(chosen, deleted) if len(deleted) else chosen
+            asked = _some(trained[np.diff(chosen.offsets)[trained] > 0], ASKED)
+            if len(asked):
+                away = queries[asked].astype(np.float64) - mean
+                own = [vectors_of(chosen.row(row)).astype(np.float64) for row in asked.tolist()]
+                temperature = _likeliest(away, own, competitors, shares)
+        temperature = temperature or 1.0
+        spread, variances = _apart(spread, competitors / temperature, shares)
+        return cls(mean, spread, competing, shares, temperature, variances)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,91 +154,139 @@ class FoldIn:
 
     @cached_property
     def _competitors(self) -> NDArray[np.float64]:
-        """The competitors' vectors, ``[competing, dim]``, in the unit of the temperature."""
-        return self._scaled(self.prior.competing)
+        """The competitors' vectors, ``[dim, competing]``, in the unit of the temperature."""
+        return np.ascontiguousarray(self._scaled(self.prior.competing).T)
 
     @cached_property
     def _reach(self) -> NDArray[np.float64]:
-        """The change of the competitors' scores by each z: ``[competing, rank]``."""
-        return self._competitors @ self.prior.spread
+        """The change of the competitors' scores by each z: ``[rank, competing]``."""
+        reach: NDArray[np.float64] = self.prior.spread.T @ self._competitors
+        return reach
 
     def _scaled(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return self.candidates(rows).astype(np.float64) / self.prior.temperature
 
     def _vector(self, rows: NDArray[np.int64], before: Vector, average: bool) -> Vector:
-        """Newton's method on the posterior of z, which is concave: steps are halved until they rise."""
+        """The top of the posterior of z, which is concave: steps by its slopes so far (BFGS) are halved until they rise."""
         if not len(rows):
             return before
         spread = self.prior.spread
-        own = self._scaled(rows) @ spread
+        total, count = (self._scaled(rows) @ spread).sum(0), len(rows)
         offset = np.zeros(1) if average else _scores(self._competitors, before - self.prior.mean)
-        total, count = own.sum(0), len(rows)
+        scale, moves = 1 / (1 + count * self.prior.variances), _Moves()
         z = np.zeros(spread.shape[1])
-        height, chances = self._posterior(z, total, count, offset)
-        for _ in range(STEPS):
-            mean, second = _moments(self._reach, chances)
-            slope = total - count * mean - z
-            step = np.linalg.solve(count * (second - np.outer(mean, mean)) + np.eye(len(z)), slope)
-            gain = slope @ step
-            for _ in range(HALVINGS):
-                higher, shares = self._posterior(z + step, total, count, offset)
-                if higher >= height:
-                    break
-                step /= 2
-            if gain < TINY or higher < height:
+        height, slope = self._posterior(z, total, count, offset)
+        step = scale * slope
+        for _ in range(TRIES):
+            if slope @ step < TINY:
+                z = z + step
                 break
-            z, height, chances = z + step, higher, shares
+            higher, after = self._posterior(z + step, total, count, offset)
+            if higher < height:
+                step = step / 2
+                continue
+            moves.add(step, slope - after)
+            z, height, slope = z + step, higher, after
+            step = moves.step(slope, scale)
         return before + spread @ z
 
     def _posterior(self, z: Vector, total: Vector, count: int, offset: Vector) -> tuple[float, Vector]:
-        """The log posterior at ``z``, but for a constant, and each competitor's probability ``[competing]``."""
+        """The log posterior at ``z``, but for a constant, and its slope ``[rank]``."""
         logits = _scores(self._reach, z) + offset
         largest = logits.max()
         odds = self.prior.shares * np.exp(logits - largest)
         mass = odds.sum()
-        return float(total @ z - count * (largest + np.log(mass)) - z @ z / 2), odds / mass
+        height = float(total @ z - count * (largest + np.log(mass)) - z @ z / 2)
+        return height, total - _weighted(self._reach, odds) * (count / mass) - z
 
 
-def _scores(rows: NDArray[np.float64], vector: Vector) -> Vector:
-    """``rows @ vector``, in the thread that asks: a second one that is busy would keep it waiting for milliseconds."""
-    found = np.empty(len(rows))
-    size = max(1, VECTOR // max(1, rows.shape[1]))
-    for first in range(0, len(rows), size):
-        np.matmul(rows[first : first + size], vector, out=found[first : first + size])
-    return found
+class _Moves:
+    """The steps taken so far, from which the next is made: BFGS, in the two loops of Nocedal (1980)."""
+
+    def __init__(self) -> None:
+        self._moves: list[tuple[Vector, Vector, float]] = []
+
+    def add(self, step: Vector, fall: Vector) -> None:
+        """Record a step, and by how much the slope fell along it."""
+        bend = float(step @ fall)
+        if bend > 0:  # but for rounding it is
+            self._moves.append((step, fall, bend))
+
+    def step(self, slope: Vector, scale: Vector) -> Vector:
+        """The next step; the first is the slope times ``scale``."""
+        shares = []
+        for step, fall, bend in reversed(self._moves):
+            shares.append(share := (step @ slope) / bend)
+            slope = slope - share * fall
+        found = scale * slope
+        for (step, fall, bend), share in zip(self._moves, reversed(shares), strict=True):
+            found = found + (share - (fall @ found) / bend) * step
+        return found
 
 
-def _moments(rows: NDArray[np.float64], shares: Vector) -> tuple[Vector, NDArray[np.float64]]:
-    """The weighted mean ``[rank]`` of rows and of their outer products ``[rank, rank]``, in the thread that asks."""
-    rank = rows.shape[1]
-    mean, second = np.zeros(rank), np.zeros((rank, rank))
-    size = max(16, PRODUCT // max(1, rank * rank))
-    for first in range(0, len(rows), size):
-        some = rows[first : first + size]
-        weighted = some * shares[first : first + size, None]
-        mean += weighted.sum(0)
-        second += weighted.T @ some
-    return mean, second
+def _scores(columns: NDArray[np.float64], vector: Vector) -> Vector:
+    """``vector @ columns``, in the thread that asks: a second one that is busy would keep it waiting for milliseconds.
+
+    A row of zeros makes it a product of matrices, of which OpenBLAS does thirty times as many multiplications in one thread.
+    """
+    pair, found = np.zeros((2, len(columns))), np.empty((2, columns.shape[1]))
+    pair[0] = vector
+    for part in _parts(columns):
+        np.matmul(pair, columns[:, part], out=found[:, part])
+    scores: Vector = found[0]
+    return scores
+
+
+def _weighted(columns: NDArray[np.float64], weights: Vector) -> Vector:
+    """``columns @ weights``, likewise."""
+    pair, found = np.zeros((2, len(weights))), np.zeros((2, len(columns)))
+    pair[0] = weights
+    for part in _parts(columns):
+        found += pair[:, part] @ columns[:, part].T
+    sums: Vector = found[0]
+    return sums
+
+
+def _parts(columns: NDArray[np.float64]) -> list[slice]:
+    """Parts of the columns whose product with two vectors one thread does."""
+    rows, count = columns.shape
+    size = max(1, PRODUCT // max(1, 2 * rows))
+    return [slice(first, first + size) for first in range(0, count, size)]
+
+
+def _apart(
+    spread: NDArray[np.float64], competitors: NDArray[np.float64], shares: Vector
+) -> tuple[NDArray[np.float64], Vector]:
+    """The root of the same covariance of whose columns no two change the competitors' scores together; and the variances of
+    those changes, ``[rank]``.
+    """
+    reach = competitors @ spread
+    away = reach - shares @ reach
+    variances, directions = np.linalg.eigh((away * shares[:, None]).T @ away)
+    return spread @ directions, np.maximum(variances, 0.0)
 
 
 def _likeliest(
-    prior: Prior, vectors_of: VectorsOf, queries: NDArray[np.float32] | Halves, chosen: Lists, some: NDArray[np.int64]
+    away: NDArray[np.float64], own: Sequence[NDArray[np.float64]], competitors: NDArray[np.float64], shares: Vector
 ) -> float:
-    """The temperature under which the choices of ``some`` queries are likeliest; the log of it is concave in 1/T."""
-    away = queries[some].astype(np.float64) - prior.mean
-    scores = away @ vectors_of(prior.competing).astype(np.float64).T  # [asked, competing]
-    counts = np.diff(chosen.offsets)[some]
-    own = sum(
-        float((vectors_of(chosen.row(row)).astype(np.float64) @ one).sum())
-        for row, one in zip(some.tolist(), away, strict=True)
-    )
+    """The temperature under which the choices of some queries are likeliest; the log of it is concave in 1/T.
+
+    Args:
+        away: the queries' vectors less the mean, ``[asked, dim]``.
+        own: of each the vectors of what it chose.
+        competitors: ``[competing, dim]``.
+        shares: of each competitor.
+    """
+    scores = away @ competitors.T  # [asked, competing]
+    counts = np.array([len(vectors) for vectors in own])
+    chosen = sum(float((vectors @ one).sum()) for vectors, one in zip(own, away, strict=True))
     scores -= (top := scores.max(axis=1, keepdims=True))
     low, high = np.log(1e-3), np.log(1e3)  # of 1/T
     for _ in range(30):
         middle = (low + high) / 2
-        odds = prior.shares * np.exp(scores * np.exp(middle))
+        odds = shares * np.exp(scores * np.exp(middle))
         expected = (odds * (scores + top)).sum(1) / odds.sum(1)
-        low, high = (middle, high) if own > counts @ expected else (low, middle)
+        low, high = (middle, high) if chosen > counts @ expected else (low, middle)
     return float(np.exp(-(low + high) / 2))
 
 

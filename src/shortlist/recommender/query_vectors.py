@@ -35,8 +35,10 @@ def embedded(
         fold, lists = served.fold_in, [chosen[number] for number in moving.tolist()]
         informed = known[moving] | any(name != state.query for name in state.reads)
         heads = vectors[moving].reshape(len(moving), -1, state.dim)  # [moving, heads, dim]
-        wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
-        nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
+        nearest = np.zeros(len(moving), np.int64)
+        if heads.shape[1] > 1:
+            wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
+            nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
         own = heads[np.arange(len(moving)), nearest]
         expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
         moved = fold.vectors_of(lists, expected if informed.any() else None)

@@ -27,11 +27,11 @@ LOOKS = 2  # turns of the event loop for which a batch waits at most, each only 
 FORGET = 0.1  # of the difference between a pace and the last measurement
 QUERY, ITEM, PRODUCT = 5e-4, 2e-6, 3e-10  # seconds of a query, an item and a multiplication, until they are measured
 FEATURES = 5e-4  # and of a query's features
-CHOSEN, COMPETING, OUTER = (
-    2e-4,
-    2e-7,
-    2.5e-10,
-)  # and of folding in what it chose, for each competitor, and its outer product
+CHOSEN, COMPETING, REACH = (
+    1e-4,
+    5e-8,
+    2.5e-9,
+)  # and of folding in what it chose, for each competitor and each of its numbers
 RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
@@ -61,7 +61,7 @@ def _guess(group: Group) -> float:
     index = group.loaded.served.index
     seconds = QUERY + item * group.k + FEATURES * bool(group.features)
     if group.chosen:
-        seconds += CHOSEN + min(index.size, COMPETITORS) * (COMPETING + OUTER * index.dim**2)
+        seconds += CHOSEN + min(index.size, COMPETITORS) * (COMPETING + REACH * index.dim)
     if group.wants != "vectors" and (group.exact or index.exact):
         seconds += PRODUCT * index.size * index.dim
     return seconds

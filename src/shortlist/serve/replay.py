@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.serve.events import Events
 
@@ -14,6 +15,8 @@ __all__ = ["Replay"]
 
 PART = 8192  # choices that are held as they are, before they become columns
 BLOCK = 1 << 22  # choices that are sorted together
+AT_ONCE = 1 << 16  # of them become objects at once
+SHARED = 1 << 16  # ids of candidates that are one object each, however often they were chosen
 COLUMNS = ("query", "candidate", "at")
 KINDS = {int: pl.Int64, str: pl.String, float: pl.Float64}
 
@@ -23,7 +26,7 @@ class Replay:
 
     1. Choices become columns of query, candidate and time, in their order.
     2. Of a query's choices of one candidate the last counts. Queries get all theirs at once, in the order of their last
-       choices.
+       choices. A candidate's id is one object for all that chose it.
 
     Choices whose ids have several types are added one by one, and so are all where there are more queries than are kept.
 
@@ -36,6 +39,7 @@ class Replay:
         self._held: list[Mapping[str, Any]] = []
         self._parts: list[pl.DataFrame] = []
         self._count = 0
+        self._ids: dict[Any, Any] = {}
 
     def add(self, chosen: Sequence[Mapping[str, Any]]) -> None:
         """Record choices, each a ``query``, a ``candidate`` and a time ``at``; they count after ``finish``."""
@@ -50,8 +54,8 @@ class Replay:
         if self._held:
             self._hold_columns()
         if self._parts:
-            frame, self._parts, self._count = pl.concat(self._parts), [], 0
-            self._add_all(frame)
+            parts, self._parts, self._count = self._parts, [], 0
+            self._add_all(pl.concat(parts))
 
     def _hold_columns(self) -> None:
         held, self._held = self._held, []
@@ -66,18 +70,50 @@ class Replay:
             self._count += len(part)
 
     def _add_all(self, frame: pl.DataFrame) -> None:
-        if not self._events.has_room(frame["query"].n_unique()):
+        asking = _numbers(frame["query"])
+        if not self._events.has_room(int(asking.max()) + 1):
             for query, candidate, at in frame.iter_rows():
                 self._events.add(query, candidate, at)
             return
-        frame = frame.with_row_index("row").unique(["query", "candidate"], keep="last")
-        frame = frame.with_columns(last=pl.col("row").max().over("query")).sort("last", "row")
-        starts = np.flatnonzero(np.diff(frame["last"].to_numpy().astype(np.int64), prepend=-1))
+        rows, starts = _order(asking, _numbers(frame["candidate"]))
+        queries, begun = frame["query"].gather(rows[starts]), 0
+        while begun < len(starts):
+            ended = max(begun + 1, int(np.searchsorted(starts, starts[begun] + AT_ONCE)))
+            bounds = [*starts[begun:ended].tolist(), int(starts[ended]) if ended < len(starts) else len(rows)]
+            part = frame[rows[bounds[0] : bounds[-1]]]
+            self._extend(queries[begun:ended], part, [one - bounds[0] for one in bounds])
+            begun = ended
+
+    def _extend(self, queries: pl.Series, frame: pl.DataFrame, bounds: list[int]) -> None:
+        """Record choices of some queries, each from one bound to the next."""
         pairs: list[Any] = [None] * (2 * len(frame))
-        pairs[::2], pairs[1::2] = frame["candidate"].to_list(), frame["at"].to_list()
-        queries, bounds = frame["query"].gather(starts).to_list(), [*(2 * starts).tolist(), len(pairs)]
-        for query, start, stop in zip(queries, bounds, bounds[1:], strict=False):
-            self._events.extend(query, pairs[start:stop])
+        pairs[::2], pairs[1::2] = self._shared(frame["candidate"].to_list()), frame["at"].to_list()
+        for query, start, stop in zip(queries.to_list(), bounds, bounds[1:], strict=False):
+            self._events.extend(query, pairs[2 * start : 2 * stop])
+
+    def _shared(self, candidates: list[Any]) -> list[Any]:
+        """The same ids, each the object that it was before."""
+        if len(self._ids) > SHARED:
+            self._ids.clear()
+        return [self._ids.setdefault(one, one) for one in candidates]
+
+
+def _numbers(ids: pl.Series) -> NDArray[np.int64]:
+    """A number for each id, from 0, equal for equal ids."""
+    return ids.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _order(queries: NDArray[np.int64], candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows that count, by query in the order of the queries' last choices; and where each query's begin among them."""
+    pairs = queries * (int(candidates.max()) + 1) + candidates
+    _, behind = np.unique(pairs[::-1], return_index=True)  # the last of each
+    rows = np.sort(len(pairs) - 1 - behind)
+    asking = queries[rows]
+    last = np.empty(int(queries.max()) + 1, np.int64)
+    last[asking] = rows  # the greatest, since rows rise
+    order = np.argsort(last[asking], kind="stable")
+    rows, asking = rows[order], asking[order]
+    return rows, np.flatnonzero(np.diff(asking, prepend=-1))
 
 
 def _columns(chosen: Sequence[Mapping[str, Any]]) -> pl.DataFrame | None:

@@ -26,6 +26,7 @@ from shortlist.serve.misfits import misfit
 from shortlist.serve.preparing import Preparation
 from shortlist.serve.problems import Problem
 from shortlist.serve.turns import Turns
+from shortlist.store.allocation import trim
 
 __all__ = ["ChangeWriter"]
 
@@ -118,6 +119,7 @@ class ChangeWriter:
         try:
             with _no_collection():
                 self.changes.apply_all(self._read(self._log))
+            trim()  # what reading took
             self._expired += self.changes.expired(time.time())
             return self._with_changes(self._bare)
         except BaseException:
