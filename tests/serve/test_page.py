@@ -723,6 +723,8 @@ def test_a_server_that_is_gone_is_said_at_every_control(browser, bundle):  # noq
             act()
             expect(problem).to_be_visible()
             expect(problem).to_have_text(gone)
+        assert page.locator("#colour").input_value() == "genre"  # the map is still coloured by it
+        expect(page.locator(".legend")).to_contain_text("Comedy")
         expect(page.locator("[role=listbox]")).to_be_hidden()  # not "nothing like that"
         page.locator(".items .title").first.click()
         expect(page.locator("dialog [role=alert]")).to_have_text(gone)
