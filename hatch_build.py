@@ -1,12 +1,13 @@
-"""Compiles the package's kernel where that is possible; without a compiler the package is built without it.
+"""Compiles the package's kernel where that is possible, and writes the front page that an index of packages shows.
 
-One shared library for each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
+Without a compiler the package is built without the kernel. One shared library for each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
 An editable installation has them next to their source, a wheel inside.
 """
 
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 FOLDER = Path("src/shortlist/loss/native")
 INSTRUCTIONS = ("x86-64-v4", "x86-64-v3")
+PICTURE = re.compile(r"<picture>.*?</picture>\n*", re.DOTALL)
+LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
+SOURCE = re.compile(r"(?<=\s)(src|srcset)=\"(?!https?:|data:)([^\"]+)\"")
 FLAGS = ("-O3", "-shared", "-fPIC", "-ffp-contract=fast", "-fno-math-errno")
 
 
@@ -53,6 +58,32 @@ class KernelHook(BuildHookInterface):
                 return False
             made.append(library)
         return True
+
+
+class ReadmeHook(MetadataHookInterface):
+    """README as the package's description."""
+
+    PLUGIN_NAME = "custom"
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Fills in ``project.readme``."""
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        address = metadata.get("urls", {}).get("Source")
+        metadata["readme"] = {
+            "content-type": "text/markdown",
+            "text": described(text, address, metadata["version"]),
+        }
+
+
+def described(text: str, address: str | None, version: str) -> str:
+    """README for a page elsewhere, where links to files of the repository lead nowhere.
+
+    With the repository's address they lead to it, at the version's tag. Without one links are plain text, and pictures are left out.
+    """
+    if address is None:
+        return LINK.sub(r"\1", PICTURE.sub("", text))
+    text = SOURCE.sub(rf'\1="{address.rstrip("/")}/raw/v{version}/\2"', text)
+    return LINK.sub(rf"[\1]({address.rstrip('/')}/blob/v{version}/\2)", text)
 
 
 def _compiler() -> str | None:

@@ -69,6 +69,10 @@ def check(python: Path, archive: Path, folder: Path) -> None:
     assert "u7" in run(shortlist, "recommend", "my.shortlist", "u7", "--k", "3", cwd=folder)
     for words, extra in ((("train", "a.csv", "--query", "a", "--candidate", "b", "--out", "o"), "train"), (("demo",), "train"), (("serve", "my.shortlist"), "serve")):  # fmt: skip
         assert f'pip install "shortlist[{extra}]"' in run(shortlist, *words, cwd=folder, expect=1)
+    code = "import importlib.metadata as m; print(m.metadata('shortlist').get_payload())"
+    shown = run(place / "bin/python", "-c", code, cwd=folder)
+    assert "# shortlist" in shown
+    assert re.findall(r"\]\((?!http|#).*?\)|<img", shown) == []  # nothing that an index of packages cannot show
     code = "import shortlist, pathlib; print((pathlib.Path(shortlist.__file__).parent / 'py.typed').is_file())"
     assert run(place / "bin/python", "-c", code, cwd=folder).strip() == "True"
     print(f"{python} · {archive.name}: {version.strip()}")

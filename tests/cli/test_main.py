@@ -7,6 +7,15 @@ from pathlib import Path
 import pytest
 from tests.cli.typed import shortlist
 
+MISSPELT = (
+    ("recomend", "recommend"),
+    ("tran", "train"),
+    ("servee", "serve"),
+    ("Evaluate", "evaluate"),
+    ("compare_logged", "compare-logged"),
+    ("import-tfr", "import-tfrs"),
+)
+
 
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
@@ -35,7 +44,8 @@ from tests.cli.typed import shortlist
             1,
             "did you mean 'tutorial'",
         ),
-        (("frobnicate",), 2, "frobnicate"),
+        (("frobnicate",), 2, "No such command 'frobnicate'."),
+        *(((wrong, "x"), 2, f"No such command {wrong!r}. Did you mean {right!r}?") for wrong, right in MISSPELT),
     ],
 )
 def test_a_mistake_ends_in_a_message_and_a_code(

@@ -8,7 +8,8 @@ import pytest
 from tests.evaluation.test_diagnostics import choices, model_of, own_taste
 
 import shortlist as sl
-from shortlist.cli.outcome import Outcome, check_outcome
+from shortlist.cli.outcome import Outcome, check_outcome, figures_of, verdict_lines
+from shortlist.cli.training_data import TrainingData
 from shortlist.errors import TrainingError
 
 CHOSEN: Any = cast("Any", object())  # a choice: its model won on held-out rows
@@ -68,3 +69,37 @@ def test_a_collapse_of_counted_neighbours_has_no_training_to_change() -> None:
     mixed = sl.Mixture.of(model(ALIKE), sl.Cooccurrence().fit(data), data, share=0.0, temperature=1.0)
     (finding,) = [one for one in sl.diagnose(mixed) if one.name == "collapsed"]
     assert finding.hint == "if popularity is all there is to learn, a list of bestsellers is cheaper"
+
+
+@pytest.mark.parametrize(
+    ("again", "timed", "half"),
+    [
+        (True, True, "seen_in"),  # people choose the same again
+        (False, True, "seen_out"),
+        (True, False, "seen_out"),  # rows without a time may be copies of rows that training had
+    ],
+)
+def test_where_people_choose_again_the_model_is_judged_with_seen_items_left_in(
+    again: bool, timed: bool, half: str
+) -> None:
+    """Held-out rows of the table itself are not called rows that training had."""
+    of = {"query": "reader", "candidate": "book", "timestamp": "at" if timed else None}
+    rows = [
+        {"reader": f"r{n}", "book": f"b{(2 * n + (step % 4 if again else step)) % 24}", "at": 100 * step + n}
+        for step in range(8)
+        for n in range(24)
+    ]
+    books = {"book": [f"b{n}" for n in range(24)]}
+    data = sl.Dataset(rows, **of, candidates=books)
+    train, held_out = (
+        data.with_interactions(data.interactions.filter((data.interactions["at"] < 600) == first))
+        for first in (True, False)
+    )
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("reader"), dim=4), sl.Tower(sl.StringLookup("book"), dim=4))
+    sl.fit(model, train, epochs=1, batch_size=32)
+    made = Outcome(model, model, sl.recipes.load("factorization"), train, train)
+    given = TrainingData(train, held_out, how="time")
+    measured = figures_of(made, given, sl.Recommender(model, seen=train))
+    assert measured["judged_by"] == half
+    said = "Measured on choices that it was trained on" in verdict_lines(made, measured, given)[0]
+    assert said == (again and not timed)

@@ -123,6 +123,9 @@ def test_a_loss_at_chance_is_named() -> None:
     (finding,) = sl.diagnose(model, data, training=[{"loss": 1.0, "chance": 2.0}, {"loss": 1.9999, "chance": 2.0}])
     assert finding.name == "loss_at_chance"
     assert finding.figures == {"loss": 1.9999, "chance": 2.0, "epochs": 2}
+    assert finding.message.startswith("after 2 epochs the loss is 1.9999")
+    (finding,) = sl.diagnose(model, data, training=[{"loss": 1.9999, "chance": 2.0}])
+    assert finding.message.startswith("after 1 epoch the loss is 1.9999")
     assert sl.diagnose(model, data, training=[{"loss": 2.0, "chance": 2.0}, {"loss": 1.9, "chance": 2.0}]) == ()
 
 
@@ -169,7 +172,7 @@ def test_fit_warns_of_what_it_finds() -> None:
     data = choices()
     model = sl.TwoTower(sl.Tower(sl.StringLookup("reader"), dim=4), sl.Tower(sl.StringLookup("book"), dim=4))
     options = {"epochs": 1, "batch_size": 64, "task": sl.Retrieval(remove_accidental_hits=False)}
-    with pytest.warns(sl.ShortlistWarning, match="loss at chance: after 1 epochs"):
+    with pytest.warns(sl.ShortlistWarning, match="loss at chance: after 1 epoch the"):
         sl.fit(model, data, optimizer=sl.SGD(1e-9), **options)
     with pytest.warns(sl.ShortlistWarning, match="loss at chance"):
         sl.fit(model, data, validation=data, optimizer=sl.SGD(1e-9), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -173,3 +174,24 @@ def test_reasons_in_frames_and_dicts(mixed: sl.Recommender) -> None:
     assert [item["reason"] for one in dicts for item in one["items"]] == [one.to_dict() for one in reasons_]
     assert "because of" in str(found)
     assert mixed.recommend([], k=3, explain=True).to_frame().height == 0
+
+
+def test_choices_are_named_by_their_titles() -> None:
+    """In print and in notebooks; ids stay in frames and in JSON, and name a choice without a title."""
+    rows = [{"who": f"p{n}", "what": f"i{(n + step) % 5}", "at": step} for n in range(5) for step in range(3)]
+    goods = {"what": [f"i{n}" for n in range(5)], "title": ["Heat", "Fargo", None, "Casino", "Alien"]}
+    data = sl.Dataset(rows, "who", "what", timestamp="at", candidates=goods)
+    towers = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    sl.fit(towers, data, epochs=1)
+    model = sl.Mixture.of(towers, sl.Transitions().fit(data), data, share=0.5)
+    (found,) = answers = sl.Recommender(model, seen=data).recommend(["p0"], k=2, explain=True)
+    named = {"i0": "Heat", "i1": "Fargo", "i2": "i2", "i3": "Casino", "i4": "Alien"}
+    assert {one for reason in found.reasons or () for one in reason.because} == {"i0", "i1", "i2"}
+    shown = answers._repr_html_()
+    for reason in found.reasons or ():
+        assert reason.because_of == [named[one] for one in reason.because]
+        assert str(reason).endswith(f"because of {', '.join(reason.because_of)}")
+        assert str(reason) in str(answers)
+        assert f">{', '.join(reason.because_of)}</td>" in shown
+    assert answers.to_dicts()[0]["items"][0]["reason"]["because"] == (found.reasons or ())[0].because
+    assert pickle.loads(pickle.dumps(found)).reasons == found.reasons

@@ -68,6 +68,19 @@ def test_altair_has_the_chart_where_it_is_installed(monkeypatch: pytest.MonkeyPa
     kind, spec = evaluation().plot()
     assert kind == "altair"
     assert spec["$schema"].endswith("/v5.json")
+    assert spec["width"] == 480  # a picture has no place to fill
+
+
+def test_a_picture_says_what_the_lists_have_picked_and_has_one_legend() -> None:
+    spec = evaluation().plot().to_dict()
+    assert spec["title"]["text"] == {"expr": 'metric_is + " · seen items: " + seen_is'}
+    drawn = [spec, *history().plot().to_dict()["vconcat"]]
+    for part in drawn:
+        for layer in part.get("layer", [part]):
+            ways = [layer["encoding"][name] for name in ("color", "strokeDash") if name in layer["encoding"]]
+            legends = [one.get("legend", {}) for one in ways if "field" in one]
+            assert sum(one is not None for one in legends) == 1
+            assert part is not spec or legends[0]["symbolOpacity"] == 1
 
 
 def test_a_file_is_a_page_or_the_specification(tmp_path: Path) -> None:
@@ -86,5 +99,9 @@ def test_the_page_draws_its_charts_without_a_network(browser: Any, tmp_path: Pat
     with watched(browser, (tmp_path / "h.html").as_uri(), width=390) as (page, watch):
         page.wait_for_selector("body[data-drawn='2']")
         assert page.locator(".chart svg").count() == 2
+        assert page.locator(".chart svg").first.locator(".role-legend-label text").all_text_contents() == [
+            "loss",
+            "chance",
+        ]
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert (watch.errors, watch.requests) == ([], [])

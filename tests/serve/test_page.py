@@ -303,6 +303,22 @@ def test_the_map_answers_to_the_pointer(browser, address):  # noqa: F811
     assert watch.errors == []
 
 
+@pytest.mark.parametrize("status", [200, 503])
+def test_the_first_list_is_waited_for_in_words(browser, address, status):  # noqa: F811
+    """A tower is loaded by the first request that needs it; the page is not empty until then."""
+    held: list[Any] = []
+    with watched(browser, "about:blank", offline=False) as (page, _):
+        page.route("**/v1/recommend", lambda route: held.append(route))
+        page.goto(f"{address}?lang=ko#visitor=1")
+        expect(page.locator("#lists")).to_have_text(
+            "첫 목록을 기다리고 있습니다. 모델의 첫 응답은 몇 초 걸릴 수 있습니다."
+        )
+        for one in held:
+            one.continue_() if status == 200 else one.fulfill(status=status, body="{}")
+        expect(page.locator("#waiting")).to_have_count(0)
+        expect(page.locator("#problem")).to_be_visible(visible=status != 200)
+
+
 def test_a_visitor_builds_a_history(browser, address):  # noqa: F811
     with watched(browser, f"{address}#visitor=1", offline=False) as (page, watch):
         page.wait_for_selector("#lists .items li")
@@ -723,6 +739,8 @@ def test_a_server_that_is_gone_is_said_at_every_control(browser, bundle):  # noq
             act()
             expect(problem).to_be_visible()
             expect(problem).to_have_text(gone)
+        assert page.locator("#colour").input_value() == "genre"  # the map is still coloured by it
+        expect(page.locator(".legend")).to_contain_text("Comedy")
         expect(page.locator("[role=listbox]")).to_be_hidden()  # not "nothing like that"
         page.locator(".items .title").first.click()
         expect(page.locator("dialog [role=alert]")).to_have_text(gone)

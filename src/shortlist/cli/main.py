@@ -19,7 +19,7 @@ from shortlist._public import __version__
 from shortlist.cli.console import INTERRUPTED
 from shortlist.cli.spoken import HEADINGS, asked_language, in_language, in_words, speaking_commands, texts_of
 from shortlist.cli.wording import for_command_line, wrapped
-from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning
+from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning, nearest
 from shortlist.language import from_environment, shown, speaking, translated
 
 __all__ = ["COMMANDS", "FRONT", "HEADINGS", "PURPOSE", "cli", "main", "texts_of"]
@@ -101,6 +101,11 @@ class _Lazy(click.RichGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = nearest(args[0].lower(), COMMANDS)
+            if near is None:
+                raise click.UsageError(f"No such command {args[0]!r}.", ctx=ctx)
+            raise click.UsageError(f"No such command {args[0]!r}. Did you mean {near!r}?", ctx=ctx)
         name, found, rest = super().resolve_command(ctx, args)
         if name is None or found is None:
             return name, found, rest

@@ -133,12 +133,28 @@ def figures_of(
         training=outcome.training,
         index=index,
         weighted=weighted,
-        judged_by="seen_in" if outcome.choice is not None and not outcome.choice.trial.exclude_seen else None,
+        judged_by="seen_in" if _chosen_again(outcome, given) else None,
     )
     say(f"\n{table}\n")
     for name, reason in measured["left_out"].items():
         say(f"baseline not measured: {name}: {reason}")
     return measured
+
+
+def _chosen_again(outcome: Outcome, given: TrainingData) -> bool:
+    """Whether figures with seen items left in judge the model: people mostly choose again what they chose before.
+
+    The held-out rows are the table's own, so with times a repeated pair is another choice, not a row that training had.
+    """
+    from shortlist.evaluation.repeats import repeats
+    from shortlist.report.verdict import MOSTLY
+
+    if outcome.choice is not None:
+        return not outcome.choice.trial.exclude_seen
+    held_out = given.held_out
+    if held_out is None or held_out.timestamp is None or given.seen is None:
+        return False
+    return repeats(held_out, given.seen).share > MOSTLY
 
 
 def verdict_lines(outcome: Outcome, measured: Mapping[str, Any] | None, given: TrainingData) -> list[str]:

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.source import counted_stamps
+from shortlist.data.times import kind_in_words
 
 __all__ = ["Account", "share_again"]
 
@@ -83,7 +84,7 @@ class Account:
         files: how many files were read, where that is known.
         since: the first time, as text.
         until: the last time, as text.
-        times: what the times were read from.
+        times: what the times are: numbers, dates, dates and times.
         weights: least, mean and most, where there are weights.
         seen: how many interactions count as seen, where not all do.
         notes: what was left out, merged or added.
@@ -145,7 +146,7 @@ class Account:
             files=counted_stamps(data.source),
             since=_moment(least, data),
             until=_moment(most, data),
-            times=None if data.timestamp is None else str(data.interactions.schema[data.timestamp]),
+            times=None if data.timestamp is None else kind_in_words(data.interactions.schema[data.timestamp]),
             weights=_spread(weights) if weights else None,
             seen=seen if data.seen_column is not None else None,
             notes=data.notes,

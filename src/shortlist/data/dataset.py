@@ -21,7 +21,7 @@ from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
 from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
-from shortlist.data.times import form_in_words, refuse_format, settled_form
+from shortlist.data.times import form_in_words, kind_in_words, refuse_format, settled_form
 from shortlist.display import Framed, frame_html, table_html
 from shortlist.errors import DataError, ShortlistWarning, checked_list
 
@@ -179,7 +179,7 @@ class Dataset(Framed):
             notes=tuple(notes),
             seen_column=plan.seen,
             _warned=tuple(warned),
-            _times=None if timestamp is None else str(main.frame.schema[timestamp]),
+            _times=None if timestamp is None else kind_in_words(main.frame.schema[timestamp]),
             _files=None if main.source is None else main.source.file_count,
         )
 

@@ -19,7 +19,7 @@ from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
 
-__all__ = ["TimeForm", "dated", "form_in_words", "read_times", "refuse_format", "settled_form"]
+__all__ = ["TimeForm", "dated", "form_in_words", "kind_in_words", "read_times", "refuse_format", "settled_form"]
 
 ZONE = r"\s*(?:Z|z|UTC|GMT|[+-]\d{2}:?\d{2}|[+-]\d{2})"
 CLOCKS = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
@@ -167,6 +167,18 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
     moved = found if zone is None else found.dt.convert_time_zone(zone)
     cast: pl.Series = moved.cast(kind)
     return cast
+
+
+def kind_in_words(dtype: pl.DataType) -> str:
+    """What a column of times holds, for a person.
+
+    Example:
+        >>> kind_in_words(pl.Datetime("us", "Asia/Seoul")), kind_in_words(pl.Int64())
+        ('dates and times in Asia/Seoul', 'numbers')
+    """
+    if isinstance(dtype, pl.Datetime):
+        return "dates and times" if dtype.time_zone is None else f"dates and times in {dtype.time_zone}"
+    return "dates" if dtype == pl.Date else "text" if dtype == pl.String else "numbers"
 
 
 def form_in_words(values: pl.Series, form: TimeForm) -> list[str]:

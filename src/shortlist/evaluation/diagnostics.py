@@ -15,6 +15,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
+from shortlist.data.ids import counted
 from shortlist.errors import ShortlistWarning, checked_list
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import Vectors
@@ -260,7 +261,7 @@ def _loss_at_chance(training: Sequence[Mapping[str, Any]]) -> Finding | None:
     loss, chance = float(training[-1]["loss"]), float(training[-1]["chance"])
     if chance <= 0 or loss <= AT_CHANCE * chance:
         return None
-    message = f"after {len(training)} epochs the loss is {loss:.4f}, no better than chance ({chance:.4f})"
+    message = f"after {counted(len(training), 'epoch')} the loss is {loss:.4f}, no better than chance ({chance:.4f})"
     hint = "train longer, raise the learning rate, and check that ids mean the same in all tables"
     return Finding("loss_at_chance", message, hint, {"loss": loss, "chance": chance, "epochs": len(training)})
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,6 +62,7 @@ class Reason:
 
     Attributes:
         parts: each source's part of the score, in the order of the mixture's ``sources``.
+        titles: gives the titles of ids, where the candidates' table has some and they are not the ids; else None.
 
     Example:
         found = recommender.recommend(["42"], explain=True)[0]
@@ -70,6 +71,7 @@ class Reason:
     """
 
     parts: tuple[Part, ...]
+    titles: Callable[[Sequence[Id]], list[str]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def found_by(self) -> list[str]:
@@ -90,10 +92,15 @@ class Reason:
                 weight[one.id] += part.share * one.share
         return sorted((one for one in weight if weight[one] > 0), key=lambda one: -weight[one])[:MOST_CAUSES]
 
+    @property
+    def because_of(self) -> list[str]:
+        """The same choices by their titles, or by their ids where there are none."""
+        return list(map(str, self.because)) if self.titles is None else self.titles(self.because)
+
     def __str__(self) -> str:
         parts = sorted(self.parts, key=lambda part: -part.share)
         shares = ", ".join(f"{part.source} {part.share:.0%}" for part in parts if part.share >= 0.005)
-        because = translated("because of {titles}", titles=", ".join(map(str, self.because)))
+        because = translated("because of {titles}", titles=", ".join(self.because_of))
         return ", ".join([shares, *([because] if self.because else [])])
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, overload
 
@@ -126,6 +126,11 @@ class Titles(Sequence[str]):
         return " ".join((self._column[int(self._rows[index])] or "").split())
 
 
+def _names(titles: pl.Series, candidates: IdMap, ids: Sequence[Id]) -> list[str]:
+    """The titles of ids; the id itself where one has none."""
+    return [title or str(one) for one, title in zip(ids, Titles(titles, candidates.rows(ids)), strict=True)]
+
+
 class Recommendations(Sequence[Recommendation], Tabular):
     """One list per query, in the order asked; ids have the type that the interactions had.
 
@@ -213,9 +218,14 @@ class Recommendations(Sequence[Recommendation], Tabular):
 
     def _list(self, number: int) -> Recommendation:
         part = slice(self._offsets[number], self._offsets[number + 1])
-        reasons = None if self._reasons is None else tuple(self._reasons[part])
+        reasons = None if self._reasons is None else tuple(map(self._with_names, self._reasons[part]))
         named = None if self._titles is None else Titles(self._titles, self._answers.rows[part])
         return Recommendation(self.queries[number], bool(self.known[number]), tuple(self._items[part]), reasons, named)
+
+    def _with_names(self, reason: Reason) -> Reason:
+        if self._titles is None:
+            return reason
+        return replace(reason, titles=partial(_names, self._titles, self._candidates))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Recommendations) and list(self) == list(other)
@@ -245,7 +255,9 @@ class Recommendations(Sequence[Recommendation], Tabular):
             columns.append((self._titles.name, self._titles.gather(answers.rows[: len(places)]).to_list()))
         columns += [("score", [one.score for one in items]), ("source", [one.source for one in items])]
         if self._reasons is not None:
-            columns.append(("because", [reason.because for reason in self._reasons[: len(places)]]))
+            columns.append(
+                ("because", [self._with_names(reason).because_of for reason in self._reasons[: len(places)]])
+            )
         more = len(answers.rows) > len(places)
         notes = [f"the first {len(places)} of {len(answers.rows):,} items"] if more else []
         heads, values = zip(*columns, strict=True)

@@ -48,7 +48,10 @@ def loss_chart(training: Rows) -> Spec:
                 "scale": {"zero": False},
             },
             "color": {**_colour("series", order), "legend": {"symbolType": "stroke"}},
-            "strokeDash": {"field": "series", "type": "nominal", "sort": order, "title": None},
+            "strokeDash": {  # without a scale, so that the colour's legend is the only one
+                "condition": {"test": f"datum.series === {json.dumps(order[1], ensure_ascii=False)}", "value": [4, 2]},
+                "value": [1, 0],
+            },
             "tooltip": [
                 {"field": "epoch", "type": "ordinal", "title": translated("epoch")},
                 {"field": "series", "type": "nominal", "title": translated("series")},
@@ -90,6 +93,7 @@ def at_k_chart(rows: Rows) -> Spec:
     spec["params"] = _choices(rows)
     spec["transform"] = _chosen()
     colour = _scorer(scorers)
+    colour["legend"] = {**colour["legend"], "symbolOpacity": 1}  # not the area's, which is hardly seen
     x = {"field": "k", "type": "ordinal", "title": "k", "axis": {"labelAngle": 0}}
     spec["layer"] = [
         {

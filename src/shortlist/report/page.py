@@ -65,16 +65,23 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
         return _Section("training", translated("Training"), translated("Training"), f"<p>{nothing}</p>")
     specs["loss"] = charts.loss_chart(training)
     first, last = training[0], training[-1]
-    text = paragraph(
-        translated(
+    last_loss, chance = f"{last['loss']:.4f}", f"{last['chance']:.4f}"
+    if len(training) == 1:
+        said = translated(
+            "After one epoch the loss was {last} nats; a model that scores every candidate alike would have {chance}.",
+            last=last_loss,
+            chance=chance,
+        )
+    else:
+        said = translated(
             "The loss went from {first} to {last} nats in {epochs} epochs; a model that scores every candidate alike would "
             "have {chance}.",
             first=f"{first['loss']:.4f}",
-            last=f"{last['loss']:.4f}",
+            last=last_loss,
             epochs=len(training),
-            chance=f"{last['chance']:.4f}",
+            chance=chance,
         )
-    )
+    text = paragraph(said)
     rows = [(row["epoch"], f"{row['loss']:.4f}", f"{row['chance']:.4f}", f"{row['seconds']:.2f}") for row in training]
     heads = [translated(one) for one in LOSSES]
     body = text + chart_place("loss") + table(translated("Loss by epoch"), heads, rows)

@@ -125,6 +125,8 @@ def evaluation_plot(evaluation: Evaluation) -> Any:
     )  # the first is shown first
     ks = {row["k"] for row in rows}
     spec = charts.at_k_chart(rows) if len(ks) > 1 else charts.baseline_chart(rows, *ks)
+    picked = f"metric_is + {json.dumps(' · ' + translated('seen items') + ': ', ensure_ascii=False)} + seen_is"
+    spec["title"] = {"text": {"expr": picked}, "anchor": "start"}  # pictures have no lists to pick from
     return _drawn(Chart(translated("Evaluation"), {"at_k": spec}))
 
 
@@ -134,4 +136,7 @@ def _drawn(chart: Chart) -> Any:
         import altair
     except ImportError:
         return chart
-    return altair.Chart.from_dict(chart.to_dict())
+    spec = chart.to_dict()
+    if "width" in spec:  # of a picture, which has no place to fill
+        spec["width"] = WIDTH
+    return altair.Chart.from_dict(spec)

@@ -49,6 +49,9 @@ async function recommend() {
   if (state.mode === "visitor" && !about.histories) {
     return show($("lists"), h("p", { class: "empty" }, translated("This model cannot read a visitor's history.")));
   }
+  if (!$("lists").children.length) {
+    show($("lists"), h("p", { class: "help", id: "waiting" }, translated("Waiting for the first list. A model's first answer can take some seconds.")));
+  }
   try {
     const sides = about.exact ? [true] : [true, false];
     const [answers] = await Promise.all([Promise.all(sides.map((exact) => api.recommend(request(exact), signal))), loading]);
@@ -56,6 +59,7 @@ async function recommend() {
     problem(null);
     draw(sides, answers);
   } catch (error) {
+    if (error?.name !== "AbortError") $("waiting")?.remove();
     problem(error);
   }
 }

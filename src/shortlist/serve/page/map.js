@@ -40,7 +40,7 @@ export function atlas(parent, { load, pick, failed }) {
   const canvas = h("canvas", { tabindex: "0", role: "img", "aria-describedby": "map-note" });
   const tip = h("p", { class: "tip", hidden: true });
   const legend = h("ul", { class: "legend" });
-  const colourBy = h("select", { id: "colour", onchange: () => refresh(colourBy.value).catch(failed) });
+  const colourBy = h("select", { id: "colour", onchange: recolour });
   const colouring = h("label", { class: "field" }, translated("Colour"), colourBy);
   const note = h("p", { class: "help", id: "map-note" });
   const reset = h("button", { type: "button", onclick: whole }, translated("Whole map"));
@@ -53,6 +53,19 @@ export function atlas(parent, { load, pick, failed }) {
   let lit = { history: new Set(), recommended: new Set() };
   let view = { x: 0, y: 0, scale: 1 };
   let hovered = -1;
+  let drawn = ""; // the column that colours the map
+  let asked = 0; // how often points were asked for: an answer that another overtook is not drawn
+
+  /** Colour by what was picked; where that fails the choice names what is still drawn. */
+  async function recolour() {
+    const picked = colourBy.value;
+    try {
+      await refresh(picked);
+    } catch (error) {
+      if (colourBy.value === picked) colourBy.value = drawn;
+      failed(error);
+    }
+  }
 
   function whole() {
     view = { x: 0, y: 0, scale: 1 };
@@ -253,13 +266,16 @@ export function atlas(parent, { load, pick, failed }) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
   async function refresh(column) {
+    const own = ++asked;
     const loaded = await load(column);
+    if (own !== asked) return;
     points = { ...loaded, x: spread(loaded.x), y: spread(loaded.y), row: new Map(loaded.ids.map((id, i) => [id, i])) };
     colour = loaded.values ? groups(loaded.values) : { of: loaded.ids.map(() => 0), legend: [] };
     if (!colourBy.options.length) {
       show(colourBy, h("option", { value: "" }, translated("nothing")), loaded.columns.map((name) => h("option", { value: name }, name)));
     }
-    colourBy.value = loaded.column ?? "";
+    drawn = loaded.column ?? "";
+    colourBy.value = drawn;
     show(legend,
       h("li", {}, h("i", { class: "square history" }), translated("history")),
       h("li", {}, h("i", { class: "disc recommended" }), translated("recommended")),
