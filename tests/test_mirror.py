@@ -39,6 +39,7 @@ def expected(module: str) -> Path:
 
 ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
+    "data/condition_parts.py": "data/test_conditions.py",
     "index/databases/contract.py": "index/databases/test_publish.py",
     "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
     "model/onnx.py": "recommender/test_exported.py",
