@@ -44,6 +44,8 @@ ELSEWHERE = {
     "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
     "model/onnx.py": "recommender/test_exported.py",
     "train/model_section.py": "train/test_recipe.py",
+    "recommender/asked.py": "recommender/test_reranking.py",
+    "recommender/filling.py": "recommender/test_reranking.py",
     "recommender/pools.py": "recommender/test_lanes.py",
     "train/phases.py": "train/test_forecast.py",
     "serve/change_log.py": "serve/test_writer.py",
