@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks import plan, report
 from benchmarks.catalogue import BENCHMARKS
-from benchmarks.environments import MissingPeerError, peer_python
+from benchmarks.environments import MissingPeerError, peer_python, peers
 from benchmarks.harness import REPOSITORY, exit_status, measure
 from benchmarks.index_parts import INDEX_PARTS
 from benchmarks.table import table
@@ -117,9 +117,8 @@ def _options() -> argparse.Namespace:
 
 def _install() -> int:
     """Returns 1 when an environment could not be made."""
-    peers = {side.peer for benchmark in BENCHMARKS.values() for side in benchmark.sides.values() if side.peer}
     failed = False
-    for peer in sorted(peers):
+    for peer in peers():
         try:
             peer_python(peer, install=True)
             print(f"{peer}: ready")

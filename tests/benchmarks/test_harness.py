@@ -137,6 +137,18 @@ def test_a_peer_that_cannot_be_installed_is_tried_once(monkeypatch: pytest.Monke
     assert len(calls) == 1
 
 
+def test_install_makes_the_environment_of_every_side(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Those of the index at every size too, of which no benchmark of the catalogue has a side."""
+    asked = []
+    monkeypatch.setattr(__main__, "peer_python", lambda peer, install: asked.append((peer, install)))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "install"])
+    assert __main__.main() == 0
+    sides = {side.peer for benchmark in BENCHMARKS.values() for side in benchmark.sides.values() if side.peer}
+    assert {peer for peer, _ in asked} == sides | {"index"}
+    assert all(install for _, install in asked)
+    assert "index: ready" in capsys.readouterr().out
+
+
 def test_for_every_missed_bar_the_page_says_what_was_tried() -> None:
     said = report.missed(report.load(report.RESULTS))
     assert "nothing yet" not in said
