@@ -120,3 +120,10 @@ def test_everything_has_an_estimate_and_a_measured_one_comes_first(tmp_path: Pat
         "  zipf                    2 min",
         "  index_1e6              35 min",
     ]
+
+
+def test_make_bench_writes_every_page_of_results_whatever_failed() -> None:
+    """`docs/performance.md` and `docs/indexes.md` are held to the results by tests: new results without new pages would fail them."""
+    recipe = (Path(__file__).parents[2] / "Makefile").read_text().split("\nbench:")[1].split("\n\n")[0]
+    runs = [line.split("||")[0].split("-m ")[1].strip() for line in recipe.splitlines() if "|| failed=1" in line]
+    assert runs == ["benchmarks all $(if $(RESUME),--resume)", "benchmarks docs", "benchmarks.index.page"]
