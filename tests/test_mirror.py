@@ -39,6 +39,7 @@ def expected(module: str) -> Path:
 
 ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
+    "cli/training.py": "cli/test_train.py",
     "data/condition_parts.py": "data/test_conditions.py",
     "index/databases/contract.py": "index/databases/test_publish.py",
     "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
