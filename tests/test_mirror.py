@@ -49,6 +49,7 @@ ELSEWHERE = {
     "recommender/filling.py": "recommender/test_reranking.py",
     "recommender/pools.py": "recommender/test_lanes.py",
     "train/phases.py": "train/test_forecast.py",
+    "report/measured_page.py": "report/test_page.py",
     "serve/change_log.py": "serve/test_writer.py",
     "serve/change_routes.py": "serve/test_writer.py",
     "serve/processes/children.py": "serve/processes/test_supervisor.py",
