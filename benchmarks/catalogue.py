@@ -324,8 +324,8 @@ BENCHMARKS = {
             "the time depends on. No user has more pairs than the model's length and one.",
             "Not a whole epoch: timed on 6 batches of 175 and on 4 of 48, after one from fresh weights, and multiplied up. The "
             "losses are those of these batches.",
-            "The peers draw their batches from the whole table; they pad each sequence to the model's length, so all cost the same. "
-            "Ours has as many sequences, every n-th in order of length, so that long and short ones occur as in the whole.",
+            "All draw their batches from the whole table. The peers pad each sequence to the model's length, so their time is "
+            "multiplied by batches; ours is by pairs.",
             "Ours also learns from each user's first pair, which has no history; the peers begin at the second.",
             "All threads: the processor time of the same batches.",
         ),

@@ -1,6 +1,5 @@
-"""The part of an epoch that is timed stands for the whole: in lengths, in batches, and without what comes before it is warm."""
+"""The part of an epoch that is timed stands for the whole: the same table, in as many batches, without those that warm up."""
 
-import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,48 +21,37 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("count", [1, 7, 100, 999, 1_000, 2_000])
-@pytest.mark.parametrize("lengths", ["skewed", "equal", "sorted"])
-def test_every_length_occurs_as_in_the_whole(count: int, lengths: str) -> None:
-    drawn = np.random.default_rng(0).geometric(0.1, 1_000)
-    drawn = {"skewed": drawn, "equal": np.full(1_000, 5), "sorted": np.sort(drawn)}[lengths]
-    chosen = sequences.evenly(drawn, count)
-    assert len(set(chosen.tolist())) == min(count, 1_000)
-    for length in np.unique(drawn):
-        share = (drawn <= length).mean()
-        assert abs((drawn[chosen] <= length).sum() - share * len(chosen)) <= 1
+@pytest.mark.parametrize("batches", [None, 2, 11, 20])
+def test_a_part_scales_to_what_a_whole_epoch_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, batches: int | None
+) -> None:
+    """By a clock that counts pairs, of which the first batch, which is not timed, takes a thousand times as many."""
+    done: list[int] = []
+
+    def fit(*given: object, on_batch, **options: object):
+        def counted(pairs: int, total: int) -> None:
+            done.append(pairs)
+            on_batch(pairs, total)
+
+        return real(*given, on_batch=counted, **options)
+
+    real = sequences.sl.fit
+    monkeypatch.setattr(sequences.sl, "fit", fit)
+    ticks = {"perf_counter": lambda: 999.0 * done[0] + done[-1], "process_time": lambda: 2.0 * done[-1]}
+    monkeypatch.setattr(sequences, "time", SimpleNamespace(**ticks))
+    part = sequences.part(folder, "small", TABLE, PARAMETERS, batches)
+    measures = sequences.timed("small", part, PARAMETERS)
+    pairs = len(np.load(folder / "small-user.npy"))
+    assert measures["small"] == pytest.approx(pairs)
+    assert measures["small: processor"] == pytest.approx(2 * pairs)
+    assert 0.5 * np.log(50) < measures["small: loss"] < 2 * np.log(50)
+    assert len(done) == (batches or 1 + 4)  # one to warm up, and those that are timed
 
 
-def test_a_part_has_whole_sequences_of_as_many_batches_as_the_peers(folder: Path) -> None:
+def test_the_table_is_whole_and_its_batches_are_as_many_as_the_peers(folder: Path) -> None:
     part = sequences.part(folder, "small", TABLE, PARAMETERS)
-    user = np.load(folder / "small-user.npy")
-    whole = dict(zip(*np.unique(user, return_counts=True), strict=True))
-    taken = dict(part.train.interactions.group_by("user").len().iter_rows())
-    assert len(taken) == 32 * (1 + 4)  # one batch to warm up, and those that are timed
-    assert all(whole[one] == count for one, count in taken.items())
-    assert part.pairs == len(user)
-    assert len(part.train.candidates) == 50
-    assert sum(taken.values()) / len(taken) == pytest.approx(len(user) / 640, rel=0.03)
-
-
-def test_a_part_scales_to_what_a_whole_epoch_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a clock that counts batches, of which a whole epoch has 20; the first, which is not timed, takes a thousand."""
-
-    def ticking() -> SimpleNamespace:
-        return SimpleNamespace(
-            perf_counter=itertools.count(1_000).__next__, process_time=itertools.count(2_000, 2).__next__
-        )
-
-    found = {}
-    for batches in (5, 20):
-        monkeypatch.setattr(sequences, "time", ticking())
-        found[batches] = sequences.timed(
-            "small", sequences.part(folder, "small", TABLE, PARAMETERS, batches), PARAMETERS
-        )
-    for measures in found.values():
-        assert measures["small"] == pytest.approx(20, rel=0.05)
-        assert measures["small: processor"] == pytest.approx(40, rel=0.05)
-        assert measures["small: loss"] > 0
+    assert len(part.train) == len(np.load(folder / "small-user.npy"))
+    assert (len(part.train.queries), len(part.train.candidates), part.of_epoch) == (640, 50, 20)  # 640 users by 32
 
 
 @pytest.mark.parametrize("warm", [1, 2])
