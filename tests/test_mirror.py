@@ -41,6 +41,8 @@ ELSEWHERE = {
     "cli/daily_config.py": "cli/test_daily.py",
     "cli/training.py": "cli/test_train.py",
     "data/condition_parts.py": "data/test_conditions.py",
+    "data/shards/blocks.py": "data/shards/test_shards.py",
+    "data/shards/in_memory.py": "data/shards/test_shards.py",
     "index/databases/contract.py": "index/databases/test_publish.py",
     "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
     "model/onnx.py": "recommender/test_exported.py",
