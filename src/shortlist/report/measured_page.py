@@ -1,4 +1,4 @@
-"""What was measured, as sections of the report: metrics by k, the model against cheaper ones, groups, and figures of the lists."""
+"""The measured figures as sections of the report: metrics by k, the model against cheaper ones, groups, figures of the lists."""
 
 from __future__ import annotations
 
