@@ -56,16 +56,15 @@ sbom:
 	mkdir -p dist
 	$(VENV)/sbom/tool/bin/cyclonedx-py environment $(VENV)/sbom/server/bin/python --pyproject pyproject.toml --output-reproducible --output-file dist/shortlist-server.cdx.json
 
-# Hours on two cores; peers are installed in environments of their own (about 8 GB). A peer that cannot be installed is a note;
-# a side that stops is an error, which ends the run with status 1 after everything else and the page are done.
+# About two hours on two quiet cores; peers are installed in environments of their own (about 8 GB). A peer that cannot be installed
+# is a note; a side that stops is an error, which ends the run with status 1 after everything else and the pages are done.
+# `make bench RESUME=1` runs what an interrupted run has left.
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@failed=0; \
-	$(BIN)/python -m benchmarks all || failed=1; \
-	for size in "5e4" "5e4 --outside" "2e5" "2e5 --outside" "1e6" "1e7"; do \
-		$(BIN)/python -m benchmarks.index --n $$size || failed=1; \
-	done; \
+	$(BIN)/python -m benchmarks all $(if $(RESUME),--resume) || failed=1; \
 	$(BIN)/python -m benchmarks docs || failed=1; \
+	$(BIN)/python -m benchmarks.index.page || failed=1; \
 	exit $$failed
 
 $(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard src/shortlist/loss/native/*.c)

@@ -18,6 +18,11 @@ class MissingPeerError(Exception):
     """Why a peer cannot be run."""
 
 
+def peers() -> list[str]:
+    """Returns every peer that has an environment, those of the index too."""
+    return sorted(path.parent.name for path in HERE.glob("peers/*/requirements.txt"))
+
+
 def peer_python(peer: str, install: bool) -> Path:
     """Returns the interpreter of a peer's environment, made now if `install`; raises MissingPeerError with the reason."""
     requirements = HERE / "peers" / peer / "requirements.txt"

@@ -72,6 +72,7 @@ class FailedSideError(Exception):
 
 def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> dict:
     """Returns the result of a benchmark: `{benchmark, environment, rows, ...}`, ready for JSON."""
+    started = time.perf_counter()
     environment = machine.environment()
     parameters = {**benchmark.parameters, **(benchmark.quick if quick else {})}
     data = datasets.prepare(benchmark.dataset, {**benchmark.data, **(benchmark.quick_data if quick else {})})
@@ -110,6 +111,7 @@ def measure(name: str, benchmark: Benchmark, quick: bool, runs: int | None) -> d
         "quick": quick,
         "command": f"python -m benchmarks {name}" + (" --quick" if quick else "") + f" --runs {runs}",
         "environment": environment,
+        "seconds": round(time.perf_counter() - started, 1),
         "parameters": parameters,
         "caveats": list(benchmark.caveats),
         "sides": {side_name: worker.report() for side_name, worker in workers.items()},

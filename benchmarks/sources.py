@@ -22,8 +22,9 @@ from benchmarks.index import data as index_data
 from benchmarks.machine import environment
 from shortlist.index import BruteForce, Lists, ScaNN
 from shortlist.recommender import reranking
+from shortlist.recommender.asked import Asked
+from shortlist.recommender.filling import Filling
 from shortlist.recommender.pools import Boosts, Pool
-from shortlist.recommender.reranking import Asked
 from shortlist.sources import Added, Context, Filters, Neighbours, Searched, Weights, search
 
 RESULT = Path(__file__).parent / "results" / "sources.json"
@@ -130,7 +131,7 @@ def rules(size: dict) -> dict[str, float]:
 
     def listed() -> list:
         lanes = reranking._lanes(asked, settings, K, boosts, pool, (), 0)
-        return reranking._List(asked, settings, K, 0, lanes, lambda: None).filled({}, Pool.empty())
+        return Filling(asked, settings, K, 0, lanes, lambda: None).filled({}, Pool.empty())
 
     assert len(listed()) == K
     times = [_timed(listed) for _ in range(50 * size["rounds"])]

@@ -16,24 +16,22 @@ def threads() -> dict:
 
 
 class Clock(Callback):
-    """Seconds from the start of an epoch to the end of its last batch, times how many such parts an epoch has."""
+    """Seconds of the batches after the first `warm` ones, times how many such parts an epoch has."""
 
-    def __init__(self, name: str, batches_of_epoch: float) -> None:
-        self.name, self.batches_of_epoch = name, batches_of_epoch
+    def __init__(self, name: str, batches_of_epoch: float, warm: int) -> None:
+        self.name, self.batches_of_epoch, self.warm = name, batches_of_epoch, warm
         self.losses: list[float] = []
-        self.started = self.ended = (0.0, 0.0)  # by the clock, and of the processor
-
-    def on_train_epoch_start(self, trainer, module) -> None:
-        self.started = (time.perf_counter(), time.process_time())
+        self.marks: list[tuple[float, float]] = []  # after each batch: by the clock, and of the processor
 
     def on_train_batch_end(self, trainer, module, outputs, *place) -> None:
         self.losses.append(float(outputs["loss"]))
-        self.ended = (time.perf_counter(), time.process_time())
+        self.marks.append((time.perf_counter(), time.process_time()))
 
     def measures(self) -> dict[str, float]:
         """Returns seconds of an epoch, seconds of all threads, and the mean loss of the batches."""
-        share = self.batches_of_epoch / len(self.losses)
-        seconds, spent = ((end - start) * share for end, start in zip(self.ended, self.started, strict=True))
+        share = self.batches_of_epoch / (len(self.marks) - self.warm)
+        began, ended = self.marks[self.warm - 1], self.marks[-1]
+        seconds, spent = ((end - start) * share for end, start in zip(ended, began, strict=True))
         return {
             self.name: seconds,
             f"{self.name}: processor": spent,

@@ -9,7 +9,7 @@ from benchmarks.catalogue import BENCHMARKS
 from benchmarks.harness import Benchmark, Row, Side
 from benchmarks.table import table
 
-from benchmarks import __main__, environments, harness, korean, report
+from benchmarks import __main__, environments, harness, korean, plan, report
 
 
 @pytest.fixture
@@ -110,6 +110,7 @@ def test_all_continues_after_a_benchmark_that_fails(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(__main__, "BENCHMARKS", dict.fromkeys(("fit", "zipf")))
     monkeypatch.setattr(__main__, "NAMED", dict.fromkeys(("fit", "zipf")))
     monkeypatch.setattr(__main__, "measure", measure)
+    monkeypatch.setattr(plan, "QUICK_RACES", {})
     monkeypatch.setattr(sys, "argv", ["benchmarks", "all", "--quick"])
     assert __main__.main() == 1
     said = capsys.readouterr()
@@ -134,6 +135,18 @@ def test_a_peer_that_cannot_be_installed_is_tried_once(monkeypatch: pytest.Monke
         with pytest.raises(environments.MissingPeerError, match="no network"):
             environments.peer_python("tfrs", install=True)
     assert len(calls) == 1
+
+
+def test_install_makes_the_environment_of_every_side(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """Those of the index at every size too, of which no benchmark of the catalogue has a side."""
+    asked = []
+    monkeypatch.setattr(__main__, "peer_python", lambda peer, install: asked.append((peer, install)))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "install"])
+    assert __main__.main() == 0
+    sides = {side.peer for benchmark in BENCHMARKS.values() for side in benchmark.sides.values() if side.peer}
+    assert {peer for peer, _ in asked} == sides | {"index"}
+    assert all(install for _, install in asked)
+    assert "index: ready" in capsys.readouterr().out
 
 
 def test_for_every_missed_bar_the_page_says_what_was_tried() -> None:

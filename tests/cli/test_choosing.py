@@ -94,7 +94,7 @@ def test_a_stop_after_saving_leaves_a_whole_bundle(folder: Path, monkeypatch: py
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("shortlist.cli.train.figures_of", stop)
+    monkeypatch.setattr("shortlist.cli.training.figures_of", stop)
     words = ("train", "log.parquet", *COLUMNS, "--out", "s.shortlist", "--budget", "3s")
     done = shortlist(*words, cwd=folder)
     assert done.returncode == 130

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.typed import shortlist
 
 import shortlist as sl
-from shortlist.cli import train
+from shortlist.cli import training
 from shortlist.cli.outcome import Outcome
 from shortlist.cli.training_data import TrainingData
 from shortlist.train import room
@@ -88,8 +88,8 @@ def test_a_chosen_model_is_checked_before_its_index_and_bundle(
         model, _ = recipe.train(given.train)
         return Outcome(model, model, recipe, given.train, given.seen)
 
-    monkeypatch.setattr(train, "chosen_outcome", chosen)
-    monkeypatch.setattr(train, "LEAST", 1)
+    monkeypatch.setattr(training, "chosen_outcome", chosen)
+    monkeypatch.setattr(training, "LEAST", 1)
     asked = ("train", "choices.csv", "--query", "reader", "--candidate", "book", "--recipe", "auto")
     done = shortlist(*asked, "--out", "new.shortlist", cwd=place)
     assert done.returncode == 1

@@ -51,7 +51,7 @@ def _commanded(place: str | Path, roles: dict[str, str], options: dict[str, Any]
     words += [word for name, column in roles.items() for word in (FLAGS[name], column)]
     for name, value in options.items():
         words += [f"--{name.replace('_', '-')}", ",".join(value) if name == "columns" else value]
-    with patch("shortlist.cli.train.training_data", lambda *given, **named: taken(real(*given, **named))):
+    with patch("shortlist.cli.training.training_data", lambda *given, **named: taken(real(*given, **named))):
         try:
             cli.main(words, standalone_mode=False)
         except _ReadError:

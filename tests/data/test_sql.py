@@ -59,7 +59,7 @@ def test_a_query_takes_the_place_of_a_file(tmp_path: Path, monkeypatch: pytest.M
         found.append(pl.read_parquet(path))
         raise ReadError
 
-    monkeypatch.setattr("shortlist.cli.train.training_data", taken)
+    monkeypatch.setattr("shortlist.cli.training.training_data", taken)
     words = ["train", "--query", "u", "--candidate", "i", "--out", str(tmp_path / "m")]
     with pytest.raises(ReadError):
         cli.main([*words, "--sql", "select * from log", "--connect", str(shop(tmp_path))], standalone_mode=False)

@@ -20,7 +20,7 @@ from tests.recommender.test_mixture import data, mixture
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.recommender import pipeline, reranking
+from shortlist.recommender import asked, filling, pipeline, reranking
 
 ITEMS = 23
 GENRES = ["drama", "comedy", None]
@@ -96,13 +96,13 @@ def test_at_most_of_a_value_finds_others_in_the_whole_catalogue(monkeypatch: pyt
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many candidates each search was asked for, from here on."""
     sizes: list[int] = []
-    search = reranking.answered
+    search = asked.answered
 
-    def counted(served: Any, asked: Any, k: int, *rest: Any) -> Any:
+    def counted(served: Any, vectors: Any, k: int, *rest: Any) -> Any:
         sizes.append(k)
-        return search(served, asked, k, *rest)
+        return search(served, vectors, k, *rest)
 
-    monkeypatch.setattr(reranking, "answered", counted)
+    monkeypatch.setattr(asked, "answered", counted)
     return sizes
 
 
@@ -382,7 +382,7 @@ def test_others_have_turns_while_lists_are_put_together(
     recommender: sl.Recommender, monkeypatch: pytest.MonkeyPatch, k: int, pauses: int
 ) -> None:
     """Two lists: before each, and after every third place from the one before the fourth on."""
-    monkeypatch.setattr(reranking, "PLACES", 3)
+    monkeypatch.setattr(filling, "PLACES", 3)
     seen: list[int] = []
     rules = sl.Rerank(diversify=0.3)
     pipeline.recommend(

@@ -26,7 +26,7 @@ def epoch(data: Path, parameters: dict):
 
     def measured(name: str, batches: int) -> dict:
         table = parameters["tables"][name]
-        clock = Clock(name, table["users"] / parameters["batch_size"])
+        clock = Clock(name, table["users"] / parameters["batch_size"], parameters["warm"])
         torch.manual_seed(parameters["seed"])
         model = SASRecModel(
             n_blocks=parameters["blocks"],
@@ -39,7 +39,7 @@ def epoch(data: Path, parameters: dict):
             loss="softmax",
             get_trainer_func=lambda: Trainer(
                 max_epochs=1,
-                limit_train_batches=batches,
+                limit_train_batches=parameters["warm"] + batches,
                 accelerator="cpu",
                 logger=False,
                 enable_checkpointing=False,
@@ -56,5 +56,5 @@ def epoch(data: Path, parameters: dict):
             measures |= measured(name, batches or table["batches"])
         return measures
 
-    run(2)
+    run(1)
     return run

@@ -29,7 +29,7 @@ def epoch(data: Path, parameters: dict):
     def measured(name: str, batches: int) -> dict:
         table, size = parameters["tables"][name], parameters["batch_size"]
         items, length = table["items"], table["length"]
-        clock = Clock(name, table["users"] / size)
+        clock = Clock(name, table["users"] / size, parameters["warm"])
         lightning.seed_everything(parameters["seed"], verbose=False)
         model = SasRec.from_params(
             _schema(items, parameters["dim"]),
@@ -44,7 +44,7 @@ def epoch(data: Path, parameters: dict):
         )
         trainer = lightning.Trainer(
             max_epochs=1,
-            limit_train_batches=batches,
+            limit_train_batches=parameters["warm"] + batches,
             accelerator="cpu",
             logger=False,
             enable_checkpointing=False,
@@ -61,5 +61,5 @@ def epoch(data: Path, parameters: dict):
             measures |= measured(name, batches or table["batches"])
         return measures
 
-    run(2)
+    run(1)
     return run

@@ -215,7 +215,7 @@ def _conditions(plan: DailyConfig, quiet: bool = False) -> tuple[str, ...]:
 def _train(plan: DailyConfig, day: str, out: Path, key: str, again: bool) -> bool:
     """Train, compare and save the day's bundle; whether it passed."""
     from shortlist.cli.train import command as train
-    from shortlist.cli.train import trained
+    from shortlist.cli.training import trained
 
     start, runs = _start(plan, day), plan.home / f".{plan.place.name}.runs"
     words = [*(["--warm-start", str(start)] if start is not None else []), "--promote", str(plan.place)]

@@ -21,10 +21,11 @@ from shortlist.errors import BundleError, ConfigError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import SOURCES, Answers, searched
+from shortlist.recommender.asked import Asked
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed
 from shortlist.recommender.rerank import Rerank
-from shortlist.recommender.reranking import Asked, check_rules, reranked
+from shortlist.recommender.reranking import check_rules, reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Filters
 from shortlist.store import in_one_step, is_scratch, write_file

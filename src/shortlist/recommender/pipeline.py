@@ -15,6 +15,7 @@ from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.index import Lists
 from shortlist.index.checks import check_k
 from shortlist.recommender.answers import answered, overlap, scored
+from shortlist.recommender.asked import Asked
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import Open, check_unknown, excluded, opened
 from shortlist.recommender.query_vectors import embedded
@@ -22,7 +23,7 @@ from shortlist.recommender.reasons import Origins, reasons_of
 from shortlist.recommender.recommendations import Recommendations
 from shortlist.recommender.requests import candidate_lists, exact_ids, own_histories, read_request
 from shortlist.recommender.rerank import Rerank
-from shortlist.recommender.reranking import Asked, reranked
+from shortlist.recommender.reranking import reranked
 from shortlist.recommender.served import Served
 from shortlist.sources import Context, Filters
 

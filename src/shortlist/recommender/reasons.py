@@ -16,9 +16,9 @@ from shortlist.errors import MissingExtraError
 from shortlist.index import score_heads
 from shortlist.language import translated
 from shortlist.recommender.answers import POPULARITY, SOURCES, Answers, towers_and_context
+from shortlist.recommender.asked import Asked
 from shortlist.recommender.query_vectors import embedded
 from shortlist.recommender.requests import Request
-from shortlist.recommender.reranking import Asked
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import MOST_CAUSES, Causes, heaviest_causes, nearby, shares_of

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from shortlist.language import marked, shown, translated
+from shortlist.language import marked, translated
 from shortlist.report import charts
 from shortlist.report.comparison_page import since_body
 from shortlist.report.examples import Example
 from shortlist.report.facts import Facts, Map
-from shortlist.report.figures import figures_at_k, segment_rows
-from shortlist.report.html import escaped, hint, interval, listed, paragraph, share, table
+from shortlist.report.html import escaped, hint, listed, paragraph, share, table
+from shortlist.report.measured_page import at_k, baselines, list_figures, segments
 from shortlist.report.summary import summary
-from shortlist.report.template import chart_place, whole_page
-from shortlist.report.verdict import SCORERS, scorer_name, seen_of
+from shortlist.report.template import Section, chart_place, whole_page
 
 __all__ = ["page"]
 
 LOSSES = (marked("Epoch"), marked("Loss"), marked("Chance"), marked("Seconds"))
-
-
-class _Section(NamedTuple):
-    """One part of the page; ``short`` is its name in the contents."""
-
-    anchor: str
-    short: str
-    title: str
-    body: str
 
 
 def page(facts: Facts) -> str:
@@ -40,21 +30,21 @@ def page(facts: Facts) -> str:
     return whole_page(translated("{name}: report", name=facts.name), summary(facts), contents, body, specs)
 
 
-def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[_Section | None]:
+def _sections(facts: Facts, specs: dict[str, Any]) -> Iterator[Section | None]:
     yield _training(facts, specs)
     if facts.since is not None:
-        yield _Section("since", translated("Yesterday"), translated("Since yesterday"), since_body(facts.since))
+        yield Section("since", translated("Yesterday"), translated("Since yesterday"), since_body(facts.since))
     if facts.measured is not None:
-        yield _at_k(facts.measured, specs)
-        yield _baselines(facts.measured, specs)
-        yield _segments(facts.measured, specs)
+        yield at_k(facts.measured, specs)
+        yield baselines(facts.measured, specs)
+        yield segments(facts.measured, specs)
     yield _bias(facts, specs)
     yield _map(facts.map, specs)
     yield _examples(facts)
     yield _about(facts)
 
 
-def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
+def _training(facts: Facts, specs: dict[str, Any]) -> Section | None:
     training = facts.training
     if not training:
         nothing = (
@@ -62,7 +52,7 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
             if facts.counted
             else translated("The bundle does not say how its model was trained.")
         )
-        return _Section("training", translated("Training"), translated("Training"), f"<p>{nothing}</p>")
+        return Section("training", translated("Training"), translated("Training"), f"<p>{nothing}</p>")
     specs["loss"] = charts.loss_chart(training)
     first, last = training[0], training[-1]
     last_loss, chance = f"{last['loss']:.4f}", f"{last['chance']:.4f}"
@@ -101,138 +91,10 @@ def _training(facts: Facts, specs: dict[str, Any]) -> _Section | None:
             + chart_place("epochs")
             + table(translated("Validation metrics by epoch"), heads, rows)
         )
-    return _Section("training", translated("Training"), translated("Training: loss against chance"), body)
+    return Section("training", translated("Training"), translated("Training: loss against chance"), body)
 
 
-def _at_k(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section:
-    rows = figures_at_k(measured)
-    specs["at_k"] = charts.at_k_chart(rows)
-    ks = sorted({row["k"] for row in rows})
-    by_line: dict[tuple[str, str, str], dict[int, str]] = {}
-    for row in rows:
-        line = by_line.setdefault((row["metric"], row["seen"], row["scorer"]), {})
-        line[row["k"]] = interval(row["value"], row["low"], row["high"])
-    lines = [
-        (
-            translated("{metric} · {scorer} · seen {seen}", metric=metric, scorer=scorer, seen=seen),
-            *(line.get(k, "–") for k in ks),
-        )
-        for (metric, seen, scorer), line in by_line.items()
-    ]
-    evaluation = measured["evaluation"]
-    of = measured.get("sampled_from")
-    sample = "" if of is None else translated(", evenly spread over the {of} of the test,", of=f"{of:,}")
-    text = paragraph(
-        translated(
-            "{pairs} held-out choices of {queries} queries{sample} against all {candidates} candidates. Bands are 95% "
-            "intervals by the bootstrap over queries.",
-            pairs=f"{evaluation['pairs']:,}",
-            queries=f"{evaluation['queries']:,}",
-            sample=sample,
-            candidates=f"{evaluation['candidates']:,}",
-        )
-    ) + hint(
-        translated(
-            "Top-k accuracy: the share of held-out choices among the first k. Recall: the same share of each query's own "
-            "choices, then the mean over queries. NDCG: also rewards a place nearer the top."
-        )
-    )
-    caption = translated("Metrics by k, with 95% intervals")
-    body = text + chart_place("at_k") + table(caption, [translated("Metric"), *(f"k = {k}" for k in ks)], lines)
-    return _Section("metrics", translated("Metrics by k"), translated("Metrics by k"), body)
-
-
-def _baselines(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section | None:
-    k, seen = measured["k"], seen_of(measured)
-    if not measured["comparisons"]:
-        return None
-    specs["baselines"] = charts.baseline_chart(figures_at_k(measured), k)
-    name = f"top_{k}"
-    evaluation = measured["evaluation"]
-    rows = [
-        (
-            scorer_name("model"),
-            interval(evaluation["model"][seen][name], *evaluation["intervals"]["model"][seen][name]),
-            "",
-            "",
-            "",
-        )
-    ]
-    for one in measured["comparisons"]:
-        low, high = one["interval"]
-        if one["real"]:
-            word = translated("the model is better" if one["difference"] > 0 else "the model is worse")
-        else:
-            word = translated("no difference beyond chance")
-        own = interval(one["first"], *evaluation["intervals"][one["scorer"]][seen][name])
-        points = {"lead": one["difference"], "low": low, "high": high}
-        signed = {name: f"{100 * value:+.1f}".replace("-", "−") for name, value in points.items()}
-        difference = translated("{lead} points ({low} to {high})", **signed)
-        rows.append((scorer_name(one["scorer"]), own, difference, _p(one["p_value"]), word))
-    skipped = evaluation.get("skipped") or {}
-    notes = listed(
-        escaped(translated("{scorer} was not measured: {why}", scorer=scorer_name(one), why=shown(why)))
-        for one, why in skipped.items()
-    )
-    text = paragraph(
-        translated(
-            "Each baseline is cheaper than a two-tower model. Differences are paired, query by query, with a randomisation test."
-        )
-    )
-    found = (evaluation.get("index_recall") or {}).get(seen, {}).get(f"recall_{k}")
-    if found is not None:
-        text += paragraph(translated("The index finds {share} of the model's exact top {k}.", share=share(found), k=k))
-    heads = [
-        translated("Scorer"),
-        translated("Top-{k} accuracy", k=k),
-        translated("Model's lead"),
-        "p",
-        translated("Verdict"),
-    ]
-    body = text + chart_place("baselines") + table(translated("The model against each baseline"), heads, rows)
-    title = translated("Against cheaper models")
-    return _Section("baselines", translated("Baselines"), title, body + (notes if skipped else ""))
-
-
-def _segments(measured: Mapping[str, Any], specs: dict[str, Any]) -> _Section | None:
-    rows = segment_rows(measured)
-    if not rows:
-        return None
-    names = list(dict.fromkeys(row["segment"] for row in rows))
-    specs["segments"] = charts.segment_chart(rows, names, translated("top-{k} accuracy", k=measured["k"]))
-    scorers = list(dict.fromkeys(row["scorer"] for row in rows))
-    lines: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        lines.setdefault((row["segment"], row["group"]), {"pairs": row["pairs"]})[row["scorer"]] = row
-    cells = [
-        (
-            f"{segment}: {group}",
-            f"{line['pairs']:,}",
-            *(
-                interval(line[one]["value"], line[one]["low"], line[one]["high"]) if one in line else "–"
-                for one in scorers
-            ),
-        )
-        for (segment, group), line in lines.items()
-    ]
-    text = paragraph(
-        translated(
-            "Top-{k} accuracy within groups of held-out choices, this model and {other}. A group with few choices has a wide "
-            "interval: its place means little.",
-            k=measured["k"],
-            other=scorers[-1],
-        )
-    )
-    heads = [translated("Group"), translated("Test pairs"), *scorers]
-    return _Section(
-        "segments",
-        translated("Segments"),
-        translated("Where it works, and where not"),
-        text + chart_place("segments") + table(translated("Accuracy by group"), heads, cells),
-    )
-
-
-def _bias(facts: Facts, specs: dict[str, Any]) -> _Section:
+def _bias(facts: Facts, specs: dict[str, Any]) -> Section:
     bias = facts.bias
     specs["bias"] = charts.bias_chart(bias)
     sources = [name for name in charts.BIAS if name in bias[0]]
@@ -257,40 +119,11 @@ def _bias(facts: Facts, specs: dict[str, Any]) -> _Section:
     heads = [translated("Tenth"), translated("Candidates"), *(translated(charts.BIAS[name]) for name in sources)]
     body = text + chart_place("bias") + table(translated("Shares by tenth of the catalogue"), heads, rows)
     if facts.measured is not None:
-        body += _list_figures(facts.measured)
-    return _Section("popularity", translated("Popularity"), translated("Popularity bias"), body)
+        body += list_figures(facts.measured)
+    return Section("popularity", translated("Popularity"), translated("Popularity bias"), body)
 
 
-def _list_figures(measured: Mapping[str, Any]) -> str:
-    """Figures of the lists themselves, of the model and of the baselines."""
-    k, seen, evaluation = measured["k"], seen_of(measured), measured["evaluation"]
-    kinds = {
-        f"coverage_{k}": (translated("Coverage"), share),
-        f"gini_{k}": (translated("Gini"), _two),
-        f"popularity_{k}": (translated("Mean popularity"), _plain),
-        f"novelty_{k}": (translated("Novelty, bits"), _two),
-        f"diversity_{k}": (translated("Diversity"), _two),
-    }
-    there = {name: kind for name, kind in kinds.items() if name in evaluation["model"][seen]}
-    if not there:
-        return ""
-    rows = [
-        (scorer_name(scorer), *(form(evaluation[scorer][seen].get(name)) for name, (_, form) in there.items()))
-        for scorer in SCORERS
-        if scorer in evaluation
-    ]
-    heads = [translated("Scorer"), *(title for title, _ in there.values())]
-    note = hint(
-        translated(
-            "Coverage: the share of the catalogue in some list. Gini: 0 when all candidates are listed alike, towards 1 when a "
-            "few have everything. Novelty: how rare what is listed is. Diversity: how unlike the candidates of one list are."
-        )
-    )
-    caption = translated("What the top {k} lists are like", k=k)
-    return table(caption, heads, rows, translated("What the lists are like")) + note
-
-
-def _map(plot: Map, specs: dict[str, Any]) -> _Section:
+def _map(plot: Map, specs: dict[str, Any]) -> Section:
     specs["map"] = charts.map_chart(plot)
     parts = [_how(plot)]
     if plot.total != len(plot.points):
@@ -321,7 +154,7 @@ def _map(plot: Map, specs: dict[str, Any]) -> _Section:
     body = text + chart_place("map") + table(known, heads, rows, known)
     if plot.group_column:
         body += _groups(plot)
-    return _Section("map", translated("Map"), translated("The catalogue's map"), body)
+    return Section("map", translated("Map"), translated("The catalogue's map"), body)
 
 
 def _how(plot: Map) -> str:
@@ -360,7 +193,7 @@ def _groups(plot: Map) -> str:
     return table(translated("Groups on the map"), heads, centres)
 
 
-def _examples(facts: Facts) -> _Section | None:
+def _examples(facts: Facts) -> Section | None:
     if not facts.good and not facts.bad:
         return None
     parts = []
@@ -373,7 +206,7 @@ def _examples(facts: Facts) -> _Section | None:
             "Each query with its choices in training, the model's list, and its choices in the held-out part. ✓ marks a hit."
         )
     )
-    return _Section("examples", translated("Examples"), translated("Examples, good and bad"), text + "".join(parts))
+    return Section("examples", translated("Examples"), translated("Examples, good and bad"), text + "".join(parts))
 
 
 def _card(example: Example) -> str:
@@ -417,7 +250,7 @@ def _place(place: int | None, deep: int) -> str:
     return translated("place {place}", place=place) if place else translated("beyond {deep}", deep=deep)
 
 
-def _about(facts: Facts) -> _Section:
+def _about(facts: Facts) -> Section:
     rows = "".join(
         f"<tr><th scope=row>{escaped(key)}</th><td>{escaped(value)}</td></tr>" for key, value in facts.about.items()
     )
@@ -426,16 +259,4 @@ def _about(facts: Facts) -> _Section:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escaped(title)}">'
         f"<table><tbody>{rows}</tbody></table></div>"
     )
-    return _Section("about", translated("About"), title, body)
-
-
-def _two(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
-
-
-def _plain(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}"
+    return Section("about", translated("About"), title, body)

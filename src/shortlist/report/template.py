@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from shortlist._public import __version__
 from shortlist.language import language, translated
 from shortlist.report.html import as_json, escaped
 
-__all__ = ["chart_place", "whole_page"]
+__all__ = ["Section", "chart_place", "whole_page"]
 
 LIBRARIES = ("vega", "vega-lite", "vega-embed")
+
+
+class Section(NamedTuple):
+    """One part of the page; ``short`` is its name in the contents."""
+
+    anchor: str
+    short: str
+    title: str
+    body: str
 
 
 def whole_page(title: str, header: str, contents: str, sections: str, specs: Mapping[str, Any]) -> str:

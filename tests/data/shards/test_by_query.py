@@ -37,7 +37,7 @@ def expected(data: sl.Dataset) -> list[list[int]]:
 @pytest.mark.parametrize("at_once", [1, 7, 1 << 22])
 def test_what_each_query_chose(shards: sl.Shards, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_query, "AT_ONCE", at_once)
-    monkeypatch.setattr("shortlist.data.shards.shards.READ_AT_ONCE", 3)  # so that lists are filled in several steps
+    monkeypatch.setattr("shortlist.data.shards.blocks.READ_AT_ONCE", 3)  # so that lists are filled in several steps
     train, _ = shards.split(0.3)
     for part in (shards, train):
         assert lists(*chosen_by_query(part)) == expected(part.to_dataset())

@@ -14,7 +14,8 @@ from shortlist.errors import DataError
 from shortlist.store import mapped_zeros
 
 if TYPE_CHECKING:
-    from shortlist.data.shards.shards import Rows, Shards
+    from shortlist.data.shards.blocks import Rows
+    from shortlist.data.shards.shards import Shards
 
 __all__ = ["OrderedRows", "chosen_by_query", "file_next_to", "ordered_by_query", "parts_of"]
 

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -22,8 +22,10 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.reading import Reading
 from shortlist.data.roles import TableLike
 from shortlist.data.shards import files
+from shortlist.data.shards.blocks import Blocks, Rows
 from shortlist.data.shards.encode import BLOCK_ROWS, PIECE_ROWS, encode
 from shortlist.data.shards.files import Manifest, Piece
+from shortlist.data.shards.in_memory import dataset_of
 from shortlist.data.shards.list_column import ListColumn
 from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
@@ -31,24 +33,9 @@ from shortlist.data.shards.work import CONTEXTS
 from shortlist.errors import ConfigError, DataError, check_flags, checked_list
 from shortlist.store import using
 
-__all__ = ["Rows", "Shards"]
+__all__ = ["Shards"]
 
 BUFFER_ROWS = 1 << 22
-READ_AT_ONCE = 256  # blocks that are read at a time where all are read
-
-
-class Rows(NamedTuple):
-    """Interactions as numbers, each ``[rows]``: rows of both tables, weights, times, rows of ``Shards.contexts``, whether each
-    counts as seen, its negatives as rows of the candidates, its number among all encoded rows."""
-
-    query: NDArray[np.int32]
-    candidate: NDArray[np.int32]
-    weight: NDArray[np.float32] | None
-    time: NDArray[Any] | None
-    context: NDArray[np.int32] | None = None
-    seen: NDArray[np.bool_] | None = None
-    negatives: ListColumn | None = None
-    number: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -328,24 +315,15 @@ class Shards:
 
     # --- what training reads -----------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """Every block, in the order of the source."""
-        found: list[Block] = []
-        for place, piece in enumerate(self.manifest.pieces):
-            for start in range(0, piece.rows, self.manifest.header.block_rows):
-                stop = min(start + self.manifest.header.block_rows, piece.rows)
-                found.append(Block(len(found), place, start, stop))
-        return tuple(found)
+        return self._blocks.blocks
 
-    @cached_property
+    @property
     def block_counts(self) -> NDArray[np.int64]:
         """How many rows of each block are read → int64 ``[blocks]``."""
-        sizes = np.array([block.stop - block.start for block in self.blocks], np.int64)
-        if self.held_out is None:
-            return sizes
-        kept = [int(mask.sum()) for numbers in self._all() for mask in self._masks(numbers)]
-        return np.array(kept, np.int64)
+        return self._blocks.counts
 
     @property
     def query_counts(self) -> NDArray[np.int64]:
@@ -372,7 +350,7 @@ class Shards:
             times: read the rows' times too.
             negatives: read the rows' negatives too, where there are any.
         """
-        return self._read(blocks, times, "kept", negatives=negatives)
+        return self._blocks.read(blocks, times, "kept", negatives=negatives)
 
     def chunks(self, *, times: bool = False, numbers: bool = False) -> Iterator[Rows]:
         """All rows that are read, in the order of the shards, some million at a time.
@@ -381,25 +359,17 @@ class Shards:
             times: read their times too.
             numbers: give their numbers among all rows too.
         """
-        yield from (self._read(blocks, times, "kept", numbers=numbers) for blocks in self._all())
+        yield from (self._blocks.read(blocks, times, "kept", numbers=numbers) for blocks in self._blocks.spans())
 
     def negatives_of(self, numbers: NDArray[np.int64]) -> ListColumn:
         """The negatives of encoded rows, by their numbers among all of them."""
-        first = self._first_numbers
-        place = np.searchsorted(first, numbers, side="right") - 1
-        order = np.argsort(place, kind="stable")
-        ends = np.searchsorted(place[order], np.arange(len(first)))
-        parts = [
-            self._negatives(one).at(numbers[order[ends[one] : ends[one + 1]]] - first[one])
-            for one in np.unique(place).tolist()
-        ]
-        return self._renumbered(ListColumn.joined(parts).at(np.argsort(order, kind="stable")))
+        return self._blocks.negatives_of(numbers)
 
     def of_queries(self, ids: pl.Series) -> Dataset:
         """The interactions of these queries (raw ids), in memory, in the order of the shards; both tables are shared."""
         own = self.queries[self.query]
         wanted = own.is_in(ids.unique().cast(own.dtype, strict=False).implode()).to_numpy()
-        return self._dataset("kept", lambda rows: wanted[rows.query])
+        return dataset_of(self, self._blocks, "kept", lambda rows: wanted[rows.query])
 
     def split(
         self,
@@ -439,16 +409,22 @@ class Shards:
                 hint="choose another share, or by=",
             )
         if most >= held:
-            return train, train._dataset("held out")
+            return train, dataset_of(train, train._blocks, "held out")
         thin = RandomShare(most / held, seed + 1)
-        starts = iter(range(0, len(self.blocks), READ_AT_ONCE))
-        return train, train._dataset("held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None))
+        starts = (numbers.start for numbers in train._blocks.spans())
+        return train, dataset_of(
+            train, train._blocks, "held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None)
+        )
 
     def to_dataset(self) -> Dataset:
         """All rows that are read, in memory, in the order of the shards; both tables are shared."""
-        return self._dataset("kept")
+        return dataset_of(self, self._blocks, "kept")
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _blocks(self) -> Blocks:
+        return Blocks(self.folder, self.manifest, self.held_out, self._rows)
 
     @cached_property
     def _span(self) -> tuple[Any, Any]:
@@ -456,11 +432,11 @@ class Shards:
         if self.timestamp is None:
             return None, None
         ends: list[Any] = []
-        for place in self._places:
-            times = self._array(place, "timestamp")
+        for place in self._blocks.pieces:
+            times = self._blocks.array(place, "timestamp")
             if self.held_out is not None and len(times):
                 own = [block.number for block in self.blocks if block.piece == place]
-                times = times[np.concatenate(list(self._masks(own)))]
+                times = times[np.concatenate(list(self._blocks.masks(own)))]
             ends += [times.min(), times.max()] if len(times) else []
         span = pl.Series(ends).cast(self.interactions.schema[self.timestamp])
         return span.min(), span.max()
@@ -473,86 +449,9 @@ class Shards:
         if self.timestamp is None:
             raise DataError('by="time" needs a timestamp column.', hint="Shards.encode(…, timestamp=…)")
         held = max(1, round(test * self.manifest.rows))
-        return Later(time_of_rank(lambda: (self._array(place, "timestamp") for place in self._places), held))
-
-    @property
-    def _places(self) -> range:
-        return range(len(self.manifest.pieces))
-
-    def _array(self, place: int, role: str) -> NDArray[Any]:
-        """A piece's array, memory-mapped."""
-        piece = self.manifest.pieces[place]
-        path = self.folder / f"{piece.number:05}.{role}.npy"
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r" if piece.rows else None, allow_pickle=False)
-        return mapped
-
-    def _all(self) -> Iterator[range]:
-        """Every block's number, so many at a time."""
-        for start in range(0, len(self.blocks), READ_AT_ONCE):
-            yield range(start, min(start + READ_AT_ONCE, len(self.blocks)))
-
-    def _masks(self, numbers: Sequence[int] | NDArray[np.integer]) -> Iterator[NDArray[np.bool_]]:
-        """Which rows of each block are read, where some are held out."""
-        part = self.held_out
-        assert part is not None
-        opened, times = -1, None
-        for number in numbers:
-            block = self.blocks[number]
-            if part.needs_times and block.piece != opened:
-                opened, times = block.piece, self._array(block.piece, "timestamp")
-            yield ~part.of(block, None if times is None else times[block.start : block.stop])
-
-    def _read(
-        self,
-        blocks: Sequence[int] | NDArray[np.integer],
-        times: bool,
-        which: str,
-        negatives: bool = False,
-        numbers: bool = False,
-    ) -> Rows:
-        """Rows of the blocks that are kept or held out. A piece's files are opened once for neighbouring blocks."""
-        names = ["query", "candidate", *(["weight"] if self.weight is not None else [])]
-        names += ["timestamp"] if times and self.timestamp is not None else []
-        names += [] if self.contexts is None else ["context"]
-        names += [] if self.seen_column is None else ["seen"]
-        masks = None if self.held_out is None else list(self._masks(blocks))
-        if masks is not None and which == "held out":
-            masks = [~mask for mask in masks]
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in names}
-        lists: list[ListColumn] = []
-        opened, arrays, first = -1, {}, self._first_numbers
-        for place, number in enumerate(blocks):
-            block = self.blocks[number]
-            if block.piece != opened:
-                opened, arrays = block.piece, {name: self._array(block.piece, name) for name in names}
-            for name, array in arrays.items():
-                values = array[block.start : block.stop]
-                parts[name].append(values if masks is None else values[masks[place]])
-            if negatives and self.negatives is not None:
-                own = self._negatives(block.piece).part(block.start, block.stop)
-                lists.append(own if masks is None else own.at(masks[place]))
-            if numbers:
-                counted = first[block.piece] + np.arange(block.start, block.stop)
-                parts.setdefault("number", []).append(counted if masks is None else counted[masks[place]])
-        whole = {name: np.concatenate(values) for name, values in parts.items()}
-        whole |= {side: rows[whole[side]] for side, rows in self._rows.items()}
-        weight, time, context, seen = (whole.get(name) for name in ("weight", "timestamp", "context", "seen"))
-        given = self._renumbered(ListColumn.joined(lists)) if lists else None
-        return Rows(whole["query"], whole["candidate"], weight, time, context, seen, given, whole.get("number"))
-
-    @cached_property
-    def _first_numbers(self) -> NDArray[np.int64]:
-        """The number of each piece's first row among all encoded ones, and how many there are."""
-        return np.cumsum([0, *(piece.rows for piece in self.manifest.pieces)])
-
-    def _negatives(self, place: int) -> ListColumn:
-        """The negatives of a piece's rows, memory-mapped, as rows of the table that was encoded."""
-        return ListColumn(self._array(place, "negative_offsets"), self._array(place, "negatives"))
-
-    def _renumbered(self, negatives: ListColumn) -> ListColumn:
-        """Negatives as rows of the candidates that are shown."""
-        rows = self._rows.get("candidate")
-        return negatives if rows is None else negatives._replace(values=rows[negatives.values])
+        return Later(
+            time_of_rank(lambda: (self._blocks.array(place, "timestamp") for place in self._blocks.pieces), held)
+        )
 
     def _counted(self, side: Literal["query", "candidate", "context"], size: int) -> NDArray[np.int64]:
         if side not in self._counts:
@@ -561,7 +460,7 @@ class Shards:
                 self._counts[side] = self._moved(side, counts, size)
             else:
                 counts = np.zeros(size, np.int64)
-                for numbers in self._all():
+                for numbers in self._blocks.spans():
                     counts += np.bincount(getattr(self.read(numbers), side), minlength=size)
                 self._counts[side] = counts
         return self._counts[side]
@@ -587,46 +486,6 @@ class Shards:
         moved = np.zeros(size, np.int64)
         moved[self._rows[side]] = counts
         return moved
-
-    def _dataset(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
-        """Rows that are kept or held out, in memory; ``some`` says which of them."""
-        parts, lists = [], []
-        for numbers in self._all():
-            rows = self._read(numbers, True, which, negatives=True)
-            chosen = np.ones(len(rows.query), np.bool_) if some is None else some(rows)
-            parts.append([None if column is None else column[chosen] for column in rows[:6]])
-            lists += [] if rows.negatives is None else [rows.negatives.at(chosen)]
-        query, candidate, weight, time, context, seen = (
-            None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
-        )
-        assert query is not None
-        assert candidate is not None
-        others = [
-            pl.Series(name, values).cast(self.interactions.schema[name])
-            for name, values in ((self.weight, weight), (self.timestamp, time), (self.seen_column, seen))
-            if name is not None and values is not None
-        ]
-        if self.contexts is not None and context is not None:
-            others += self.contexts[context].get_columns()
-        if self.negatives is not None:
-            others.append(self._as_ids(ListColumn.joined(lists)))
-        header = self.manifest.header
-        return Dataset._of_rows(
-            {"queries": self.queries, "candidates": self.candidates},
-            {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")}
-            | {"seen_column": header.seen},
-            {"query": query, "candidate": candidate},
-            others,
-        )
-
-    def _as_ids(self, negatives: ListColumn) -> pl.Series:
-        """Negatives as a column of lists of raw ids."""
-        assert self.negatives is not None
-        ids = self.candidates[self.candidate].gather(negatives.values)
-        owner = np.repeat(np.arange(negatives.rows), np.diff(negatives.offsets))
-        listed = pl.DataFrame({"row": owner, "id": ids}).group_by("row", maintain_order=True).agg("id")
-        rows = pl.DataFrame({"row": np.arange(negatives.rows)})
-        return rows.join(listed, on="row", how="left", maintain_order="left")["id"].alias(self.negatives)
 
 
 def _pieces(folder: Path) -> dict[int, Piece]:

@@ -1,0 +1,63 @@
+"""Rows of shards as a ``Dataset``: read from disk, with both tables shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data.dataset import Dataset
+from shortlist.data.shards.blocks import Blocks, Rows
+from shortlist.data.shards.list_column import ListColumn
+
+if TYPE_CHECKING:
+    from shortlist.data.shards.shards import Shards
+
+__all__ = ["dataset_of"]
+
+
+def dataset_of(
+    shards: Shards, blocks: Blocks, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None
+) -> Dataset:
+    """Rows that are kept or held out, in memory; ``some`` says which of them."""
+    parts, lists = [], []
+    for numbers in blocks.spans():
+        rows = blocks.read(numbers, True, which, negatives=True)
+        chosen = np.ones(len(rows.query), np.bool_) if some is None else some(rows)
+        parts.append([None if column is None else column[chosen] for column in rows[:6]])
+        lists += [] if rows.negatives is None else [rows.negatives.at(chosen)]
+    query, candidate, weight, time, context, seen = (
+        None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    assert query is not None
+    assert candidate is not None
+    others = [
+        pl.Series(name, values).cast(shards.interactions.schema[name])
+        for name, values in ((shards.weight, weight), (shards.timestamp, time), (shards.seen_column, seen))
+        if name is not None and values is not None
+    ]
+    if shards.contexts is not None and context is not None:
+        others += shards.contexts[context].get_columns()
+    if shards.negatives is not None:
+        others.append(_as_ids(shards, ListColumn.joined(lists)))
+    header = shards.manifest.header
+    return Dataset._of_rows(
+        {"queries": shards.queries, "candidates": shards.candidates},
+        {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")}
+        | {"seen_column": header.seen},
+        {"query": query, "candidate": candidate},
+        others,
+    )
+
+
+def _as_ids(shards: Shards, negatives: ListColumn) -> pl.Series:
+    """Negatives as a column of lists of raw ids."""
+    assert shards.negatives is not None
+    ids = shards.candidates[shards.candidate].gather(negatives.values)
+    owner = np.repeat(np.arange(negatives.rows), np.diff(negatives.offsets))
+    listed = pl.DataFrame({"row": owner, "id": ids}).group_by("row", maintain_order=True).agg("id")
+    rows = pl.DataFrame({"row": np.arange(negatives.rows)})
+    return rows.join(listed, on="row", how="left", maintain_order="left")["id"].alias(shards.negatives)
