@@ -199,11 +199,13 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
             if _is_compared(token, tokens) and not hint.startswith("did"):
                 hint = f"{hint}; write 'a text' in single quotes"
             text = f"; texts need single quotes: '{name}'" if quoted else ""
-            plain_text = "; texts need single quotes" if quoted else ""
+            plain = f"the {of} have no column of the name at character {token.at + 1} of the condition."
+            if quoted:
+                plain = f"the {of} have no column of the name at character {token.at + 1} of the condition; texts need single quotes."
             raise DataError(
                 f"the {of} have no column {name!r}{text}.",
                 hint=hint,
-                plain=f"the {of} have no column of the name at character {token.at + 1} of the condition{plain_text}.",
+                plain=plain,
             )
         names.append(name)
     return tuple(dict.fromkeys(names))
