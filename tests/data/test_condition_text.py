@@ -113,3 +113,35 @@ def test_names_and_texts_as_a_condition_writes_them() -> None:
         '"a ""b"""',
         "'it''s'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("where", "at"),
+    [
+        ("1990 < year < 2000", 13),
+        ("year = 1999 = true", 13),
+        ("genre = 'a' and 1 <= year <= 2", 27),
+        ("not (1 < year > 0)", 15),
+        ("(1 < year) < 2 <> true", 16),
+        ("year in (1, 2) or abs(year) > 1 != false", 33),
+    ],
+)
+def test_a_comparison_of_a_comparison_is_refused(where: str, at: int) -> None:
+    """SQL reads the first as ``(1990 < year) < 2000``: true of every row."""
+    with pytest.raises(DataError, match=f"compares a comparison: .* at character {at}") as refused:
+        check_words(tokens_of(where, "where", "rows"), "where")
+    assert refused.value.hint == "join comparisons by and: 1990 < year and year < 2000"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "1 < year and year < 2",
+        "year between 1 and 2",
+        "(a = b) = (c = d)",
+        "a = 1 or b = 2 or not c = 3",
+        "coalesce(a = 1, b = 2)",
+    ],
+)
+def test_comparisons_next_to_each_other_are_none_of_each_other(where: str) -> None:
+    check_words(tokens_of(where, "where", "rows"), "where")

@@ -268,3 +268,16 @@ def test_an_error_names_the_columns_of_the_table() -> None:
         condition("lower(price) = 'a'", frame.schema)
     with pytest.raises(DataError, match='needs double quotes: "case"'):
         condition("case = 1", frame.schema)
+
+
+def test_what_a_server_says_of_texts_in_double_quotes_and_of_lists_says_how_they_are_written() -> None:
+    """A server repeats nothing of the condition; how it is written is said all the same."""
+    schema = pl.Schema({"genre": pl.String(), "tags": pl.List(pl.String())})
+    with pytest.raises(DataError) as refused:
+        condition('genre = "drama"', schema)
+    assert refused.value.plain == (
+        "the candidates have no column of the name at character 9 of the condition; texts need single quotes."
+    )
+    with pytest.raises(DataError) as refused:
+        condition("tags = 'new'", schema).mask(pl.DataFrame({"genre": ["a"], "tags": [["new"]]}))
+    assert refused.value.hint == "tags is List(String); lists are asked with array_contains(column, value)"

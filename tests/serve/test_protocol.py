@@ -336,6 +336,7 @@ def test_one_host_and_one_that_the_server_is(server: Running, head: bytes, statu
     ("content", "status", "said"),
     [
         (b"FOO /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", b"501", b"the method is not known."),
+        (b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n\r\n", b"501", b"the method is not known."),
         (b"\x16\x03\x01canary /", b"400", b"not HTTP/1.1: invalid method encountered."),
         (POST + b"content-length: 1\r\ncontent-length: 2\r\n\r\n", b"400", b"not HTTP/1.1: duplicate content-length."),
         (
@@ -392,32 +393,139 @@ def test_a_log_that_cannot_be_written_ends_no_sweep(bundles: Path) -> None:
         process.wait()
 
 
-def test_pipelined_requests_are_parsed_a_few_at_a_time_and_all_answered(client: Any) -> None:
-    """3,000 requests of 43 bytes in one read: no more than 96 begin before the first is answered, and all are."""
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list of one number: of requests that connections have begun to parse."""
+    count, whole = [0], Connection.on_message_begin
+
+    def counted(connection: Connection) -> None:
+        whole(connection)
+        count[0] += 1
+
+    monkeypatch.setattr(Connection, "on_message_begin", counted)  # the parser takes it when it is made
+    return count
+
+
+def test_pipelined_requests_are_parsed_one_at_a_time_and_all_answered(client: Any, begun: list[int]) -> None:
+    """3,000 requests in one read: none begins before the one ahead of it is answered, and all are."""
 
     async def talk() -> None:
         wire = Wire()
         connection = connected(client, wire)
-        most, whole = 0, connection.on_message_begin
-
-        def counted() -> None:
-            nonlocal most
-            whole()
-            most = max(most, len(connection.pipeline))
-
-        connection.on_message_begin = counted  # type: ignore[method-assign]
         request = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
         connection.data_received(request * 3000)
         assert not wire.reading
         connection.data_received(request)  # what was on its way
         assert not wire.reading
-        while wire.written.count(b"HTTP/1.1 200") < 3001:
+        while (answered := wire.written.count(b"HTTP/1.1 200")) < 3001:
+            assert begun[0] <= answered + 1
             await asyncio.sleep(0)
             assert not (wire.reading and connection._unparsed)  # also not while one of them waits for its body
-        assert most <= 4096 // len(request) + 1
+        assert begun == [3001]
+        assert not connection.pipeline
         assert wire.reading
         assert connection.idle
         connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+BODY = b'{"queries":[{"id":"ann"}],"k":1}'
+ASKED = POST + b"content-length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        GET + b"\r\n",
+        ASKED,
+        b"\r\n" * 50 + GET + b"\r\n",
+        CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+    ],
+)
+@pytest.mark.parametrize("ahead", [b"", ASKED[:-1]])
+def test_what_a_client_sent_and_does_not_wait_for_costs_one_request(
+    client: Any, begun: list[int], request_: bytes, ahead: bytes
+) -> None:
+    """16 KiB of requests, and the client leaves: what is parsed of them is one, or two where a body has no known length."""
+
+    async def talk() -> None:
+        connection = connected(client, Wire())
+        if ahead:
+            connection.data_received(ahead)
+        last = BODY[-1:] if ahead else b""
+        connection.data_received(last + request_ * (16_384 // len(request_)))
+        connection.connection_lost(None)
+        await settled(connection)
+        assert begun[0] == (1 if ahead or b"chunked" not in request_ else 2)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_a_crowd_behind_a_body_of_unknown_length_ends_the_connection_after_two_replies(client: Any) -> None:
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+        connection.data_received(CHUNKED + chunks + (GET + b"\r\n") * 50)
+        connection.data_received(GET + b"\r\n")
+        while connection.tasks:
+            await settled(connection)
+            await asyncio.sleep(0)
+        assert wire.written.count(b"HTTP/1.1 200") == wire.written.count(b"HTTP/1.1 ") == 2
+        assert wire.written.count(b"connection: close") == 1
+        assert wire.closed
+
+    client.loop.run_until_complete(talk())
+
+
+@pytest.mark.parametrize("behind", [b"\x16\x03\x01 /", GET + b"x x: 1\r\n\r\n", GET + b"x: " + b"v" * 70_000])
+def test_an_error_behind_a_request_takes_nothing_from_it(client: Any, behind: bytes) -> None:
+    """Both are in one read: the first is answered first, and then the second is refused."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        connection.data_received(ASKED + behind)
+        while not wire.closed:
+            await asyncio.sleep(0)
+        statuses = re.findall(rb"HTTP/1.1 (\d+)", wire.written)
+        assert statuses[0] == b"200"
+        assert statuses[1:] in ([b"400"], [b"431"])
+
+    client.loop.run_until_complete(talk())
+
+
+UPGRADES = [
+    b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAB\r\n",  # Java's own client
+    b"Upgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n",
+    b"connection: upgrade\r\nupgrade: TLS/1.0\r\nupgrade: x\r\n",
+]
+
+
+@pytest.mark.parametrize("wish", UPGRADES, ids=["h2c", "websocket", "two"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_wish_for_another_protocol_is_ignored_and_the_body_read(client: Any, wish: bytes, chunked: bool) -> None:
+    """The request arrives in two pieces, cut at each byte, and another one follows on the connection."""
+    framed = b"content-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    if chunked:
+        framed = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    content = POST + wish + framed
+
+    async def talk() -> None:
+        for cut in range(len(content)):
+            wire = Wire()
+            connection = connected(client, wire)
+            for piece in (content[:cut], content[cut:]):
+                if piece:
+                    connection.data_received(piece)
+            await settled(connection)
+            assert wire.written.count(b"HTTP/1.1 200") == wire.written.count(b"HTTP/1.1 ") == 1, (cut, wire.written)
+            assert b'"id":"ann"' in wire.written
+            connection.data_received(GET + b"\r\n")
+            await settled(connection)
+            assert wire.written.count(b"HTTP/1.1 200") == 2
+            connection.connection_lost(None)
 
     client.loop.run_until_complete(talk())
 

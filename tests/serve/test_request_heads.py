@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shortlist.serve.request_heads import name_host, strange
+from shortlist.serve.request_heads import body_length, name_host, strange, without_upgrade
 
 HOST = (b"host", b"localhost")
 
@@ -41,5 +41,24 @@ def test_an_absolute_address_names_the_host(url: bytes, headers: list[tuple[byte
 def test_what_the_parser_takes_and_the_server_does_not(
     version: str, url: bytes, encodings: list[bytes], status: int | None
 ) -> None:
-    problem = strange(version, url, [(b"transfer-encoding", one) for one in encodings])
+    problem = strange("POST", version, url, [(b"transfer-encoding", one) for one in encodings])
     assert (None if problem is None else problem.status) == status
+
+
+@pytest.mark.parametrize(
+    ("values", "length"), [([], 0), ([b"0"], 0), ([b"12"], 12), ([b"1", b"1"], 0), ([b"x"], 0), ([b"-1"], 0)]
+)
+def test_the_length_of_a_body_by_its_head(values: list[bytes], length: int) -> None:
+    assert body_length([HOST, *((b"content-length", value) for value in values)]) == length
+
+
+def test_a_head_without_its_wish_for_another_protocol() -> None:
+    headers = [HOST, (b"upgrade", b"h2c"), (b"connection", b"Upgrade"), (b"upgrade", b"x")]
+    head = without_upgrade("POST", b"/a?b=c", "1.0", headers)
+    assert head == b"POST /a?b=c HTTP/1.0\r\nhost: localhost\r\nconnection: Upgrade\r\n\r\n"
+
+
+def test_connect_is_no_method_of_this_server() -> None:
+    problem = strange("CONNECT", "1.1", b"localhost:80", [HOST])
+    assert problem is not None
+    assert problem.status == 501

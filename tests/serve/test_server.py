@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -92,6 +93,22 @@ def test_a_hangup_ends_nothing_and_looks_again(bundles: Path, tmp_path: Path) ->
         server.process.send_signal(signal.SIGHUP)
         while client.get("/readyz").json()["bundle"] == before:
             assert client.post("/v1/recommend", content=BODY).status_code == 200
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_signals_that_open_other_servers_logs_again_end_no_process(bundles: Path, workers: str) -> None:
+    """Sent to each process: SIGUSR1 and SIGUSR2."""
+    server = Running(bundles / "one", "--workers", workers)
+    family = [server.process.pid]
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    if children.exists():
+        family += map(int, children.read_text().split())
+    for pid in family:
+        os.kill(pid, signal.SIGUSR1)
+        os.kill(pid, signal.SIGUSR2)
+    for _ in range(8):
+        assert httpx.post(f"{server.url}/v1/recommend", content=BODY).status_code == 200
     assert server.stop() == 0
 
 

@@ -10,6 +10,7 @@ from shortlist.data.argument_checks import kind_of
 from shortlist.errors import DataError, did_you_mean
 
 __all__ = [
+    "COMPARISONS",
     "EXAMPLE",
     "FUNCTIONS",
     "LITERALS",
@@ -50,6 +51,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+COMPARISONS = frozenset({"=", "==", "!=", "<>", "<", "<=", ">", ">="})
 _WEIGHTS = {"and": 1, "or": 1, "not": 1, "is": 1, "between": 2, "in": 3, "like": 6, "ilike": 20}
 _CALL = 10  # a function of texts or lists
 _LONGEST = 1 << 20  # characters of a condition
@@ -143,6 +145,7 @@ def check_words(tokens: list[Token], option: str) -> None:
                 hint=did_you_mean(word, FUNCTIONS),
                 plain=f"the condition calls a function, at character {token.at + 1}, that conditions do not have.",
             )
+    _check_chains(tokens, option)
     for token, after in _neighbours(tokens):
         called = token.word in FUNCTIONS and after.text == "("
         literal = token.word in LITERALS and after.kind == "text"
@@ -154,6 +157,26 @@ def check_words(tokens: list[Token], option: str) -> None:
                 hint=_BETWEEN,
                 plain=f"the condition has nothing before its character {after.at + 1} that joins it to what precedes.",
             )
+
+
+def _check_chains(tokens: list[Token], option: str) -> None:
+    """DataError for ``1990 < year < 2000``, which SQL reads as ``(1990 < year) < 2000``: true of every row."""
+    compared = [False]  # whether something was compared since the last and, or; for each bracket that is open
+    for token in tokens:
+        if token.text == "(":
+            compared.append(False)
+        elif token.text == ")":
+            compared = compared[:-1] or [False]
+        elif token.text == "," or token.word in ("and", "or"):
+            compared[-1] = False
+        elif token.text in COMPARISONS:
+            if compared[-1]:
+                raise DataError(
+                    f"{option} compares a comparison: {token.text!r} at character {token.at + 1}.",
+                    hint="join comparisons by and: 1990 < year and year < 2000",
+                    plain=f"the condition compares a comparison at character {token.at + 1}.",
+                )
+            compared[-1] = True
 
 
 def columns_named(where: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ import polars.selectors as cs
 
 from shortlist.data.condition_parts import Part, balanced, overhead, parts_of
 from shortlist.data.condition_text import (
+    COMPARISONS,
     EXAMPLE,
     LITERALS,
     Token,
@@ -36,7 +37,6 @@ __all__ = ["UNREADABLE", "Condition", "condition", "in_parts"]
 
 UNREADABLE = "the condition is not one that SQL can read."
 _AT_ONCE = 64  # words of a text that are looked at in about a millisecond
-_COMPARISONS = frozenset({"=", "==", "!=", "<>", "<", "<=", ">", ">="})
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,13 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
             if _is_compared(token, tokens) and not hint.startswith("did"):
                 hint = f"{hint}; write 'a text' in single quotes"
             text = f"; texts need single quotes: '{name}'" if quoted else ""
+            plain = f"the {of} have no column of the name at character {token.at + 1} of the condition."
+            if quoted:
+                plain = f"the {of} have no column of the name at character {token.at + 1} of the condition; texts need single quotes."
             raise DataError(
                 f"the {of} have no column {name!r}{text}.",
                 hint=hint,
-                plain=f"the {of} have no column of the name at character {token.at + 1} of the condition.",
+                plain=plain,
             )
         names.append(name)
     return tuple(dict.fromkeys(names))
@@ -205,12 +208,14 @@ def _checked_columns(tokens: list[Token], schema: pl.Schema, of: str) -> tuple[s
 def _is_compared(token: Token, tokens: list[Token]) -> bool:
     """Whether a word follows a comparison, as in ``genre = Drama``."""
     before = tokens[tokens.index(token) - 1] if token.kind == "word" and token is not tokens[0] else None
-    return before is not None and (before.text in _COMPARISONS or before.word in ("like", "ilike"))
+    return before is not None and (before.text in COMPARISONS or before.word in ("like", "ilike"))
 
 
 def _types(columns: tuple[str, ...], schema: pl.Schema) -> str | None:
     """The types of a condition's columns, and how values of these types are written."""
     says = [f"{name} is {schema[name]}" for name in columns]
+    if any(_member(schema[name]) != schema[name] for name in columns):
+        says.append("lists are asked with array_contains(column, value)")
     kinds = {_class(schema[name]) for name in columns}
     if "moment" in kinds:
         says.append("dates are written date '2020-01-31', moments timestamp '2020-01-31 12:00:00'")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
+import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -19,18 +20,19 @@ from shortlist.serve.request_heads import (
     LONGEST_HEAD,
     LONGEST_URL,
     MOST_LINES,
+    body_length,
     long_head,
     malformed,
     name_host,
     strange,
+    without_upgrade,
 )
 from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
 __all__ = ["Connection"]
 
-PIECE = (
-    4096  # bytes that are parsed at a time: as many requests as they hold may wait behind one that is being answered
-)
+PIECE = 4096  # bytes that are parsed at a time, of one request
+HEAD_END = b"\r\n\r\n"
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
 
@@ -54,6 +56,13 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+def _parser(connection: Connection) -> Any:
+    """As uvicorn makes one: requests behind the last one of a connection are no error."""
+    parser = httptools.HttpRequestParser(connection)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
 class Connection(HttpToolsProtocol):
     """A connection that asks the admission queue before parsing a request, and times how long one takes to arrive.
 
@@ -74,6 +83,9 @@ class Connection(HttpToolsProtocol):
         self._piece = b""  # that is being parsed
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
+        self._left = 0  # bytes of a body of known length that have not been read
+        self._upgrade = False  # whether the head that is parsed asks for another protocol
+        self._crowded = False  # whether nothing more is read: requests came behind one of unknown length
         self._refused_at = 0.0
         self._unsent = self._application.unsent
         self._deferred: Any = None  # the cycle of one to be answered once the last reply is sent
@@ -106,9 +118,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        self._between_requests = False
+        if self.pipeline:
+            self._crowded = True
+            raise ValueError("another request waits")
+        self._between_requests = self._upgrade = False
         self.waiting_since = self.loop.time()
-        self._unframed = self._head = self._lines = 0
+        self._unframed = self._head = self._lines = self._left = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -127,14 +142,21 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        problem = strange(self.parser.get_http_version(), self.url, self.headers)
+        method, version = self.parser.get_method().decode("ascii"), self.parser.get_http_version()
+        problem = strange(method, version, self.url, self.headers)
         if problem is not None:
             self._refuse(problem)
         name_host(self.url, self.headers)
+        if self.parser.should_upgrade():  # it reads no body of such a request: ``_feed`` has it read again
+            self._upgrade = True
+            self.scope["method"], self.scope["http_version"] = method, version
+            return
+        self._left = body_length(self.headers)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unframed = 0
+        self._left = max(0, self._left - len(body))
         super().on_body(body)
 
     def on_chunk_header(self) -> None:
@@ -148,6 +170,11 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """The one reply to a request that cannot be parsed or is too long; then the connection ends."""
         cycle = self.cycle
+        if self._crowded:  # the others are answered, and then the connection ends
+            cycle.keep_alive, self._unparsed = False, b""
+            self.flow.held = True
+            self.flow.pause_reading()
+            return
         if cycle is not None and not cycle.response_complete:  # its body has not arrived
             started, cycle.disconnected = cycle.response_started, True
             cycle.message_event.set()
@@ -172,6 +199,8 @@ class Connection(HttpToolsProtocol):
         self.send_400_response("")
 
     def on_message_complete(self) -> None:
+        if self._upgrade:
+            return
         self._between_requests = True
         self.waiting_since = None
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
@@ -185,7 +214,9 @@ class Connection(HttpToolsProtocol):
     # Receiving.
 
     def data_received(self, data: bytes) -> None:
-        if self._unparsed:  # it was read although reading is paused
+        if self._crowded:
+            return
+        if self._unparsed or self._unanswered:  # also read although reading is paused
             self._keep(self._unparsed + data)
             return
         if self._admission.full and self._refused_early(data):
@@ -195,14 +226,20 @@ class Connection(HttpToolsProtocol):
         self._parse(data)
 
     def _parse(self, data: bytes) -> None:
-        """Parse what was read, until requests wait behind another one, or others have their turn: the rest can wait."""
+        """Parse what was read of one request, until it is complete or others have their turn: the rest can wait.
+
+        A request that waits behind another one of its connection is bytes: parsed, it would take fifty times as much
+        memory, and its time would be lost where the client has hung up meanwhile.
+        """
         self._reading = True
+        if self._between_requests:
+            data = data.lstrip(b"\r\n")  # the parser skips them too
         at, long = 0, len(data) > PIECE
-        while at < len(data) and not self.pipeline and not self.transport.is_closing():
+        while at < len(data) and not self._unanswered and not self._crowded and not self.transport.is_closing():
             if long and not self._intake.take(PIECE) and at:  # one piece is always parsed: most requests have no more
                 self._intake.wait(self)
                 break
-            piece = data[at : at + PIECE] if len(data) > PIECE else data
+            piece = self._piece_of(data, at)
             at += len(piece)
             self._unframed += len(piece)
             self._piece = piece
@@ -210,17 +247,50 @@ class Connection(HttpToolsProtocol):
             self._received.put(self, self._size)
             if self.transport.is_closing():
                 break
-            super().data_received(piece)
+            self._feed(piece)
             if not self._between_requests and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
                 self._too_long = long_head()
                 self.send_400_response("")
         self._reading = False
-        if at < len(data) and not self.transport.is_closing():
+        if at < len(data) and not self._crowded and not self.transport.is_closing():
             self._keep(data[at:])
         if self._parsed is not None:
             parsed, self._parsed = self._parsed, None
             if not self.transport.is_closing():
                 self._enter(parsed)
+
+    def _piece_of(self, data: bytes, at: int) -> bytes:
+        """The bytes from ``at`` on that are parsed next: nothing behind a head, or behind a body of known length."""
+        end = min(len(data), at + PIECE)
+        if self._left:
+            end = min(end, at + self._left)
+        elif self._between_requests or self._in_head:
+            found = data.find(HEAD_END, at, end)
+            end = end if found < 0 else found + len(HEAD_END)
+        return data if at == 0 and end == len(data) else data[at:end]
+
+    @property
+    def _in_head(self) -> bool:
+        """Whether some of a head has been read, and not all of it."""
+        return self.cycle is None or self.cycle.scope is not self.scope
+
+    @property
+    def _unanswered(self) -> bool:
+        """Whether a whole request waits for its reply."""
+        return self._between_requests and self.cycle is not None and not self.cycle.response_complete
+
+    def _feed(self, piece: bytes) -> None:
+        """Have bytes parsed. A wish for another protocol is ignored, as RFC 9110 (7.8) allows: Java's client has one."""
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as found:
+            head = without_upgrade(self.scope["method"], self.url, self.scope["http_version"], self.headers)
+            self.parser = _parser(self)
+            self._feed(head)
+            if not self.transport.is_closing() and (rest := piece[found.args[0] :]):
+                self._feed(rest)
 
     def _keep(self, unparsed: bytes) -> None:
         """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
@@ -231,7 +301,7 @@ class Connection(HttpToolsProtocol):
 
     def parse_more(self) -> None:
         """Parse the bytes that were kept."""
-        if self._unparsed and not self.pipeline and not self.flow.write_paused and not self.transport.is_closing():
+        if self._unparsed and not self._unanswered and not self.flow.write_paused and not self.transport.is_closing():
             unparsed, self._unparsed = self._unparsed, b""
             if not self._between_requests:
                 self.waiting_since = self.loop.time()

@@ -9,7 +9,17 @@ import httptools
 
 from shortlist.serve.problems import Problem
 
-__all__ = ["LONGEST_HEAD", "LONGEST_URL", "MOST_LINES", "long_head", "malformed", "name_host", "strange"]
+__all__ = [
+    "LONGEST_HEAD",
+    "LONGEST_URL",
+    "MOST_LINES",
+    "body_length",
+    "long_head",
+    "malformed",
+    "name_host",
+    "strange",
+    "without_upgrade",
+]
 
 LONGEST_URL = 16_384  # bytes: an id of 1,024 characters of four bytes each, percent-encoded, has room
 LONGEST_HEAD = (
@@ -26,10 +36,12 @@ _PARSER_ERRORS = (
 _REQUEST_LINE = re.compile(rb"\r?\n?[A-Z]{1,32} /")
 
 
-def strange(version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> Problem | None:
+def strange(method: str, version: str, url: bytes, headers: list[tuple[bytes, bytes]]) -> Problem | None:
     """The problem of a head that the parser takes and the server does not answer."""
     if version not in ("1.0", "1.1"):
         return Problem(505, "HTTP/1.1 was expected.")
+    if method == "CONNECT":
+        return _unknown_method()
     if b"#" in url:
         return Problem(
             400, "the address has a fragment.", hint="leave out # and what follows; write # in values as %23"
@@ -54,13 +66,30 @@ def name_host(url: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         headers[places[0]] = (b"host", absolute[1])
 
 
+def body_length(headers: list[tuple[bytes, bytes]]) -> int:
+    """The bytes of a body, by its head; 0 where there is none, or the head does not say."""
+    lengths = [value for name, value in headers if name == b"content-length"]
+    return int(lengths[0]) if len(lengths) == 1 and lengths[0].isdigit() else 0
+
+
+def without_upgrade(method: str, url: bytes, version: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """A head as it was read, without the wish for another protocol."""
+    lines = [b"%s %s HTTP/%s" % (method.encode(), url, version.encode())]
+    lines += [name + b": " + value for name, value in headers if name != b"upgrade"]
+    return b"\r\n".join((*lines, b"", b""))
+
+
 def malformed(piece: bytes) -> Problem:
     """The problem of bytes that the parser has just refused, in its words, which repeat nothing of them."""
     error = sys.exc_info()[1]
     if isinstance(error, httptools.HttpParserInvalidMethodError) and _REQUEST_LINE.match(piece):
-        return Problem(501, "the method is not known.", hint="GET, HEAD, POST or OPTIONS")
+        return _unknown_method()
     cause = f": {str(error).lower()}" if type(error) in _PARSER_ERRORS else ""
     return Problem(400, f"the request is not HTTP/1.1{cause}.", hint="RFC 9112 has its form")
+
+
+def _unknown_method() -> Problem:
+    return Problem(501, "the method is not known.", hint="GET, HEAD, POST or OPTIONS")
 
 
 def long_head() -> Problem:
