@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.compiled import VARIABLE, library_for
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
@@ -24,7 +25,6 @@ __all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
 ABI = 2  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
 FOLDER = Path(__file__).parent / "native"
-VARIABLE = "SHORTLIST_KERNEL"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
 
 BLOCK_BYTES = 1 << 20
@@ -240,16 +240,8 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     name = INSTRUCTIONS.get(capability)
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
-    path = FOLDER / f"kernel-{name}.so"
-    if not path.exists():
-        return "it was not built: that takes Linux and a C compiler at installation"
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return str(error)
-    if library.shortlist_abi() != ABI:
-        return "it was built from another version of its source; install the package again"
-    return Kernel(library)
+    library = library_for(FOLDER, name, ABI)
+    return library if isinstance(library, str) else Kernel(library)
 
 
 def _openmp() -> list[str]:
