@@ -89,7 +89,7 @@ def _indexes() -> dict[str, Any]:
     }
     library = "ready" if (missing := library_trouble()) is None else f"numpy and ScaNN compute: {missing}"
     kinds = {kind: "ready" if trouble is None else f"cannot run: {trouble}" for kind, trouble in troubles.items()}
-    return {**kinds, "compiled scan": library}
+    return {**kinds, "kernel": library}
 
 
 def _extras() -> dict[str, Any]:

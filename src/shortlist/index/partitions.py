@@ -191,7 +191,7 @@ def partitions_of(paths: Mapping[str, Path]) -> Partitions | None:
         learned = _learned({name: paths[name].read_bytes() for name in (_CONFIG, _BOOK, _TREE)})
     except (LookupError, TypeError) as error:
         raise ValueError(f"{paths[_TREE]} or {paths[_BOOK]} cannot be read: {error!r}") from None
-    leaf, values = (np.load(paths[name], mmap_mode="r", allow_pickle=False) for name in (_LEAVES, _CODES))
+    leaf, values = _array(paths[_LEAVES]), _array(paths[_CODES])
     n, width = len(leaf), -(-len(learned.book) // learned.per_place)
     if (leaf.dtype, values.dtype, leaf.shape, values.shape) != (np.int32, np.uint8, (n,), (n, width)):
         raise ValueError(f"{paths[_CODES]} holds {values.dtype} {values.shape}; {width} codes of {n} were expected")
@@ -245,6 +245,14 @@ def _fields(message: Any) -> Iterator[tuple[int, Any]]:
             raise LookupError(f"field {tag >> 3} is cut off")
         yield tag >> 3, message[at : at + size]
         at += size
+
+
+def _array(path: Path) -> np.memmap[Any, Any]:
+    try:
+        found: np.memmap[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # numpy's reader passes on any error of its parser of headers
+        raise ValueError(f"{path} is not an array: {error}") from None
+    return found
 
 
 def _head(path: Path, size: int) -> bytes:
