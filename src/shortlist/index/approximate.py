@@ -164,13 +164,12 @@ class ApproximateIndex(LiveIndex):
         allow: Lists | npt.ArrayLike | None = None,
         deny: npt.ArrayLike | None = None,
     ) -> Hits:
-        """The k best candidates of each query, best first (see :class:`~shortlist.index.base.LiveIndex`)."""
         if exclude is None and allow is None and deny is None and (hits := self._plain(queries, k)) is not None:
             return hits
         return super().search(queries, k, exclude=exclude, allow=allow, deny=deny)
 
     def _plain(self, queries: Floats, k: int) -> Hits | None:
-        """What a well-formed query without filters finds in an index without changes, at a fifth less cost; None for others."""
+        """The answer to one well-formed query without filters, in an index without changes; None for others."""
         now = self._snapshot
         if now is None or now.native is None or now.base.dead is not None or now.extra.ids.size:
             return None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from shortlist.compiled import best_instructions, library_for, turned_off
 
-__all__ = ["OUTSIDE", "TOO_FEW", "address", "index_library", "library_trouble"]
+__all__ = ["OUTSIDE", "TOO_FEW", "addresses", "index_library", "library_trouble"]
 
 ABI = 1  # that of rank.c
 FOLDER = Path(__file__).parent / "native"
@@ -31,10 +31,9 @@ def library_trouble() -> str | None:
     return found if isinstance(found, str) else None
 
 
-def address(array: npt.NDArray[Any]) -> int:
-    """Where the numbers of a contiguous array are."""
-    found: int = array.__array_interface__["data"][0]
-    return found
+def addresses(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Where the numbers of contiguous arrays are."""
+    return tuple(array.__array_interface__["data"][0] for array in arrays)
 
 
 @lru_cache

@@ -1,7 +1,7 @@
 """The partitions and codes that ScaNN learned, scanned by a compiled library (``native/scan.c``).
 
 ScaNN's own reader takes half a microsecond for each candidate, on one core. Here all cores read its files, in an eighth of the
-processor time, and a scan takes less time too. What is found is as good: partitions, codes and centres are the same.
+processor time, and a scan takes less time too. Recall stays: partitions, codes and centres are the same.
 The files stay ScaNN's, byte for byte, so that a machine without the library reads them by ScaNN.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from shortlist.index.library import address, index_library
+from shortlist.index.library import addresses, index_library
 from shortlist.index.pruning import threads_here
 from shortlist.index.values import Floats, Ints
 
@@ -58,7 +58,7 @@ class _Packing(ctypes.Structure):
 
 @dataclass(frozen=True)
 class _Learned:
-    """What ScaNN learned.
+    """Centres and codes, as ScaNN learned them.
 
     Attributes:
         centres: float32 ``[leaves, dim]``.
@@ -100,7 +100,7 @@ class Partitions:
         for low in range(0, n, _COUNTED):
             found = np.bincount(leaf[low : low + _COUNTED], minlength=leaves)
             if len(found) > leaves:
-                raise ValueError(f"a candidate is of partition {len(found) - 1} of {leaves}")
+                raise ValueError(f"a candidate has partition {len(found) - 1}; there are {leaves}")
             self._count += found
         self._first = np.zeros(leaves + 1, np.int64)
         np.cumsum(-(-self._count // _BLOCK), out=self._first[1:])
@@ -108,7 +108,7 @@ class Partitions:
         self._candidates = np.zeros((blocks, _BLOCK), np.uint32)
         self._codes = np.zeros((blocks, places, _LANE), np.uint8)
         held = (self._first, self._count, self._candidates, self._codes)
-        self._lists = _Lists(n, places, leaves, width, *map(address, held))
+        self._lists = _Lists(n, places, leaves, width, *addresses(*held))
         self._pack(leaf, values)
 
     def _pack(self, leaf: npt.NDArray[np.int32], values: npt.NDArray[np.uint8]) -> None:
@@ -117,7 +117,7 @@ class Partitions:
         bounds[0], bounds[-1] = 0, len(self._count)
 
         def pack(low: int, high: int) -> int:
-            given = _Packing(self._lists, low, high, *map(address, (leaf, values, done)))
+            given = _Packing(self._lists, low, high, *addresses(leaf, values, done))
             status: int = self._library.shortlist_pack(ctypes.byref(given))
             return status
 
@@ -140,7 +140,7 @@ class Partitions:
         found = np.empty(wanted, np.int64)
         given = _Scan(
             self._lists, len(learned.book), learned.per_place, min(leaves, len(learned.centres)), wanted,
-            *map(address, (learned.centres, learned.book, query, found)),
+            *addresses(learned.centres, learned.book, query, found),
         )  # fmt: skip
         if self._library.shortlist_scan(ctypes.byref(given)):
             raise MemoryError("there is no memory for a scan")
@@ -173,7 +173,7 @@ class Partitions:
             head = self._heads[name]
             (folder / name).write_bytes(head)
             arrays.append(np.memmap(folder / name, dtype, "r+", len(head), shape))
-        self._library.shortlist_unpack(ctypes.byref(self._lists), *(ctypes.c_void_p(address(one)) for one in arrays))
+        self._library.shortlist_unpack(ctypes.byref(self._lists), *map(ctypes.c_void_p, addresses(*arrays)))
 
 
 def partitions_of(paths: Mapping[str, Path]) -> Partitions | None:
@@ -227,7 +227,7 @@ def _fields(message: Any) -> Iterator[tuple[int, Any]]:
         nonlocal at
         value = shift = 0
         while True:
-            byte = message[at]
+            byte: int = message[at]
             at += 1
             value |= (byte & 127) << shift
             shift += 7

@@ -19,7 +19,7 @@ import numpy as np
 from shortlist.index.block import member
 from shortlist.index.exact import pair_scores
 from shortlist.index.halves import Halves
-from shortlist.index.library import OUTSIDE, TOO_FEW, address, index_library
+from shortlist.index.library import OUTSIDE, TOO_FEW, addresses, index_library
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["Bounds", "Ranked", "ranked"]
@@ -79,24 +79,20 @@ class _Workspace(threading.local):
         ):
             return False
         self.given.n, self.given.dim = vectors.shape
-        self.given.vectors = address(vectors)
         self.query = np.empty(vectors.shape[1], np.float32)
-        self.given.query = address(self.query)
+        self.given.vectors, self.given.query = addresses(vectors, self.query)
         self.vectors = weakref.ref(vectors)
         return True
 
     def widen(self, count: int, taken: int) -> None:
         """Room for so many positions and exclusions."""
         if count > self.places.size:
-            self.places, self.found, self.scores = (
-                np.empty(2 * count, kind) for kind in (np.int64, np.int64, np.float32)
-            )
-            self.given.places, self.given.found, self.given.scores = map(
-                address, (self.places, self.found, self.scores)
-            )
+            self.places, self.found = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
+            self.scores = np.empty(2 * count, np.float32)
+            self.given.places, self.given.found, self.given.scores = addresses(self.places, self.found, self.scores)
         if taken > self.excluded.size:
             self.excluded = np.empty(2 * taken, np.int64)
-            self.given.excluded = address(self.excluded)
+            (self.given.excluded,) = addresses(self.excluded)
 
 
 _workspace = _Workspace()
@@ -132,7 +128,7 @@ def ranked(
     given = work.given
     work.query[:] = query
     work.places[:count] = positions
-    if taken:
+    if excluded is not None:
         work.excluded[:taken] = excluded
     given.count, given.taken, given.k, given.slack = count, taken, min(k, count), slack
     given.least, given.bearable = bounds
