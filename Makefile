@@ -67,7 +67,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.index.page || failed=1; \
 	exit $$failed
 
-$(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard src/shortlist/loss/native/*.c)
+$(INSTALLED): pyproject.toml constraints.txt hatch_build.py $(wildcard src/shortlist/*/native/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "error: Python 3.10 or newer is needed; $$($(PYTHON) --version) came."; \
 		  echo "hint: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }

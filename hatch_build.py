@@ -1,6 +1,6 @@
-"""Compiles the package's kernel where that is possible, and writes the front page that an index of packages shows.
+"""Compiles the package's libraries of C where that is possible, and writes the front page that an index of packages shows.
 
-Without a compiler the package is built without the kernel. One shared library for each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
+Without a compiler the package is built without the libraries. One shared library for each room that has C and each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
 An editable installation has them next to their source, a wheel inside.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-FOLDER = Path("src/shortlist/loss/native")
+FOLDERS = (Path("src/shortlist/loss/native"), Path("src/shortlist/index/native"))
 INSTRUCTIONS = ("x86-64-v4", "x86-64-v3")
 PICTURE = re.compile(r"<picture>.*?</picture>\n*", re.DOTALL)
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
@@ -33,8 +33,9 @@ class KernelHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Marks the wheel as one for this platform where something was compiled."""
-        for old in (Path(self.root) / FOLDER).glob("*.so"):
-            old.unlink()
+        for folder in FOLDERS:
+            for old in (Path(self.root) / folder).glob("*.so"):
+                old.unlink()
         if self.target_name != "wheel" or not self._compiled():
             return
         build_data["pure_python"] = False
@@ -44,19 +45,19 @@ class KernelHook(BuildHookInterface):
         """Whether every library was made; none is left otherwise."""
         if sys.platform != "linux" or platform.machine() != "x86_64" or (compiler := _compiler()) is None:
             return False
-        folder = Path(self.root) / FOLDER
-        made = []
-        for instructions in INSTRUCTIONS:
-            library = folder / f"kernel-{instructions}.so"
-            sources = sorted(str(path) for path in folder.glob("*.c"))
-            command = [compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                self.app.display_warning(f"{' '.join(command)}\n{done.stderr}")
-                for one in (*made, library):
-                    one.unlink(missing_ok=True)
-                return False
-            made.append(library)
+        made: list[Path] = []
+        for folder in (Path(self.root) / name for name in FOLDERS):
+            for instructions in INSTRUCTIONS:
+                library = folder / f"kernel-{instructions}.so"
+                sources = sorted(str(path) for path in folder.glob("*.c"))
+                command = [compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                if done.returncode:
+                    self.app.display_warning(f"{' '.join(command)}\n{done.stderr}")
+                    for one in (*made, library):
+                        one.unlink(missing_ok=True)
+                    return False
+                made.append(library)
         return True
 
 

@@ -77,6 +77,7 @@ def _training() -> dict[str, Any]:
 
 def _indexes() -> dict[str, Any]:
     from shortlist.index.faiss import faiss_trouble
+    from shortlist.index.library import library_trouble
     from shortlist.index.quantized import quantized_trouble
     from shortlist.index.scann import scann_trouble
 
@@ -86,7 +87,9 @@ def _indexes() -> dict[str, Any]:
         "ScaNN": scann_trouble(),
         "Faiss": faiss_trouble(),
     }
-    return {kind: "ready" if trouble is None else f"cannot run: {trouble}" for kind, trouble in troubles.items()}
+    library = "ready" if (missing := library_trouble()) is None else f"numpy and ScaNN compute: {missing}"
+    kinds = {kind: "ready" if trouble is None else f"cannot run: {trouble}" for kind, trouble in troubles.items()}
+    return {**kinds, "kernel": library}
 
 
 def _extras() -> dict[str, Any]:

@@ -25,11 +25,13 @@ from shortlist._above import room_above
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest, member
-from shortlist.index.exact import Matches, Pairs, best, join, pair_scores, tolerance
+from shortlist.index.checks import LONGEST_SQUARED
+from shortlist.index.exact import Matches, best, join, pair_scores, slack_of, tolerance
 from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import threads_here
+from shortlist.index.ranking import Bounds, Ranked, ranked
 from shortlist.index.storage import Reader, Writer, scratch
-from shortlist.index.values import Floats, Ints
+from shortlist.index.values import Floats, Hits, Ints, Lists
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,7 +45,6 @@ _WORTH, _SHARED = 4, 8
 _FACTORS = (1, 4, 16)  # times as many results, and effort, for queries left with too few
 BEARABLE = 16  # if more than one in so many results is excluded, the search is repeated further out
 _DEPTH = 2.5  # effort for candidates beyond a share p of the results is 1 + _DEPTH·√p: recall stays level (measured)
-_PAIRS = 64  # candidates of one query that are scored as everywhere at once: a first ranking would take longer
 _GATHERED = 1 << 17  # numbers gathered at a time for a first ranking
 
 
@@ -154,6 +155,37 @@ class ApproximateIndex(LiveIndex):
                 (Path(folder) / name).write_bytes(content)
             return self._read_native(Reader(Path(folder), verify=False), snapshot)
 
+    def search(
+        self,
+        queries: Floats,
+        k: int,
+        *,
+        exclude: Lists | None = None,
+        allow: Lists | npt.ArrayLike | None = None,
+        deny: npt.ArrayLike | None = None,
+    ) -> Hits:
+        if exclude is None and allow is None and deny is None and (hits := self._plain(queries, k)) is not None:
+            return hits
+        return super().search(queries, k, exclude=exclude, allow=allow, deny=deny)
+
+    def _plain(self, queries: Floats, k: int) -> Hits | None:
+        """The answer to one well-formed query without filters, in an index without changes; None for others."""
+        now = self._snapshot
+        if now is None or now.native is None or now.base.dead is not None or now.extra.ids.size:
+            return None
+        if not (type(queries) is np.ndarray and type(k) is int and queries.dtype == np.float32):
+            return None
+        base, n = now.base, now.base.ids.size
+        if queries.shape != (1, now.dim) or not queries.flags.c_contiguous or not 1 <= k * 4 < n:
+            return None
+        norm = float(np.dot(queries[0], queries[0]))
+        if not norm <= LONGEST_SQUARED or self._searched_exactly(n, n, 1, k):
+            return None
+        found = self._alone(now, queries, norm, k, None)
+        if found.positions is None:
+            return None
+        return Hits(np.array([0, found.positions.size]), base.ids[found.positions], found.scores)
+
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         base, n, m = snapshot.base, snapshot.base.ids.size, request.queries.shape[0]
         free = filters.free(n)
@@ -164,36 +196,22 @@ class ApproximateIndex(LiveIndex):
             filters = replace(filters, excluded=base.distinct(filters.excluded))
         lost = 0
         if m == 1 and filters.blocked is None and filters.allowed is None:
-            found, lost = self._alone(snapshot, request, filters.excluded)
-            if found is not None:
-                return found
+            taken = None if filters.excluded is None else filters.excluded.positions
+            found = self._alone(snapshot, request.queries, float(request.norms[0]), request.k, taken)
+            if found.positions is not None:
+                return Matches(np.zeros(found.positions.size, np.int64), found.positions, found.scores)
+            lost = found.lost
         return self._widening(snapshot, request, filters, lost)
 
-    def _alone(self, snapshot: Snapshot, request: SearchRequest, excluded: Pairs | None) -> tuple[Matches | None, int]:
-        """A single query with no filters but its own, by the shortest way to the same answer; None if too few are
-        found or too many were excluded. And how many were excluded."""
-        base, k, n = snapshot.base, request.k, snapshot.base.ids.size
-        taken = 0 if excluded is None else excluded.positions.size
+    def _alone(self, snapshot: Snapshot, query: Floats, norm: float, k: int, excluded: Ints | None) -> Ranked:
+        """A single query ``[1, dim]`` with no filters but its own, by the shortest way to the same answer; without positions if too
+        few are found or too many were excluded."""
+        base, n = snapshot.base, snapshot.base.ids.size
+        taken = 0 if excluded is None else excluded.size
         width, bearable = self._first(n, k, taken)
-        positions = self._probe(snapshot.native, request.queries, width)[0]
-        if positions.size > _PAIRS:
-            positions = np.sort(positions)  # read in the order of memory
-        positions = positions[positions >= 0]
-        lost = 0
-        if excluded is not None and taken:
-            barred = member(excluded.positions, positions)
-            lost = int(np.count_nonzero(barred))
-            positions = positions[~barred] if lost else positions
-        if positions.size < min(k, n - taken) or lost > bearable:
-            return None, lost
-        if positions.size > max(k, _PAIRS):
-            scores = np.einsum("ij,j->i", base.vectors.take(positions, axis=0), request.queries[0])
-            kth = np.partition(scores, scores.size - k)[scores.size - k]
-            positions = positions[scores >= kth - tolerance(request.norms, base.max_norm, snapshot.dim)[0]]
-        rows = np.zeros(positions.size, np.int64)
-        exact = pair_scores(request.queries, base.vectors, rows, positions)
-        order = np.lexsort((positions, -exact))[:k]
-        return Matches(rows[:k], positions[order], exact[order]), lost
+        positions = self._probe(snapshot.native, query, width)[0]
+        slack = slack_of(norm, base.max_norm, snapshot.dim)
+        return ranked(query[0], base.vectors, positions, k, slack, excluded, Bounds(min(k, n - taken), bearable))
 
     def _widening(self, snapshot: Snapshot, request: SearchRequest, filters: Filters, lost: int) -> Matches:
         """Searches, then searches wider for queries with too few results, and at last exactly.

@@ -11,14 +11,26 @@ from shortlist.errors import ConfigError, SearchError
 from shortlist.index.halves import Halves
 from shortlist.index.values import Floats, Ints, as_ids, parts
 
-__all__ = ["check_counts", "check_ids", "check_k", "check_promise", "check_stored", "check_vectors", "squared_norms"]
+__all__ = [
+    "LONGEST_SQUARED",
+    "check_counts",
+    "check_ids",
+    "check_k",
+    "check_promise",
+    "check_stored",
+    "check_vectors",
+    "squared_norms",
+]
 
 # Below this norm no inner product of two accepted vectors leaves float32.
 _LARGEST_NORM = 1e18
+LONGEST_SQUARED = _LARGEST_NORM**2
 
 
 def squared_norms(vectors: Floats) -> Floats:
     """Squared length of each row, ``[rows]``; not finite where the row is not."""
+    if len(vectors) == 1:
+        return np.array([np.dot(vectors[0], vectors[0])], np.float32)  # a tenth of the time, and without warnings
     with np.errstate(over="ignore", invalid="ignore"):
         norms: Floats = np.einsum("ij,ij->i", vectors, vectors)
     return norms
@@ -44,7 +56,7 @@ def check_vectors(vectors: object, name: str, dim: int | None = None) -> tuple[F
         raise SearchError(f"{name} has dim {vectors.shape[1]}; {dim or 'at least 1'} was expected.")
     array: Floats = np.ascontiguousarray(vectors)
     norms = squared_norms(array)
-    if norms.size and not norms.max() <= _LARGEST_NORM**2:
+    if norms.size and not norms.max() <= LONGEST_SQUARED:
         _refuse(array, norms, name)
     return array, norms
 
@@ -61,7 +73,7 @@ def check_stored(vectors: object, name: str, dim: int | None = None) -> tuple[Fl
 
 
 def _refuse(vectors: Floats, norms: Floats, name: str) -> None:
-    row = int(np.flatnonzero(~(norms <= _LARGEST_NORM**2))[0])
+    row = int(np.flatnonzero(~(norms <= LONGEST_SQUARED))[0])
     odd = np.flatnonzero(~np.isfinite(vectors[row]))
     if odd.size:
         raise SearchError(

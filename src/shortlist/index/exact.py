@@ -8,6 +8,7 @@ numbers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from shortlist.index.halves import Halves
 from shortlist.index.values import Floats, Ints
 
-__all__ = ["Matches", "Pairs", "best", "join", "pair_scores", "tolerance"]
+__all__ = ["Matches", "Pairs", "best", "join", "pair_scores", "slack_of", "tolerance"]
 
 _PAIRS = 1 << 14  # pairs scored in float64 at a time
 
@@ -64,6 +65,11 @@ class Pairs:
 def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:
     """Twice the most by which float32 can miss an inner product, ``[queries]``."""
     return (2 * (dim + 4) * 2.0**-24 * max_norm * np.sqrt(norms)).astype(np.float32)
+
+
+def slack_of(norm: float, max_norm: float, dim: int) -> float:
+    """``tolerance`` of one query whose squared length is ``norm``."""
+    return 2 * (dim + 4) * 2.0**-24 * max_norm * math.sqrt(norm)
 
 
 def pair_scores(queries: Floats, vectors: Floats | Halves, rows: Ints, positions: Ints) -> Floats:

@@ -6,6 +6,7 @@ from a sample, and the vectors are added in pieces.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -23,7 +24,9 @@ from shortlist.errors import BundleError, ConfigError, MissingExtraError, Search
 from shortlist.index.approximate import ApproximateIndex, Width
 from shortlist.index.base import Snapshot
 from shortlist.index.checks import check_counts, check_promise
+from shortlist.index.library import index_library
 from shortlist.index.native_log import without_native_log
+from shortlist.index.partitions import Partitions, partitions_of
 from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
 
@@ -192,7 +195,7 @@ class ScaNN(ApproximateIndex):
         if n < _TINY:
             return None
         if not _in_pieces(n, dim):
-            return self._learned(library, vectors, n)
+            return self._scanned(self._learned(library, vectors, n), n, dim)
         if self._settings.soar:
             raise ConfigError(
                 f"ScaNN's soar is {self._settings.soar}, but {n:,} vectors of {dim} are added in pieces, each to one partition.",
@@ -207,6 +210,15 @@ class ScaNN(ApproximateIndex):
             # the first vectors take the places of the sample's
             places = [row if row < rows.size else None for row in range(low, low + len(piece))]
             native.searcher.upsert(places, list(piece), len(piece))
+        return self._scanned(native, n, dim)
+
+    def _scanned(self, native: Any, n: int, dim: int) -> Any:
+        """The native index as it is searched once it was saved and loaded; as it is where there is no room for its files."""
+        if self.leaves(n) < 2 or self._soar(n, dim) or index_library() is None:
+            return native
+        with contextlib.suppress(OSError, BundleError), scratch() as folder:
+            self._serialize(native, Path(folder))
+            return partitions_of({path.name: path for path in Path(folder).iterdir()}) or native
         return native
 
     def _learned(self, library: Any, vectors: Floats, n: int) -> Any:
@@ -233,6 +245,11 @@ class ScaNN(ApproximateIndex):
     def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         n = native.size()
         leaves = min(self.leaves(n), math.ceil(self._leaves_to_search(n) * width.effort)) or -1
+        if isinstance(native, Partitions):
+            queries = np.ascontiguousarray(queries)
+            if queries.shape[0] == 1:
+                return native.search(queries[0], width.results, leaves)[None, :]
+            return native.search_batched(queries, width.results, leaves)
         if queries.shape[0] == 1:
             positions, _ = native.search(queries[0], width.results, width.results, leaves)
             return np.asarray(positions, np.int64)[None, :]
@@ -243,11 +260,18 @@ class ScaNN(ApproximateIndex):
     def _write_native(self, native: Any, writer: Writer) -> None:
         folder = writer.scratch / _PREFIX
         folder.mkdir()
+        if isinstance(native, Partitions):
+            native.write(folder)
+        else:
+            self._serialize(native, folder)
+        writer.adopt(folder, _PREFIX)
+
+    @staticmethod
+    def _serialize(native: Any, folder: Path) -> None:
         native.serialize(str(folder), True)
         for path in folder.iterdir():
             if path.name not in {*_ASSETS, _CONFIG}:
                 path.unlink()
-        writer.adopt(folder, _PREFIX)
 
     def _read_native(self, reader: Reader, snapshot: Snapshot) -> Any:
         library = _scann()
@@ -257,6 +281,12 @@ class ScaNN(ApproximateIndex):
         paths = {name: reader.path(f"{prefix}/{name}") for name in reader.roles(prefix)}
         if _CONFIG not in paths or not set(paths) <= {*_ASSETS, _CONFIG}:
             raise BundleError(f"{reader.folder} does not hold the files of a ScaNN index.")
+        try:
+            scanned = partitions_of(paths) if prefix == _PREFIX else None
+        except (ValueError, OSError) as error:
+            raise BundleError(f"ScaNN cannot load {reader.folder}: {error}") from None
+        if scanned is not None:
+            return self._counted(scanned, reader, snapshot)
         with scratch() as folder:
             shutil.copy(paths.pop(_CONFIG), Path(folder) / _CONFIG)
             assets = "".join(
@@ -270,9 +300,13 @@ class ScaNN(ApproximateIndex):
                     searcher = library.ScannSearcher(library.scann_pybind.ScannNumpy(folder, assets))
             except Exception as error:
                 raise BundleError(f"ScaNN cannot load {reader.folder}: {error}") from None
-        if searcher.size() != snapshot.base.ids.size:
-            raise BundleError(f"{reader.folder} holds {searcher.size()} codes for {snapshot.base.ids.size} vectors.")
-        return searcher
+        return self._counted(searcher, reader, snapshot)
+
+    @staticmethod
+    def _counted(native: Any, reader: Reader, snapshot: Snapshot) -> Any:
+        if native.size() != snapshot.base.ids.size:
+            raise BundleError(f"{reader.folder} holds {native.size()} codes for {snapshot.base.ids.size} vectors.")
+        return native
 
     def _native_bytes(self, snapshot: Snapshot) -> int:
         n, dim = snapshot.base.vectors.shape

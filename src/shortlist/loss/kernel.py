@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist.compiled import VARIABLE, library_for
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
@@ -26,7 +27,6 @@ ABI = 3  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
 NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"
-VARIABLE = "SHORTLIST_KERNEL"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
 
 BLOCK_BYTES = 1 << 20
@@ -251,16 +251,8 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     name = INSTRUCTIONS.get(capability)
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
-    path = FOLDER / f"kernel-{name}.so"
-    if not path.exists():
-        return "it was not built: that takes Linux and a C compiler at installation"
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        return str(error)
-    if not hasattr(library, "shortlist_abi") or library.shortlist_abi() != ABI:
-        return "it was built from another version of its source; install the package again"
-    return Kernel(library)
+    library = library_for(FOLDER, name, ABI)
+    return library if isinstance(library, str) else Kernel(library)
 
 
 def _openmp() -> list[str]:

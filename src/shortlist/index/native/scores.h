@@ -1,0 +1,79 @@
+/* A rough product, and scores in order. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHORT = 12 /* keys sorted by insertion */, DEPTH = 64 };
+enum { TOO_FEW = 1, OUTSIDE = 2, NO_MEMORY = 4 }; /* what a function answers; 0 where all is well */
+
+typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
+typedef float eight __attribute__((vector_size(32)));
+typedef float four __attribute__((vector_size(16)));
+
+static inline float rough(const float *row, const float *query, int64_t dim) {
+    union {
+        sixteen all;
+        eight half[2];
+    } sum = {.all = {0}};
+    int64_t d = 0;
+    for (; d + 16 <= dim; d += 16) sum.all += *(const sixteen *)(row + d) * *(const sixteen *)(query + d);
+    union {
+        eight all;
+        four half[2];
+    } folded = {.all = sum.half[0] + sum.half[1]};
+    four last = folded.half[0] + folded.half[1];
+    float score = (last[0] + last[1]) + (last[2] + last[3]);
+    for (; d < dim; d++) score += row[d] * query[d];
+    return score;
+}
+
+/* Keys rise as scores fall, then with the lower half; what is not a number comes last. */
+static inline uint64_t key_of(float score, uint64_t lower) {
+    uint32_t bits;
+    score += 0.0f; /* -0 is 0 */
+    memcpy(&bits, &score, sizeof bits);
+    bits = score != score ? UINT32_MAX : bits >> 31 ? bits : ~bits & INT32_MAX;
+    return (uint64_t)bits << 32 | lower;
+}
+
+static inline float score_of(uint64_t key) {
+    uint32_t bits = (uint32_t)(key >> 32);
+    float score;
+    bits = bits >> 31 ? bits : ~bits & INT32_MAX;
+    memcpy(&score, &bits, sizeof score);
+    return score;
+}
+
+static int by_key(const void *one, const void *other) {
+    uint64_t first = *(const uint64_t *)one, second = *(const uint64_t *)other;
+    return (first > second) - (first < second);
+}
+
+/* The `wanted` smallest of distinct keys first, in order. */
+static void put_in_order(uint64_t *keys, int64_t count, int64_t wanted, int depth) {
+    while (wanted > 0 && count > SHORT) {
+        if (depth-- == 0) {
+            qsort(keys, (size_t)count, sizeof *keys, by_key);
+            return;
+        }
+        uint64_t a = keys[0], b = keys[count / 2], c = keys[count - 1];
+        uint64_t low = a < b ? a : b, high = a < b ? b : a, pivot = c < low ? low : c < high ? c : high;
+        int64_t left = 0, right = count - 1;
+        while (left <= right) {
+            while (keys[left] < pivot) left++;
+            while (keys[right] > pivot) right--;
+            if (left > right) break;
+            uint64_t key = keys[left];
+            keys[left++] = keys[right];
+            keys[right--] = key;
+        }
+        if (wanted > left) put_in_order(keys + left, count - left, wanted - left, depth);
+        count = right + 1;
+    }
+    for (int64_t i = 1; wanted > 0 && i < count; i++) {
+        uint64_t key = keys[i];
+        int64_t at = i;
+        for (; at > 0 && keys[at - 1] > key; at--) keys[at] = keys[at - 1];
+        keys[at] = key;
+    }
+}

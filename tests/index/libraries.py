@@ -1,0 +1,19 @@
+"""The compiled libraries of the indexes that this processor can run."""
+
+from __future__ import annotations
+
+import ctypes
+
+import pytest
+
+from shortlist.compiled import best_instructions
+from shortlist.index.library import FOLDER
+
+USABLE = {"x86-64-v4": ["x86-64-v4", "x86-64-v3"], "x86-64-v3": ["x86-64-v3"]}.get(best_instructions() or "", [])
+BUILT = [name for name in USABLE if (FOLDER / f"kernel-{name}.so").exists()]
+
+needs_library = pytest.mark.skipif(not BUILT, reason="no library was built for this processor (it needs a C compiler)")
+
+
+def library(name: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(FOLDER / f"kernel-{name}.so"))
