@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -106,3 +107,20 @@ def test_figures_that_fall_are_explained_once() -> None:
         show(Epoch(number, 4.5, 4.6, 2.0, 3000, metrics={"top_5": small, "top_10": large}))
     assert [line.startswith("epoch") for line in lines] == [True, True, True, False, True]
     assert "seen items" in lines[3]
+
+
+IMPORTING = """
+import gc, sys
+from shortlist.cli import console
+runs = []
+gc.callbacks.append(lambda phase, info: runs.append("torch" in sys.modules))
+print(console.as_one(lambda: (runs.count(True), gc.isenabled(), gc.get_freeze_count() > 100_000))())
+gc.freeze, gc.disable = None, None
+print(console.as_one(lambda: True)())
+"""
+
+
+def test_imports_are_not_searched_for_garbage_and_what_follows_is() -> None:
+    """No run of the collector begins while torch is imported; where it was imported before, nothing is changed."""
+    said = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["(0, True, True)", "True"]

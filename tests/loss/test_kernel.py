@@ -6,8 +6,10 @@ import ctypes
 import os
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,9 +18,20 @@ from torch import Tensor
 
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
-from shortlist.loss.kernel import FOLDER, INSTRUCTIONS, Kernel, Mass, kernel_for, kernel_for_rows, kernel_trouble
+from shortlist.loss.kernel import (
+    FOLDER,
+    INSTRUCTIONS,
+    AdamSettings,
+    Kernel,
+    Mass,
+    RowUpdate,
+    kernel_for,
+    kernel_for_lists,
+    kernel_for_rows,
+    kernel_trouble,
+)
 from shortlist.loss.softmax import loss_and_gradients
-from shortlist.train.optimizers import Adagrad
+from shortlist.train.optimizers import Adagrad, Adam, AdamW, Optimizer
 
 CAPABILITY = torch.backends.cpu.get_cpu_capability()
 USABLE = {"AVX512": ["AVX512", "AVX2"], "AVX2": ["AVX2"]}.get(CAPABILITY, [])
@@ -151,7 +164,7 @@ def test_uses_the_threads_that_torch_has() -> None:
 FEWER_THREADS = """
 import os, torch
 from shortlist.loss import in_batch_softmax
-from shortlist.loss.kernel import kernel_for
+from shortlist.loss.kernel import RowUpdate, kernel_for
 torch.set_num_threads(4)
 pairs = torch.arange(300)
 found = []
@@ -163,7 +176,7 @@ for wanted in ("1", "0"):
     found.append((loss.detach().view(1), q.grad, c.grad))
 os.environ["SHORTLIST_KERNEL"] = "1"
 table, sums, gradient = torch.zeros(5000, 32), torch.full((5000, 32), 0.1), torch.ones(5000, 32)
-assert kernel_for(table, table, None).adagrad(table, sums, torch.arange(5000), gradient, 0.1, 1e-7)
+kernel_for(table, table, None).update([RowUpdate(table, (sums,), torch.arange(5000), gradient)], 0.1, 1e-7)
 print(all(torch.allclose(*both, rtol=1e-5, atol=1e-5) for both in zip(*found)), bool((sums == sums[0, 0]).all()))
 """
 
@@ -406,60 +419,174 @@ def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) 
         )
 
 
+UPDATES = {
+    "Adagrad": Adagrad(0.13),
+    "Adam": Adam(0.01),
+    "AdamW": AdamW(0.02, weight_decay=0.3),
+    "AdamW without momentum": AdamW(0.02, beta_1=0.0, beta_2=0.5),
+    "Adam of long memory": Adam(0.1, beta_1=0.4, beta_2=0.9999, epsilon=1e-3),
+}
+
+
+def as_updated(
+    optimizer: Optimizer, table: Tensor, slots: tuple[Tensor, ...], codes: Tensor | None, g: Tensor
+) -> Tensor:
+    """The table after torch's way; the slots are changed."""
+    if codes is None:
+        return optimizer.update(table, g, slots)
+    taken, wanted = [slot[codes] for slot in slots], table.clone()
+    wanted[codes] = optimizer.update(table[codes], g, taken)
+    for slot, new in zip(slots, taken, strict=True):
+        slot[codes] = new
+    return wanted
+
+
+def by_kernel(kernel_: Kernel, optimizer: Optimizer, updates: list[RowUpdate]) -> None:
+    adam = None
+    if not isinstance(optimizer, Adagrad):
+        decay = optimizer.weight_decay if isinstance(optimizer, AdamW) else 0.0
+        adam = AdamSettings(optimizer.beta_1, optimizer.beta_2, 1 - optimizer.learning_rate * decay)
+    kernel_.update(updates, optimizer.learning_rate, optimizer.epsilon, adam)
+
+
 @given(
     name=st.sampled_from(BUILT or [""]),
     seed=st.integers(0, 2**32),
-    touched=st.sampled_from([0, 1, 7, 900]),
+    rule=st.sampled_from(sorted(UPDATES)),
+    touched=st.lists(st.sampled_from([None, 0, 1, 7, 900]), min_size=1, max_size=3),
     dim=st.sampled_from([1, 5, 32, 100]),
     threads=st.integers(1, 2),
+    steps=st.integers(1, 4),
 )
-def test_adagrad_equals_torch(name, seed, touched, dim, threads):
+def test_updates_equal_torch(name, seed, rule, touched, dim, threads, steps):
+    """Several tables at once, some of them whole, over several steps of which each touches other rows."""
     generator = torch.Generator().manual_seed(seed)
-    table, gradient = (torch.randn(n, dim, generator=generator) for n in (1000, touched))
-    sums = torch.rand(1000, dim, generator=generator)
-    codes = torch.randperm(1000, generator=generator)[:touched]
-    wanted, slot = table.clone(), sums.clone()
-    optimizer = Adagrad(0.13)
-    taken = slot[codes]
-    wanted[codes] = optimizer.update(wanted[codes], gradient, [taken])
-    slot[codes] = taken
-    before = torch.get_num_threads()
+    optimizer, compiled = UPDATES[rule], of(name)
+    tables = [torch.randn(1000, dim, generator=generator) for _ in touched]
+    own = [optimizer.slots(table) for table in tables]
+    wanted, slots = [table.clone() for table in tables], [optimizer.slots(table) for table in tables]
+    before, ever = torch.get_num_threads(), [torch.zeros(1000, dtype=torch.bool) for _ in touched]
     try:
         torch.set_num_threads(threads)
-        of(name).adagrad(table, sums, codes, gradient, 0.13, optimizer.epsilon)
+        for _ in range(steps):
+            updates = []
+            for at, count in enumerate(touched):
+                codes = None if count is None else torch.randperm(1000, generator=generator)[:count]
+                g = torch.randn(1000 if count is None else count, dim, generator=generator)
+                wanted[at] = as_updated(optimizer, wanted[at], slots[at], codes, g)
+                updates.append(RowUpdate(tables[at], own[at], codes, g))
+                ever[at][slice(None) if codes is None else codes] = True
+            by_kernel(compiled, optimizer, updates)
     finally:
         torch.set_num_threads(before)
-    torch.testing.assert_close(
-        table, wanted, rtol=1e-6, atol=1e-6
-    )  # torch's square root may be off by one in the last place
-    torch.testing.assert_close(sums, slot, rtol=1e-6, atol=0)
-    untouched = torch.ones(1000, dtype=torch.bool)
-    untouched[codes] = False
-    assert torch.equal(table[untouched], wanted[untouched])
+    for table, other, one, of_torch, changed in zip(tables, wanted, own, slots, ever, strict=True):
+        torch.testing.assert_close(table, other, rtol=1e-5, atol=1e-6)  # roots and powers may be off in the last place
+        for slot, like in zip(one, of_torch, strict=True):
+            torch.testing.assert_close(slot, like, rtol=1e-5, atol=1e-6)
+        assert torch.equal(table[~changed], other[~changed])
+
+
+@pytest.mark.parametrize("bad", [-1, 12, 1 << 40])
+@pytest.mark.parametrize("rule", ["Adagrad", "AdamW"])
+def test_rows_outside_of_a_table_are_refused_and_nothing_is_written(bad: int, rule: str) -> None:
+    """The first of two tables is right, and stays as it is too."""
+    optimizer = UPDATES[rule]
+    tables = [torch.randn(12, 3) for _ in range(2)]
+    slots = [optimizer.slots(table) for table in tables]
+    kept = [one.clone() for one in (*tables, *slots[0], *slots[1])]
+    codes = [torch.arange(4), torch.tensor([1, bad, 2, 3])]
+    updates = [RowUpdate(*parts, torch.ones(4, 3)) for parts in zip(tables, slots, codes, strict=True)]
+    with pytest.raises(ConfigError, match="2 tables"):
+        by_kernel(of(BUILT[0]), optimizer, updates)
+    assert all(map(torch.equal, (*tables, *slots[0], *slots[1]), kept))
+
+
+@pytest.mark.parametrize("rule", ["Adagrad", "AdamW"])
+def test_slots_and_gradients_of_another_shape_are_refused(rule: str) -> None:
+    optimizer, table = UPDATES[rule], torch.zeros(12, 3)
+    slots, codes, g = optimizer.slots(table), torch.arange(4), torch.ones(4, 3)
+    wrong = [
+        RowUpdate(table, slots, codes, g[:3]),
+        RowUpdate(table, slots, codes, g[:, :2]),
+        RowUpdate(table, slots, None, g),
+        RowUpdate(table, slots[:-1], codes, g),
+        RowUpdate(table, (*slots, slots[0]), codes, g),
+        *(RowUpdate(table, (*slots[:n], slots[n][:11], *slots[n + 1 :]), codes, g) for n in range(len(slots))),
+    ]
+    for update in wrong:
+        with pytest.raises(ConfigError, match="1 tables"):
+            by_kernel(of(BUILT[0]), optimizer, [update])
+    assert not table.any()
+    by_kernel(of(BUILT[0]), optimizer, [RowUpdate(table, slots, codes.int(), g)])
+    assert table[:4].all()
+
+
+lists = st.lists(st.lists(st.integers(0, 9), max_size=8), min_size=1, max_size=6)
+
+
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    lists=lists,
+    read=st.lists(st.integers(0, 5), max_size=8),
+    columns=st.lists(st.integers(-1, 4), min_size=10, max_size=10),
+    narrow=flags,
+)
+def test_the_meeting_of_lists_and_columns_is_that_of_loops(name, lists, read, columns, narrow):
+    read = [one % len(lists) for one in read]
+    wanted = [(at, columns[value]) for at, one in enumerate(read) for value in lists[one] if columns[value] >= 0]
+    offsets = np.cumsum([0, *map(len, lists)])
+    values = np.array([*chain.from_iterable(lists)], np.int32 if narrow else np.int64)
+    row, column = of(name).meeting(offsets, values, np.array(read, np.int64), np.array(columns))
+    assert list(zip(row.tolist(), column.tolist(), strict=True)) == wanted
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lists": [0, 2]},
+        {"lists": [-1]},
+        {"lists": [1 << 40]},
+        {"values": [0, 1, 4]},
+        {"values": [0, -1, 2]},
+        {"values": [0, 1]},
+        {"offsets": [0, 2, 1]},
+        {"offsets": [-1, 2, 3]},
+        {"offsets": [0, 2, 1 << 40]},
+    ],
+)
+@pytest.mark.parametrize("kind", [np.int64, np.int32])
+def test_lists_that_do_not_fit_are_refused(wrong: dict[str, list[int]], kind: type) -> None:
+    given = {"offsets": [0, 2, 3], "values": [0, 1, 2], "lists": [0, 1], "column_of": [0, 1, 2, 3]} | wrong
+    arrays = {name: np.array(numbers, kind if name == "values" else np.int64) for name, numbers in given.items()}
+    with pytest.raises(ConfigError, match="4 candidates"):
+        of(BUILT[0]).meeting(**arrays)
 
 
 @pytest.mark.parametrize("codes", [[0, 3], [-1, 0], [1 << 40, 1]])
 def test_rows_that_a_table_does_not_have_are_not_written(codes: list[int]) -> None:
     """A table of three rows that was larger when its rows were read."""
     table, sums = torch.zeros(3, 4), torch.zeros(3, 4)
-    own = of(BUILT[0])
-    assert not own.adagrad(table, sums, torch.tensor(codes), torch.ones(2, 4), 0.1, 1e-7)
+    with pytest.raises(ConfigError, match="an update do not fit"):
+        of(BUILT[0]).update([RowUpdate(table, (sums,), torch.tensor(codes), torch.ones(2, 4))], 0.1, 1e-7)
     assert not table.any()
     assert not sums.any()
 
 
-def test_an_update_whose_parts_do_not_fit_is_left_to_torch() -> None:
+def test_an_update_whose_parts_do_not_fit_is_refused() -> None:
     own, table, codes, gradient = of(BUILT[0]), torch.zeros(3, 4), torch.arange(2), torch.ones(2, 4)
     for sums, at, of_rows in (
         (torch.zeros(2, 4), codes, gradient),
-        (torch.zeros(3, 4), codes.int(), gradient),
+        (torch.zeros(3, 4), codes.float(), gradient),
         (torch.zeros(3, 4), codes.to("meta"), gradient),
+        (torch.zeros(3, 4), codes[:, None], gradient),
         (torch.zeros(3, 4), codes, torch.ones(1, 4)),
         (torch.zeros(3, 4), codes, torch.ones(2, 3)),
     ):
-        assert not own.adagrad(table, sums, at, of_rows, 0.1, 1e-7)
+        with pytest.raises(ConfigError, match="an update do not fit"):
+            own.update([RowUpdate(table, (sums,), at, of_rows)], 0.1, 1e-7)
     assert not table.any()
-    assert own.adagrad(table, torch.zeros(3, 4), codes, gradient, 0.1, 1e-7)
+    own.update([RowUpdate(table, (torch.zeros(3, 4),), codes.int(), gradient)], 0.1, 1e-7)
+    assert table[:2].all()
 
 
 def test_without_a_list_of_libraries_one_thread_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -476,3 +603,10 @@ def test_tables_that_are_not_plain_float32_are_updated_by_torch() -> None:
     assert kernel_for_rows(plain, plain) is not None
     for other in (plain.bfloat16(), plain.double(), plain.T, plain[:, :2], plain.to("meta"), plain[0]):
         assert kernel_for_rows(plain, other) is None
+
+
+def test_lists_elsewhere_or_of_other_numbers_are_read_by_torch() -> None:
+    offsets, values = torch.zeros(2, dtype=torch.long), torch.zeros(3, dtype=torch.long)
+    assert kernel_for_lists(offsets, values) is kernel_for_lists(offsets, values.int()) is not None
+    assert kernel_for_lists(offsets.to("meta"), values.to("meta")) is None
+    assert kernel_for_lists(offsets, values.short()) is None

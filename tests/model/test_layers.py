@@ -9,7 +9,7 @@ import torch
 
 import shortlist as sl
 from shortlist.model import TowerInputs, model_from_state, state_of
-from shortlist.model.layers import Cross, Joined, Shape
+from shortlist.model.layers import Cross, Joined, Shape, unit_rows
 
 USERS, FILMS = 40, 30
 
@@ -208,3 +208,19 @@ def test_recipes_reach_every_option():
     assert (model.candidate.shape.cross, model.candidate.bias, model.query.bias) == (2, True, False)
     assert model.query.id_dropout == 0.1
     assert model.dim == 5
+
+
+def test_vectors_of_length_one_have_the_gradient_of_torchs_own() -> None:
+    """Also where a vector is 0, or so short that it is not brought to length 1; without a gradient both are one."""
+    vectors = torch.randn(6, 5, dtype=torch.float64)
+    vectors[1], vectors[2] = 0, 1e-14
+    sides = [vectors.clone().requires_grad_() for _ in range(2)]
+    change = torch.randn(6, 5, dtype=torch.float64)
+    made = [unit_rows(sides[0]), torch.nn.functional.normalize(sides[1], dim=1)]
+    for unit in made:
+        unit.backward(change)
+    assert torch.equal(*made)
+    torch.testing.assert_close(sides[0].grad, sides[1].grad)
+    assert torch.equal(unit_rows(vectors), made[1])
+    long = vectors[3:].clone().requires_grad_()
+    assert torch.autograd.gradcheck(unit_rows, (long,))

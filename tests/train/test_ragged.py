@@ -74,3 +74,13 @@ def test_what_a_list_holds(row: int, value: int, held: bool) -> None:
 def test_lists_without_any_value_hold_nothing() -> None:
     none = Ragged.of(np.zeros(0, np.int64), np.zeros(0, np.int64), 2)
     assert none.holds(torch.tensor([0, 1]), torch.tensor([0, 5])).tolist() == [False, False]
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+def test_values_with_a_column_are_those_that_loops_find(compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHORTLIST_KERNEL", compiled)
+    lists = Ragged.of(np.array([0, 0, 2, 2, 2]), np.array([3, 1, 0, 3, 2]), 3)
+    place, column = lists.meeting(torch.tensor([2, 1, 0, 2]), torch.tensor([-1, 7, 5, 6]))
+    assert place.tolist() == [0, 0, 2, 2, 3, 3]
+    assert column.tolist() == [6, 5, 6, 7, 6, 5]
+    assert place.dtype == column.dtype == torch.int64

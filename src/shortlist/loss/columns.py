@@ -133,11 +133,6 @@ def _loss_and_gradients(
     lower: torch.dtype | None,
 ) -> LossAndGradients:
     """The summed loss and both gradients, block by block of query rows."""
-    scaled = query / options.temperature  # [queries, dim]
-    weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
-    rows = max(
-        min(LEAST_ROWS, len(query)), min(len(query), options.elements_on(query.device) // max(1, len(candidate)))
-    )
     hidden = columns.hidden
     if options.negatives_only or options.hardest is not None:  # a query's own pairs are never its negatives
         own = Places(pair_query, pair_candidate)
@@ -160,6 +155,11 @@ def _loss_and_gradients(
                     explicit=columns.explicit,
                 )
             )
+    scaled = query / options.temperature  # [queries, dim]
+    weights = query.new_ones(len(pair_query), dtype=exact(query)) if weight is None else weight.to(exact(query))
+    rows = max(
+        min(LEAST_ROWS, len(query)), min(len(query), options.elements_on(query.device) // max(1, len(candidate)))
+    )
     hidden, explicit = _sorted(hidden), _sorted(columns.explicit)
     bounds = range(0, len(query) + rows, rows)
     pair_parts = by_block(Pairs(pair_query, pair_candidate, weights), len(query), rows)

@@ -1,4 +1,5 @@
-"""Compiled forms of the softmax over columns and of Adagrad (``native/*.c``), where the package has them for this processor.
+"""Compiled forms of the softmax over columns, of updates of rows by Adagrad, Adam and AdamW, and of the places where lists meet
+the columns of a batch (``native/*.c``), where the package has them for this processor.
 
 The build makes one for each instruction set of x86-64 that pays, on Linux with a C compiler; wheels for that platform contain
 them. Everywhere else, on GPUs, in lower precision and for several vectors a query the losses are computed by torch.
@@ -10,20 +11,32 @@ import ctypes
 import math
 import os
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.compiled import VARIABLE, library_for
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
-__all__ = ["Kernel", "Mass", "kernel_for", "kernel_for_rows", "kernel_trouble"]
+__all__ = [
+    "AdamSettings",
+    "Kernel",
+    "Mass",
+    "RowUpdate",
+    "kernel_for",
+    "kernel_for_lists",
+    "kernel_for_rows",
+    "kernel_trouble",
+]
 
-ABI = 3  # that of softmax.c
+ABI = 4  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
 NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"
@@ -65,11 +78,56 @@ class _Batch(ctypes.Structure):
     )
 
 
-class _Update(ctypes.Structure):
+class RowUpdate(NamedTuple):
+    """Rows of a table and what an optimizer makes of them.
+
+    Attributes:
+        table: ``[rows, ...]``.
+        slots: the optimizer's extra numbers of all rows: those of ``Adagrad.slots`` or ``Adam.slots``.
+        codes: int64 ``[touched]``, distinct rows of the table; None for all.
+        gradient: ``[touched, ...]``, of these rows.
+    """
+
+    table: Tensor
+    slots: Sequence[Tensor]
+    codes: Tensor | None
+    gradient: Tensor
+
+
+class AdamSettings(NamedTuple):
+    """The numbers of ``Adam``; ``kept`` of a row is one less its decay."""
+
+    beta_1: float
+    beta_2: float
+    kept: float = 1.0
+
+
+class _Part(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("table", "sums", "codes", "gradient")),
-        *((name, ctypes.c_int64) for name in ("rows", "count", "dim", "threads")),
-        *((name, ctypes.c_float) for name in ("rate", "epsilon")),
+        *((name, ctypes.c_void_p) for name in ("table", "first", "second", "steps", "codes", "gradient")),
+        *((name, ctypes.c_int64) for name in ("rows", "count", "dim")),
+    )
+
+
+class _Updates(ctypes.Structure):
+    _fields_ = (
+        ("parts", ctypes.POINTER(_Part)),
+        *((name, ctypes.c_int64) for name in ("number", "threads", "adam")),
+        *((name, ctypes.c_float) for name in ("rate", "epsilon", "kept")),
+        *((name, ctypes.c_float) for name in ("beta_1", "beta_2", "of_gradient", "of_square")),
+    )
+
+
+class _Meeting(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("offsets", "values", "narrow")),
+        *((name, ctypes.c_int64) for name in ("lists", "number")),
+        ("lists_read", ctypes.c_void_p),
+        ("count", ctypes.c_int64),
+        ("column_of", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("most", "room")),
+        *((name, ctypes.c_void_p) for name in ("row", "column")),
+        ("found", ctypes.c_int64),
     )
 
 
@@ -84,7 +142,8 @@ class Kernel:
         self._library = library
         self._tile: int = self._library.shortlist_tile()
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
-        self._library.shortlist_adagrad.argtypes = [ctypes.POINTER(_Update)]
+        self._library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
+        self._library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
         self._parallel = self._share_threads()
 
     def takes(self, query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> bool:
@@ -183,27 +242,77 @@ class Kernel:
             )
         return loss.to(query.dtype), d_query, d_candidate
 
-    def adagrad(
-        self, table: Tensor, sums: Tensor, codes: Tensor, gradient: Tensor, rate: float, epsilon: float
-    ) -> bool:
-        """``sums += g²``, then ``table -= rate · g / (√sums + epsilon)``, in place.
+    def update(
+        self, updates: Sequence[RowUpdate], rate: float, epsilon: float, adam: AdamSettings | None = None
+    ) -> None:
+        """Updates rows and their slots in place, all tables in one call.
 
-        Returns whether that was done: nothing is written where these do not fit each other.
+        Adagrad: ``sums += g²``, then ``table -= rate · g / (√sums + epsilon)``; with ``adam`` the steps of ``Adam`` and ``AdamW``.
 
         Args:
-            table: float32 ``[rows, dim]``, contiguous.
-            sums: the same.
-            codes: int64 ``[touched]``, distinct rows.
-            gradient: float32 ``[touched, dim]``, of these rows.
+            updates: tables as ``kernel_for_rows`` takes them, each with the slots of that optimizer.
+
+        Raises:
+            ConfigError: for rows outside of a table, and for slots or gradients of another shape; nothing is written then.
         """
-        fits = sums.shape == table.shape and gradient.shape == (*codes.shape, table.shape[1])
-        if not fits or codes.dtype != torch.int64 or codes.device.type != "cpu":
-            return False
-        codes, gradient = codes.contiguous(), gradient.contiguous()
-        given = (one.data_ptr() for one in (table, sums, codes, gradient))
+        numbers = (1.0, 0.0, 0.0, 0.0, 0.0)
+        if adam is not None:
+            numbers = (adam.kept, adam.beta_1, adam.beta_2, 1 - adam.beta_1, 1 - adam.beta_2)
+        held = [one._replace(codes=_whole(one.codes), gradient=one.gradient.contiguous()) for one in updates]
+        fits = all(_fits(one, adam is not None) for one in held)
+        parts = (_Part * len(held))(*(_part(one) for one in held if fits))
         threads = torch.get_num_threads() if self._parallel else 1
-        update = _Update(*given, len(table), len(codes), table.shape[1], threads, rate, epsilon)
-        return bool(self._library.shortlist_adagrad(ctypes.byref(update)))
+        given = _Updates(parts, len(held), threads, adam is not None, rate, epsilon, *numbers)
+        if not fits or self._library.shortlist_update(ctypes.byref(given)):
+            raise ConfigError(
+                f"the rows, slots or gradients of an update do not fit its {len(held):,} tables.",
+                hint="rows count from 0; a gradient has the shape of its rows, a slot that of its table",
+            )
+
+    def meeting(
+        self,
+        offsets: NDArray[np.int64],
+        values: NDArray[np.int64] | NDArray[np.int32],
+        lists: NDArray[np.int64],
+        column_of: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each value of some lists that has a column: the place of its list in ``lists``, and the column. In the lists' order.
+
+        Args:
+            offsets: list r is ``values[offsets[r] : offsets[r + 1]]``.
+            lists: those to read.
+            column_of: the column of each value; below 0 for none.
+
+        Raises:
+            ConfigError: for lists that there are not, and for values without an entry in ``column_of``.
+        """
+        offsets, lists, column_of = (np.ascontiguousarray(one, np.int64) for one in (offsets, lists, column_of))
+        narrow = values.dtype == np.int32
+        values = np.ascontiguousarray(values, np.int32 if narrow else np.int64)
+        known = len(lists) == 0 or (int(lists.min()) >= 0 and int(lists.max()) < len(offsets) - 1)
+        room = int((offsets[lists + 1] - offsets[lists]).sum()) if known else 0
+        room = max(0, min(room, len(values) * len(lists)))  # whatever the offsets are
+        row, column = np.empty(room, np.int64), np.empty(room, np.int64)
+        given = _Meeting(
+            offsets.ctypes.data,
+            None if narrow else values.ctypes.data,
+            values.ctypes.data if narrow else None,
+            len(offsets) - 1,
+            len(values),
+            lists.ctypes.data,
+            len(lists),
+            column_of.ctypes.data,
+            len(column_of),
+            room,
+            row.ctypes.data,
+            column.ctypes.data,
+        )
+        if self._library.shortlist_places(ctypes.byref(given)):
+            raise ConfigError(
+                f"lists of candidates do not fit the {len(offsets) - 1:,} lists and {len(column_of):,} candidates that there are.",
+                hint="rows count from 0",
+            )
+        return row[: given.found], column[: given.found]
 
     def _share_threads(self) -> bool:
         """Has the library use the threads of torch's OpenMP runtime; whether that was found."""
@@ -233,10 +342,42 @@ def kernel_for_rows(*tables: Tensor) -> Kernel | None:
     return kernel if fits and isinstance(kernel, Kernel) else None
 
 
+def kernel_for_lists(offsets: Tensor, values: Tensor) -> Kernel | None:
+    """The kernel, if there is one for this processor that reads such lists."""
+    kernel = _of_this_machine()
+    fits = offsets.device.type == "cpu" and values.dtype in (torch.int64, torch.int32)
+    return kernel if fits and isinstance(kernel, Kernel) else None
+
+
 def kernel_trouble() -> str | None:
     """Why torch computes losses on this machine; None where the kernel computes them."""
     found = _of_this_machine()
     return found if isinstance(found, str) else None
+
+
+def _whole(codes: Tensor | None) -> Tensor | None:
+    return None if codes is None else (codes.to(torch.int64) if codes.dtype == torch.int32 else codes).contiguous()
+
+
+def _fits(one: RowUpdate, adam: bool) -> bool:
+    """Whether slots and gradient have the shapes that the optimizer gives them, and rows are numbered by whole numbers."""
+    rows, dim = one.table.shape
+    if one.codes is not None and (
+        one.codes.dtype != torch.int64 or one.codes.device.type != "cpu" or one.codes.dim() != 1
+    ):
+        return False
+    touched = rows if one.codes is None else len(one.codes)
+    slots = [(rows, dim)] * 2 + [(rows, 1)] if adam else [(rows, dim)]
+    return one.gradient.shape == (touched, dim) and [tuple(slot.shape) for slot in one.slots] == slots
+
+
+def _part(one: RowUpdate) -> _Part:
+    """The addresses of an update."""
+    rows, dim = one.table.shape
+    first, *others = (slot.data_ptr() for slot in one.slots)
+    second, steps = others or (None, None)
+    at, count = (None, rows) if one.codes is None else (one.codes.data_ptr(), len(one.codes))
+    return _Part(one.table.data_ptr(), first, second, steps, at, one.gradient.data_ptr(), rows, count, dim)
 
 
 def _of_this_machine() -> Kernel | str:

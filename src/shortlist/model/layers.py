@@ -10,9 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Combine", "Cross", "Joined", "Shape"]
+__all__ = ["Combine", "Cross", "Joined", "Shape", "unit_rows"]
 
 Combine = Literal["concat", "sum"]
+
+SHORTEST = 1e-12  # a vector that is shorter is divided by this
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,31 @@ class Cross(nn.Module):
     def forward(self, first: Tensor, crossed: Tensor) -> Tensor:
         """``[rows, width]`` of the layer's input ``crossed`` and the joined features ``first``."""
         return first * self.linear(crossed) + crossed  # type: ignore[no-any-return]
+
+
+def unit_rows(vectors: Tensor) -> Tensor:
+    """Vectors ``[rows, dim]`` at length 1, as ``nn.functional.normalize`` makes them; their gradient takes half of its time."""
+    if torch.is_grad_enabled() and vectors.requires_grad:
+        return _UnitRows.apply(vectors)  # type: ignore[no-untyped-call, no-any-return]
+    return nn.functional.normalize(vectors, dim=1, eps=SHORTEST)
+
+
+class _UnitRows(torch.autograd.Function):
+    """With u = x / |x| and the gradient g of u, that of x is ``(g − u (u·g)) / |x|``, where |x| is not held at ``SHORTEST``."""
+
+    @staticmethod
+    def forward(ctx, vectors):  # type: ignore[no-untyped-def]
+        length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min_(SHORTEST)  # [rows, 1]
+        unit = vectors / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        unit, length = ctx.saved_tensors
+        along = torch.linalg.vecdot(gradient, unit).unsqueeze_(1) * (length > SHORTEST)  # [rows, 1]
+        return torch.addcmul(gradient, unit, along, value=-1).div_(length)
 
 
 def _linear(before: int, after: int, generator: torch.Generator | None, bias: bool = True) -> nn.Linear:

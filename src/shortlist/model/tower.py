@@ -21,7 +21,7 @@ from shortlist.features.checks import ValueRefusedError
 from shortlist.model.embedding import Division, EmbeddingTable
 from shortlist.model.history_encoder import HistoryEncoder, PaddedTensor, SequenceTensor
 from shortlist.model.inputs import CodeTensor, CrossedTensor, FloatTensor, RepeatedTensor, TensorColumn, TowerInputs
-from shortlist.model.layers import Combine, Joined, Shape
+from shortlist.model.layers import Combine, Joined, Shape, unit_rows
 from shortlist.model.storage import TableStorage, TableType
 from shortlist.model.stored_inputs import StoredSequences
 
@@ -258,7 +258,7 @@ class Tower(nn.Module):
         if self.heads > 1:
             vectors = vectors.reshape(len(inputs) * self.heads, self.dim)
         if self.normalize:
-            vectors = nn.functional.normalize(vectors, dim=1)
+            vectors = unit_rows(vectors)
         if self.bias:
             return torch.cat([vectors, self._embed("bias", columns[self.biased])], dim=1)
         if self.meets_bias:

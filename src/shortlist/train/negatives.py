@@ -36,7 +36,7 @@ from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch, distinct
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
-from shortlist.train.ragged import Ragged, places_of
+from shortlist.train.ragged import Ragged
 from shortlist.train.streaming import contexts_of
 
 __all__ = ["Negatives"]
@@ -114,7 +114,6 @@ class Negatives:
             return Competition(batch, None, log_q)
         drawn = None if self.draws is None else self.draws.draw(step, self._drawn).to(self.device)
         explicit = self._explicit(batch, chosen, step)
-        rows = batch.candidate_rows[batch.pair_candidate]  # [B], of the catalogue
         if self.streaming is not None:
             self.streaming.observe(batch.candidate_rows)
         if self._whole:
@@ -124,8 +123,12 @@ class Negatives:
         else:
             more = [part for part in (drawn, None if explicit is None else explicit.column) if part is not None]
             columns = distinct(torch.cat([batch.candidate_rows, *more]), self.candidates).values
-        self._column_of[columns] = torch.arange(len(columns), device=self.device)
-        count = self._count(batch, drawn, len(columns))
+        self._column_of.index_copy_(0, columns, self._catalogue[: len(columns)])
+        own = columns is batch.candidate_rows  # in the batch's order: its pairs stay as they are
+        pair_candidate = batch.pair_candidate
+        if not own:
+            pair_candidate = self._column_of.index_select(0, batch.candidate_rows).index_select(0, pair_candidate)
+        count = batch.multiplicity().float() if own else self._count(batch, drawn, len(columns))
         competing = Columns(
             count,
             self._log_q(columns, batch.size),
@@ -133,8 +136,8 @@ class Negatives:
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
         )
-        moved = batch._replace(candidate_rows=columns, pair_candidate=self._column_of[rows], counts=None)
-        self._column_of[columns] = -1
+        moved = batch._replace(candidate_rows=columns, pair_candidate=pair_candidate, counts=None)
+        self._column_of.index_fill_(0, columns, -1)
         return Competition(moved, competing, None)
 
     def chance(self, batch: Batch, columns: Columns | None, log_q: Tensor | None) -> float:
@@ -276,7 +279,7 @@ class Negatives:
         number = 0
         if self._of_batch:
             if self.streaming is None:
-                expected += pairs * self.batch_probability[columns]
+                expected += self.batch_probability.index_select(0, columns).mul_(pairs)
             else:
                 expected += self.streaming(columns)
             number += pairs
@@ -286,7 +289,7 @@ class Negatives:
         expected.clamp_(min=1e-12)  # a candidate that is never drawn: only a positive, or an explicit negative
         loss = self.task.loss
         scale = 1 if isinstance(loss, (Softmax, BSL)) and not loss.correct_positive else number
-        return (expected / scale).log().float()
+        return expected.div_(scale).log_().float()
 
     def _owners_of(self, rows: Tensor) -> Tensor:
         """The queries of rows that the query tower reads."""
@@ -294,10 +297,7 @@ class Negatives:
 
     def _hidden(self, batch: Batch) -> Places:
         assert self.known is not None
-        row, candidate = self.known.at(self._owners_of(batch.query_rows))
-        column = self._column_of.index_select(0, candidate)
-        here = places_of(column >= 0)
-        return Places(row.index_select(0, here), column.index_select(0, here))
+        return Places(*self.known.meeting(self._owners_of(batch.query_rows), self._column_of))
 
     def _explicit(self, batch: Batch, chosen: Tensor, step: int) -> Places | None:
         """Negatives of single queries: row of the batch's queries, candidate of the catalogue."""

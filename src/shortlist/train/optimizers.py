@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError
-from shortlist.loss.kernel import kernel_for_rows
+from shortlist.loss.kernel import AdamSettings, Kernel, RowUpdate, kernel_for_rows
 from shortlist.model import EmbeddingTable
 from shortlist.train.processes import Processes
 
@@ -204,9 +204,10 @@ class Updater:
             rate: times the optimizer's learning rate.
         """
         optimizer = self.optimizer if rate == 1.0 else with_rate(self.optimizer, rate)
+        compiled = _Compiled(optimizer)
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
-                if _in_place(optimizer, table.weight, slots, codes, gradient):
+                if compiled.takes(table.weight, slots, codes, gradient):
                     continue
                 touched = [slot.index_select(0, codes) for slot in slots]
                 table.write(codes, optimizer.update(rows, gradient, touched))
@@ -218,8 +219,42 @@ class Updater:
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
                 rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)
-                rows.copy_(optimizer.update(rows, gradient, slots))
+                if not compiled.takes(rows, slots, None, gradient):
+                    rows.copy_(optimizer.update(rows, gradient, slots))
                 parameter.grad = None
+        compiled.step()
+
+
+class _Compiled:
+    """The updates of a step that the compiled kernel makes, all in one call: the same numbers to rounding."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._optimizer = optimizer
+        self._kernel: Kernel | None = None
+        self._updates: list[RowUpdate] = []
+
+    def takes(self, table: Tensor, slots: Sequence[Tensor], codes: Tensor | None, gradient: Tensor) -> bool:
+        """Whether ``step`` updates these rows, or all where ``codes`` is None."""
+        if type(self._optimizer) not in (Adagrad, Adam, AdamW):
+            return False
+        table, gradient, *slots = (_as_table(one) for one in (table, gradient, *slots))
+        kernel = kernel_for_rows(table, *slots, gradient)
+        if kernel is None:
+            return False
+        self._kernel = kernel
+        self._updates.append(RowUpdate(table, slots, codes, gradient))
+        return True
+
+    def step(self) -> None:
+        """Updates what was taken."""
+        if self._kernel is None:
+            return
+        optimizer: Any = self._optimizer
+        adam = None
+        if type(optimizer) is not Adagrad:
+            decay = optimizer.weight_decay if type(optimizer) is AdamW else 0.0
+            adam = AdamSettings(optimizer.beta_1, optimizer.beta_2, 1 - optimizer.learning_rate * decay)
+        self._kernel.update(self._updates, optimizer.learning_rate, optimizer.epsilon, adam)
 
 
 def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
@@ -238,16 +273,6 @@ def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
     settings = {field.name: getattr(optimizer, field.name) for field in fields(given)}
     settings["learning_rate"] *= rate
     return type(optimizer)(**settings)
-
-
-def _in_place(optimizer: Optimizer, table: Tensor, slots: Sequence[Tensor], codes: Tensor, gradient: Tensor) -> bool:
-    """Whether a compiled form of the optimizer has updated these rows: the same numbers to rounding."""
-    if type(optimizer) is not Adagrad:
-        return False
-    kernel = kernel_for_rows(table, *slots, gradient)
-    if kernel is None:
-        return False
-    return kernel.adagrad(table, slots[0], codes, gradient, optimizer.learning_rate, optimizer.epsilon)
 
 
 def _gradients(table: EmbeddingTable) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -277,6 +302,13 @@ def _table_slots(optimizer: Optimizer, table: EmbeddingTable) -> tuple[Tensor, .
 def _as_rows(parameter: Tensor) -> Tensor:
     """A dense parameter as rows; a scalar is one row."""
     return parameter if parameter.ndim else parameter.reshape(1)
+
+
+def _as_table(rows: Tensor) -> Tensor:
+    """The same memory as ``[rows, numbers]``, where it is in one piece."""
+    if rows.ndim == 2 or not rows.is_contiguous():
+        return rows
+    return rows.view(len(rows), rows.numel() // max(1, len(rows)))
 
 
 def _check_positive(optimizer: object, *, or_zero: bool = False, **values: float) -> None:

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.loss.kernel import kernel_for_lists
+
 __all__ = ["Ragged", "places_of"]
 
 
@@ -49,6 +51,22 @@ class Ragged:
         before = torch.cumsum(lengths, 0) - lengths
         within = torch.arange(len(place), device=rows.device) - before[place]
         return place, self.values[starts[place] + within].long()
+
+    def meeting(self, rows: Tensor, column_of: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``at``, but only values with a column, which is returned in place of the value.
+
+        Args:
+            column_of: int64 ``[bound]``, the column of each value; -1 for none.
+        """
+        kernel = kernel_for_lists(self.offsets, self.values)
+        if kernel is not None:
+            arrays = (one.numpy() for one in (self.offsets, self.values, rows, column_of))
+            place, found = kernel.meeting(*arrays)
+            return torch.from_numpy(place), torch.from_numpy(found)
+        of_list, values = self.at(rows)
+        column = column_of.index_select(0, values)
+        here = places_of(column >= 0)
+        return of_list.index_select(0, here), column.index_select(0, here)
 
     def some(self, rows: Tensor, most: int, key: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """As ``at``, but at most ``most`` of each list, without repeats of a place: a run of it from a random start.
