@@ -12,9 +12,11 @@ import torch
 from tests.recommender import test_many_sources as many
 
 import shortlist as sl
+from shortlist.data.id_map import IdMap
 from shortlist.errors import MissingExtraError
 from shortlist.recommender import Cause, Part, reasons
 from shortlist.recommender.embedding import Embedder
+from shortlist.recommender.recommendations import _names
 
 MODEL = many.mixture()
 
@@ -195,3 +197,10 @@ def test_choices_are_named_by_their_titles() -> None:
         assert f">{', '.join(reason.because_of)}</td>" in shown
     assert answers.to_dicts()[0]["items"][0]["reason"]["because"] == (found.reasons or ())[0].because
     assert pickle.loads(pickle.dumps(found)).reasons == found.reasons
+
+
+def test_a_choice_that_was_deleted_is_named_by_its_id() -> None:
+    """Never by the title of another candidate."""
+    titles = pl.Series("title", ["Heat", "Fargo", None, "Casino"])
+    known = IdMap(pl.Series("what", ["i0", "i1", "i2", "i3"]))
+    assert _names(titles, known, ["i1", "gone", "i2", "i3"]) == ["Fargo", "gone", "i2", "Casino"]

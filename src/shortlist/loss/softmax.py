@@ -122,7 +122,7 @@ class _Differentiable(torch.autograd.Function):
         return result.loss
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         d_query, d_candidate = ctx.saved_tensors
         return None, d_query * d_loss, d_candidate * d_loss, None

@@ -127,8 +127,10 @@ class Titles(Sequence[str]):
 
 
 def _names(titles: pl.Series, candidates: IdMap, ids: Sequence[Id]) -> list[str]:
-    """The titles of ids; the id itself where one has none."""
-    return [title or str(one) for one, title in zip(ids, Titles(titles, candidates.rows(ids)), strict=True)]
+    """The titles of ids; the id itself where one has none, and of candidates that are gone."""
+    rows = np.array(candidates.rows(ids), np.int64)
+    names = Titles(titles, rows)
+    return [(row >= 0 and name) or str(one) for one, row, name in zip(ids, rows, names, strict=True)]
 
 
 class Recommendations(Sequence[Recommendation], Tabular):
