@@ -95,9 +95,9 @@ class Acceptor:
         new, self._answered = answered - self._answered, answered
         return min(new, under_way)
 
-    def _accept_up_to(self, most: int) -> None:
+    def _accept_up_to(self, most: int, most_left: int = LEFT) -> None:
         opened, left = 0, 0
-        while opened < most and left < LEFT:
+        while opened < most and left < most_left:
             if self._limit is not None and not self._limit.has_room(len(self._opening)):
                 self._retry_in(SHORT)
                 return
@@ -179,7 +179,7 @@ class Acceptor:
         self._ending, self._share = self._loop.create_future(), None
         if not leave:
             wait = not self._others() and complete_no_more(self._listening)
-            self._accept_up_to(BACKLOG)
+            self._accept_up_to(BACKLOG, BACKLOG)
             if wait:
                 self._loop.call_later(GRACE, self._end)
                 return
@@ -188,7 +188,7 @@ class Acceptor:
     def _end(self, leave: bool = False) -> None:
         assert self._ending is not None
         if not leave:
-            self._accept_up_to(BACKLOG)
+            self._accept_up_to(BACKLOG, BACKLOG)
         if self._retry is not None:
             self._retry.cancel()
         self._loop.remove_reader(self._listening)

@@ -155,6 +155,8 @@ class Connection(HttpToolsProtocol):
             self.scope["method"], self.scope["http_version"] = method, version
             return
         self._left = body_length(self.headers)
+        if self._ahead:  # its client has sent everything, and nothing may come between the parts of its reply
+            self.expect_100_continue = False
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
