@@ -40,8 +40,8 @@ class Acceptor:
     a turn than those that ask.
 
     A client that has closed its connection before it is accepted costs a tenth of one that is opened, and none of these few: its
-    connection is closed, and its request not answered. It is told from one that has sent everything and still reads by
-    the first byte of the reply, which the latter waits for.
+    connection is closed, and its request not answered. The first byte of the reply, sent at once,
+    shows whether the client has left, or has sent everything and still reads.
 
     Args:
         listening: the socket.

@@ -57,7 +57,7 @@ class _Flow(FlowControl):
 
 
 def _parser(connection: Connection) -> Any:
-    """As uvicorn makes one: requests behind the last one of a connection are no error."""
+    """As uvicorn makes one: requests behind the last one of a connection are ignored."""
     parser = httptools.HttpRequestParser(connection)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
@@ -85,7 +85,7 @@ class Connection(HttpToolsProtocol):
         self._head = self._lines = 0
         self._left = 0  # bytes of a body of known length that have not been read
         self._upgrade = False  # whether the head that is parsed asks for another protocol
-        self._crowded = False  # whether nothing more is read: requests came behind one of unknown length
+        self._crowded = False  # whether nothing more is read: requests follow one of unknown length
         self._refused_at = 0.0
         self._unsent = self._application.unsent
         self._deferred: Any = None  # the cycle of one to be answered once the last reply is sent
@@ -351,7 +351,7 @@ class Connection(HttpToolsProtocol):
         self._ahead += send_now(self.transport, FIRST[self._ahead : self._ahead + 1])
 
     def _rest_of(self, reply: bytes) -> bytes:
-        """What is left to be sent of a reply."""
+        """The rest of a reply, without what was sent ahead."""
         sent, self._ahead = self._ahead, 0
         return reply[sent:] if sent else reply
 

@@ -11,11 +11,11 @@ from typing import Any
 
 __all__ = ["Peer", "closed_by_peer", "peer_of", "send_now", "unsent_bytes"]
 
-SENDS_NO_MORE = getattr(select, "POLLRDHUP", 0)  # of Linux; elsewhere such a client is not told from others
+SENDS_NO_MORE = getattr(select, "POLLRDHUP", 0)  # of Linux; elsewhere such a client looks like any other
 
 
 class Peer(enum.Enum):
-    """What the system knows of the other side of a connection.
+    """State of the other side of a connection, as far as the system knows it.
 
     A client that has closed its connection looks like one that has sent everything and still reads, until something is
     sent to it: then its system says that nobody is there.
