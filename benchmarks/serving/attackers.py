@@ -284,6 +284,10 @@ HOLDING: dict[str, Callable[[int], None]] = {
     "connections without end": lambda port: _all([lambda: _come_and_go(port)] * 4),
     "256 instances": lambda port: _instances(port),
     "requests that hang up": lambda port: _all([lambda: _hang_up(port)] * 4),
+    "requests sent ahead by clients that leave": lambda port: _leave(
+        port, post("/v1/recommend", _json({"queries": [{"id": "1"}], "k": 1000})) * 20
+    ),
+    "small requests sent ahead by clients that leave": lambda port: _leave(port, get("/healthz") * 2000),
 }
 
 
@@ -314,6 +318,14 @@ def _hang_up(port: int) -> None:
                 time.sleep(0.02)
         except OSError:
             time.sleep(0.02)
+
+
+def _leave(port: int, content: bytes) -> None:
+    """Connect, send as much as goes at once, and leave, without end."""
+    while True:
+        with contextlib.suppress(OSError), _connected(port) as connection:
+            connection.setblocking(False)
+            connection.send(content)
 
 
 NAMES = (*ASKING, *HOLDING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, LEAST, Acceptor
+from shortlist.serve.accepting import AT_ONCE, LEAST, LEFT, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -232,3 +233,126 @@ def test_at_the_end_all_that_wait_are_taken(turns: Turns) -> None:
     acceptor = Acceptor(Scripted(*[None] * 300), asyncio.Protocol)  # type: ignore[arg-type]
     acceptor.close()
     assert turns.opened == 300
+
+
+ASKED = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}"
+
+
+class Noted(Greeting):
+    """Notes what was sent before the connection was opened, and keeps it."""
+
+    ahead = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self._made.append(self)
+        transport.write(b"hello")
+
+    def sent_ahead(self, count: int) -> None:
+        self.ahead = count
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems tell it later")
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("at_once", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("content", [b"", ASKED, ASKED * 20, ASKED * 400, ASKED.replace(b"/1.1", b"/1.0")], ids=len)
+def test_clients_that_have_left_are_not_opened(
+    listening: socket.socket, new_loop: Callable[[], asyncio.AbstractEventLoop], content: bytes, at_once: bool
+) -> None:
+    """Twelve of them, before and behind one that stays and one that has only closed its side for sending."""
+    made: list[Greeting] = []
+    staying: list[socket.socket] = []
+    for number in range(14):
+        one = socket.create_connection(listening.getsockname(), timeout=60)
+        if number == 6:
+            staying.append(one)
+            continue
+        if number == 9:
+            one.sendall(ASKED)
+            one.shutdown(socket.SHUT_WR)
+            staying.append(one)
+            continue
+        one.sendall(content)
+        if at_once:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.close()
+
+    async def some_turns() -> tuple[int, list[bytes]]:
+        acceptor = Acceptor(listening, lambda: Noted(made), keeps=lambda content: False)
+        while len(made) < 2:
+            await asyncio.sleep(0)
+        acceptor.close()
+        await acceptor.wait_closed()
+        receive = asyncio.get_running_loop().run_in_executor
+        came = [
+            await receive(None, one.recv, size, socket.MSG_WAITALL) for one, size in zip(staying, (5, 6), strict=True)
+        ]
+        for one in made:
+            one.transport.abort()  # type: ignore[attr-defined]
+        return acceptor.left, came
+
+    loop = new_loop()
+    left, came = loop.run_until_complete(some_turns())
+    loop.close()
+    assert left == 12
+    assert [one.ahead for one in made] == [0, 1]  # type: ignore[attr-defined]
+    assert came == [b"hello", b"Hhello"]
+    for one in staying:
+        one.close()
+
+
+def test_a_change_is_opened_although_its_client_has_left(listening: socket.socket) -> None:
+    """And so is what may become one: a head that has not arrived whole costs nothing to answer."""
+    made: list[Greeting] = []
+    contents = [b"a change " + ASKED, ASKED, b"POST /v1/can"]
+    for content in contents:
+        with socket.create_connection(listening.getsockname(), timeout=60) as one:
+            one.sendall(content)
+
+    async def some_turns() -> None:
+        acceptor = Acceptor(listening, lambda: Noted(made), keeps=lambda content: content.startswith(b"a change"))
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    asyncio.run(some_turns())
+    assert [one.ahead for one in made] == [0, 0]  # type: ignore[attr-defined]
+
+
+def test_those_that_have_left_take_a_few_of_a_turn_and_no_place_of_others(turns: Turns) -> None:
+    """70 that have left, then ten that have not: all are seen in four turns, and no turn has more than its share."""
+    listening = Scripted(*[None] * 80)
+    accept, number = listening.accept, 0
+
+    def some_left() -> tuple[socket.socket, Any]:
+        nonlocal number
+        ours, _ = accept()
+        number += 1
+        if number <= 70:
+            listening.others[-1].close()
+        return ours, None
+
+    listening.accept = some_left  # type: ignore[method-assign]
+    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    assert LEFT == 32
+    seen = []
+    for _ in range(5):
+        turns.readers[0]()
+        seen.append((acceptor.left, turns.opened))
+    assert seen == [(32, 0), (64, 0), (70, 4), (70, 8), (70, 10)]
+
+
+def test_at_the_end_more_that_have_left_than_a_turn_takes_hide_nobody(turns: Turns) -> None:
+    """300 have left in front of one that has not; nobody can look again after the end."""
+    listening = Scripted(*[None] * 301)
+    accept = listening.accept
+
+    def some_left() -> tuple[socket.socket, Any]:
+        ours, _ = accept()
+        if len(listening.events):
+            listening.others[-1].close()
+        return ours, None
+
+    listening.accept = some_left  # type: ignore[method-assign]
+    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
+    acceptor.close()
+    assert (acceptor.left, turns.opened) == (300, 1)

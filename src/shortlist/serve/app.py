@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from shortlist.serve.admission import Admission
 from shortlist.serve.http import (
@@ -357,6 +358,17 @@ class App:
         if route is None:
             raise Problem(405, "this path does not support this method.", hint=f"methods: {', '.join(sorted(methods))}")
         return route
+
+    def is_change(self, content: bytes) -> bool:
+        """Whether a request, of which at least the first line is given, asks for a change: that is made for a client that has left, too."""
+        method, _, rest = content.lstrip(b"\r\n").partition(b"\r\n")[0].partition(b" ")
+        if not self.service.settings.writable or method != b"POST":
+            return False
+        path = unquote(rest.partition(b" ")[0].partition(b"?")[0].decode("latin-1"))
+        if not path.startswith("/"):  # a whole address, as to a proxy
+            return True
+        route = self._routes.get(path, {}).get("POST")
+        return route is not None and route.access == "write"
 
     def _check_key(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
         """Check the key that a route needs.

@@ -30,6 +30,10 @@ class Buffered(asyncio.BufferedProtocol):
         self.pause_writing = connection.pause_writing  # type: ignore[method-assign]
         self.resume_writing = connection.resume_writing  # type: ignore[method-assign]
 
+    def sent_ahead(self, count: int) -> None:
+        """Note that so many bytes of the first reply were sent before the connection was opened."""
+        self.connection.sent_ahead(count)
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """The buffer."""
         return self._buffer

@@ -18,6 +18,7 @@ from shortlist.serve.settings import Limits
 
 __all__ = [
     "CLOSE",
+    "FIRST",
     "JSON",
     "NAMES",
     "Answer",
@@ -51,6 +52,7 @@ Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
 Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
 LIMITS = Limits()
 DECOMPRESSED = 131_072  # bytes that one step decompresses
+FIRST = b"HTTP/1.1 "  # every reply begins with it
 CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
 
@@ -152,7 +154,7 @@ def reply_head(status: int, headers: Headers, keep_alive: bool) -> bytes:
 
 @cache
 def _status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+    return FIRST + f"{status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
 async def read_body(

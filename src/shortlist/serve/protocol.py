@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, BODY, COMPLETE, App
-from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
+from shortlist.serve.http import CLOSE, FIRST, Answer, Headers, reply_head
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.request_heads import (
     LONGEST_HEAD,
@@ -27,7 +27,7 @@ from shortlist.serve.request_heads import (
     strange,
     without_upgrade,
 )
-from shortlist.serve.sockets import closed_by_peer, unsent_bytes
+from shortlist.serve.sockets import Peer, closed_by_peer, peer_of, send_now, unsent_bytes
 
 __all__ = ["Connection"]
 
@@ -57,7 +57,7 @@ class _Flow(FlowControl):
 
 
 def _parser(connection: Connection) -> Any:
-    """As uvicorn makes one: requests behind the last one of a connection are no error."""
+    """As uvicorn makes one: requests behind the last one of a connection are ignored."""
     parser = httptools.HttpRequestParser(connection)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
@@ -85,7 +85,7 @@ class Connection(HttpToolsProtocol):
         self._head = self._lines = 0
         self._left = 0  # bytes of a body of known length that have not been read
         self._upgrade = False  # whether the head that is parsed asks for another protocol
-        self._crowded = False  # whether nothing more is read: requests came behind one of unknown length
+        self._crowded = False  # whether nothing more is read: requests follow one of unknown length
         self._refused_at = 0.0
         self._unsent = self._application.unsent
         self._deferred: Any = None  # the cycle of one to be answered once the last reply is sent
@@ -93,6 +93,9 @@ class Connection(HttpToolsProtocol):
         self._received = self._application.received
         self._intake = self._application.intake
         self._size = 0  # bytes read since the connection was idle
+        self._ahead = 0  # bytes of the next reply that were sent already
+        self._replied = False  # whether a reply was sent
+        self._queued = False  # whether its request waits at the gate
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
         self.idle_since = 0.0  # the last time that a reply was complete
 
@@ -152,6 +155,8 @@ class Connection(HttpToolsProtocol):
             self.scope["method"], self.scope["http_version"] = method, version
             return
         self._left = body_length(self.headers)
+        if self._ahead:  # its client has sent everything, and nothing may come between the parts of its reply
+            self.expect_100_continue = False
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -187,7 +192,7 @@ class Connection(HttpToolsProtocol):
         headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
         if problem.retry_after is not None:
             headers.append((b"retry-after", b"%d" % problem.retry_after))
-        self.transport.write(reply_head(problem.status, headers, keep_alive=False) + body)
+        self.transport.write(self._rest_of(reply_head(problem.status, headers, keep_alive=False)) + body)
         self.transport.close()
 
     def refuse_body(self) -> None:
@@ -302,6 +307,9 @@ class Connection(HttpToolsProtocol):
     def parse_more(self) -> None:
         """Parse the bytes that were kept."""
         if self._unparsed and not self._unanswered and not self.flow.write_paused and not self.transport.is_closing():
+            if closed_by_peer(self.transport):  # the loop does not look while reading is paused
+                self.transport.abort()
+                return
             unparsed, self._unparsed = self._unparsed, b""
             if not self._between_requests:
                 self.waiting_since = self.loop.time()
@@ -326,9 +334,42 @@ class Connection(HttpToolsProtocol):
         if closed_by_peer(self.transport):
             self.transport.abort()
             return
-        if self.scope["http_version"] == "1.1" and not cycle.response_started and not self.flow.write_paused:
+        if cycle.response_started or self.flow.write_paused:
+            pass
+        elif self._ahead:
+            self._send_ahead()
+        elif self.scope["http_version"] == "1.1":
             self.transport.write(INTERIM)
         self.loop.call_later(2 * waited, self._probe, 2 * waited)
+
+    def sent_ahead(self, count: int) -> None:
+        """Note that so many bytes of the next reply were sent."""
+        self._ahead = count
+
+    def _send_ahead(self) -> None:
+        """Send one more byte of what every reply begins with: only what is sent to a client tells whether it is there."""
+        self._ahead += send_now(self.transport, FIRST[self._ahead : self._ahead + 1])
+
+    def _rest_of(self, reply: bytes) -> bytes:
+        """The rest of a reply, without what was sent ahead."""
+        sent, self._ahead = self._ahead, 0
+        return reply[sent:] if sent else reply
+
+    def _has_left(self, cycle: Any) -> bool:
+        """Whether the client of a request has closed its connection, which the loop has not seen.
+
+        The loop does not look while reading is paused, and the end of a connection stays behind bytes that were not read. A
+        change is made nevertheless.
+        """
+        if cycle.scope["method"] == "POST" and self._application.is_change(b"POST " + cycle.scope["raw_path"]):
+            return False
+        taken = self.transport.get_extra_info("socket")
+        peer = peer_of(taken)
+        doubtful = peer is Peer.SENDS_NO_MORE or (peer is Peer.OPEN and self._unparsed and not self._replied)
+        if doubtful and not (self._ahead or cycle.waiting_for_100_continue or taken is None):
+            self._send_ahead()
+            peer = peer_of(taken)
+        return peer is Peer.GONE
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
@@ -347,7 +388,9 @@ class Connection(HttpToolsProtocol):
         elif cycle.more_body:  # a slow sender takes no place in the queue
             self.start(cycle, self._application.answer, None)
         else:
+            self._queued = False
             self._admission.enter((self, cycle, self._application.answer), self.loop.time())
+            self._queued = True  # if its turn has not come
 
     def start(self, cycle: Any, answer: Answer, leave: Callable[[float], None] | None) -> bool:
         """Answer a request.
@@ -361,6 +404,9 @@ class Connection(HttpToolsProtocol):
             False if the client has hung up.
         """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
+            return False
+        if (self._unparsed or self._queued) and self._has_left(cycle):
+            self.transport.abort()
             return False
         task = self._task = self.loop.create_task(answer(cycle.scope, cycle.receive, partial(self._write, cycle)))
         self.tasks.add(task)
@@ -384,7 +430,7 @@ class Connection(HttpToolsProtocol):
             return False
         cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
         cycle.response_started = True
-        head = reply_head(status, headers, cycle.keep_alive)
+        head = self._rest_of(reply_head(status, headers, cycle.keep_alive))
         if cycle.scope["method"] == "HEAD":
             self.transport.write(head)
         elif len(body) <= JOINED:
@@ -430,7 +476,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but with one clock for all requests: one for each costs more the more connections are open."""
-        self.idle_since = self.loop.time()
+        self.idle_since, self._replied = self.loop.time(), True
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -478,7 +524,7 @@ class Connection(HttpToolsProtocol):
         if not is_plain(data):
             return False
         self.waiting_since, self._refused_at = None, self.loop.time()
-        self.transport.write(overloaded(self._admission.refuse(self, self.loop)))
+        self.transport.write(self._rest_of(overloaded(self._admission.refuse(self, self.loop))))
         self.transport.pause_reading()
         self._start_clock()
         return True

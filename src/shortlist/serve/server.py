@@ -97,7 +97,9 @@ class Server(uvicorn.Server):
             share: see ``Acceptor``.
             others: see ``Acceptor``.
         """
-        acceptor = Acceptor(listening, self._connection, self._limit, self._requests, share, others)
+        acceptor = Acceptor(
+            listening, self._connection, self._limit, self._requests, share, others, self._app.is_change
+        )
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor
 
