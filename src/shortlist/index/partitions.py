@@ -179,7 +179,9 @@ class Partitions:
         arrays = []
         for name, (dtype, shape) in shapes.items():
             head = self._heads[name]
-            with (folder / name).open("wb") as file:  # a full disk is an error here; in a mapped file it would end the process
+            with (folder / name).open(
+                "wb"
+            ) as file:  # a full disk is an error here; in a mapped file it would end the process
                 file.write(head)
                 file.flush()
                 reserve(file.fileno(), len(head) + math.prod(shape) * np.dtype(dtype).itemsize)
