@@ -662,6 +662,29 @@ def test_an_update_whose_parts_do_not_fit_is_refused() -> None:
     assert table[:2].all()
 
 
+@pytest.mark.parametrize(
+    ("capability", "processor", "opened"),
+    [
+        ("AVX512", "x86-64-v4", "x86-64-v4"),
+        ("AVX512", "x86-64-v3", "x86-64-v3"),
+        ("AVX2", "x86-64-v4", "x86-64-v3"),
+        ("AVX2", "x86-64-v3", "x86-64-v3"),
+        ("AVX512", None, None),
+        ("AVX2", None, None),
+        ("DEFAULT", "x86-64-v4", None),
+    ],
+)
+def test_no_more_instructions_than_torch_and_the_processor_both_have(
+    capability: str, processor: str | None, opened: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gcc's sets ask for more than torch's: without them the process would end. Without /proc/cpuinfo torch computes."""
+    asked = []
+    monkeypatch.setattr(kernel, "best_instructions", lambda: processor)
+    monkeypatch.setattr(kernel, "library_for", lambda _, name, abi: asked.append(name) or f"asked for {abi}")
+    assert isinstance(kernel._kernel.__wrapped__(capability, "1"), str)
+    assert asked == ([] if opened is None else [opened])
+
+
 def test_without_a_list_of_libraries_one_thread_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A sandbox without /proc, and runtimes whose files were replaced since they were loaded."""
     monkeypatch.setattr(kernel, "_openmp", lambda: [str(tmp_path / "libgomp.so.1 (deleted)")])

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.compiled import VARIABLE, library_for
+from shortlist.compiled import VARIABLE, best_instructions, library_for
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
@@ -399,9 +399,12 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     """The kernel for a processor, or why there is none."""
     if wanted == "0":
         return f"{VARIABLE}=0 is set"
-    name = INSTRUCTIONS.get(capability)
+    name, most = INSTRUCTIONS.get(capability), best_instructions()
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
+    if most is None:  # gcc's sets have more than torch asks for
+        return "it needs x86-64 with AVX2, FMA, BMI, F16C and MOVBE; /proc/cpuinfo does not name them"
+    name = max(name, most, key=list(INSTRUCTIONS.values()).index)
     library = library_for(FOLDER, name, ABI)
     return library if isinstance(library, str) else Kernel(library)
 
