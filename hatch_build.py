@@ -1,13 +1,15 @@
 """Compiles the package's libraries of C where that is possible, and writes the front page that an index of packages shows.
 
-Without a compiler the package is built without the libraries. One shared library for each room that has C and each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
+``CC`` chooses the compiler. Without one the package is built without the libraries. One shared library for each room that has C and each instruction set of x86-64 that pays, on Linux. They are not Python modules, so one wheel fits every Python.
 An editable installation has them next to their source, a wheel inside.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,24 +35,31 @@ class KernelHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Marks the wheel as one for this platform where something was compiled."""
-        for folder in FOLDERS:
-            for old in (Path(self.root) / folder).glob("*.so"):
+        try:
+            for old in self._libraries():
                 old.unlink()
-        if self.target_name != "wheel" or not self._compiled():
+            compiled = self.target_name == "wheel" and self._compiled()
+        except OSError as error:  # a tree that cannot be written keeps the libraries that it has; those of another version are not used
+            self.app.display_warning(f"The libraries of C are not compiled: {error}")
+            compiled = bool(self._libraries())
+        if not compiled:
             return
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
 
+    def _libraries(self) -> list[Path]:
+        return [path for folder in FOLDERS for path in (Path(self.root) / folder).glob("*.so")]
+
     def _compiled(self) -> bool:
         """Whether every library was made; none is left otherwise."""
-        if sys.platform != "linux" or platform.machine() != "x86_64" or (compiler := _compiler()) is None:
+        if sys.platform != "linux" or platform.machine() != "x86_64" or not (compiler := _compiler()):
             return False
         made: list[Path] = []
         for folder in (Path(self.root) / name for name in FOLDERS):
             for instructions in INSTRUCTIONS:
                 library = folder / f"kernel-{instructions}.so"
                 sources = sorted(str(path) for path in folder.glob("*.c"))
-                command = [compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
+                command = [*compiler, f"-march={instructions}", *FLAGS, *sources, "-o", str(library), "-lm"]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     self.app.display_warning(f"{' '.join(command)}\n{done.stderr}")
@@ -87,5 +96,11 @@ def described(text: str, address: str | None, version: str) -> str:
     return LINK.sub(rf"[\1]({address.rstrip('/')}/blob/v{version}/\2)", text)
 
 
-def _compiler() -> str | None:
-    return next((path for name in ("cc", "gcc", "clang") if (path := shutil.which(name))), None)
+def _compiler() -> list[str]:
+    """The words that start a C compiler: those of CC, where it is set; none where there is no compiler."""
+    for words in (
+        [shlex.split(chosen)] if (chosen := os.environ.get("CC", "")).strip() else [["cc"], ["gcc"], ["clang"]]
+    ):
+        if words and shutil.which(words[0]):
+            return words
+    return []

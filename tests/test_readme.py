@@ -1,14 +1,11 @@
 """README's code and commands run as they stand."""
 
-import importlib.util
 import os
 import re
 import shlex
 import subprocess
 import sys
-import types
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -98,39 +95,3 @@ def test_what_it_points_to_is_there() -> None:
         pictures + re.findall(r"\]\((?!https?:)([^)#]+)", README) + re.findall(r"`((?:docs/)?[\w-]+\.md)`", README)
     ):
         assert (ROOT / target).exists(), target
-
-
-class Interface:
-    """In the place of hatchling's: only a build has hatchling."""
-
-
-@pytest.fixture
-def described(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in ("hatchling.builders.hooks.plugin.interface", "hatchling.metadata.plugin.interface"):
-        parts = name.split(".")
-        for end in range(1, len(parts) + 1):
-            monkeypatch.setitem(sys.modules, ".".join(parts[:end]), types.ModuleType(".".join(parts[:end])))
-        for interface in ("BuildHookInterface", "MetadataHookInterface"):
-            monkeypatch.setattr(sys.modules[name], interface, Interface, raising=False)
-    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.described
-
-
-RELATIVE = re.compile(r"\]\((?!https?:|#)[^)]*\)|(?:src|srcset)=\"(?!https?:)[^\"]*\"")
-
-
-def test_an_index_of_packages_shows_no_link_that_leads_nowhere(described: Any) -> None:
-    assert len(RELATIVE.findall(README)) > 5
-    text = described(README, None, "1.2.3")
-    assert RELATIVE.findall(text) == []
-    assert "<picture>" not in text
-    assert "Quality and\nperformance have the protocols" in text
-    address = "https://example.org/us/shortlist"
-    text = described(README, f"{address}/", "1.2.3")
-    assert RELATIVE.findall(text) == []
-    assert f'src="{address}/raw/v1.2.3/docs/page-light.png"' in text
-    assert f"[Quality]({address}/blob/v1.2.3/docs/quality.md)" in text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.index.libraries import BUILT, library, needs_library
 
-from shortlist.errors import BundleError
+from shortlist.errors import BundleError, ShortlistError
 from shortlist.index import BruteForce, Index, ScaNN, load_index, partitions
 from shortlist.index.partitions import Partitions, _Learned
 from shortlist.index.scann import scann_trouble
@@ -201,3 +203,44 @@ def test_an_altered_number_is_refused_or_alters_results_alone(saved: Path, tmp_p
         load_index(tmp_path)
     with pytest.raises(BundleError):
         load_index(tmp_path, verify=False)
+
+
+@needs_library
+@pytest.mark.parametrize("leaves", [-1, 0, 3, 4])
+@pytest.mark.parametrize("results", [0, 1, 500])
+def test_any_number_of_partitions_and_results_is_scanned(leaves: int, results: int) -> None:
+    """Below 1 it is all partitions, as of ScaNN; of results there is at least one."""
+    leaf, values = (np.arange(300) % 3).astype(np.int32), np.zeros((300, 4), np.uint8)
+    learned = _Learned(np.zeros((3, 4), np.float32), np.zeros((4, 16), np.float32), 1, {})
+    for name in BUILT:
+        found = Partitions(library(name), learned, leaf, values, HEADS).search(np.ones(4, np.float32), results, leaves)
+        assert np.unique(found).size == found.size == max(1, min(results, 300))
+
+
+@needs_scann
+@needs_library
+@pytest.mark.parametrize("dim", [9, 12])
+def test_codes_for_vectors_of_another_length_are_refused(saved: Path, tmp_path: Path, dim: int) -> None:
+    """A folder of two indexes, with digests of its own: a query would be read beyond its end."""
+    settings = {"leaves": 30, "leaves_to_search": 12, "reorder": 200, "soar": 0, "dims_per_code": 1}
+    other = ScaNN(**settings).build(np.random.default_rng(0).standard_normal((len(VECTORS), dim)).astype(np.float32))
+    index = load_index(saved)
+    index._snapshot = replace(index._now(), native=other._now().native)
+    index.save(tmp_path)
+    with pytest.raises(BundleError, match=f"codes of {dim} numbers for vectors of 10"):
+        load_index(tmp_path)
+
+
+@needs_scann
+@needs_library
+def test_a_full_disk_is_an_error(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Space is reserved before the files are mapped: a mapped page without a place on the disk ends the process."""
+    index = load_index(saved)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(partitions, "reserve", full)
+    with pytest.raises((OSError, ShortlistError), match="No space left"):
+        index.save(tmp_path / "index")
+    assert not (tmp_path / "index" / "index.json").exists()

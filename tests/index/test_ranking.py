@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from tests.index.libraries import BUILT, library, needs_library
 from shortlist.index import ranking
 from shortlist.index.exact import slack_of
 from shortlist.index.halves import Halves
-from shortlist.index.library import index_library
+from shortlist.index.library import addresses, index_library
 from shortlist.index.ranking import Bounds, Ranked, ranked
 
 ANY = Bounds(0, 1 << 30)
@@ -157,3 +160,56 @@ def test_results_outlive_the_next_ranking_and_vectors_that_are_gone() -> None:
         del vectors
     assert np.array_equal(kept.positions, before[0])
     assert np.array_equal(kept.scores, before[1])
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before the given line of ``ranking.py`` that is run, counted from 0."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Interrupt | None:
+        if frame.f_code.co_filename != ranking.__file__:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        return self
+
+
+@needs_library
+@pytest.mark.parametrize("line", range(60))
+def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread's memory is never left with an address of what is not there, or with the shape of other vectors."""
+    monkeypatch.setattr(ranking, "index_library", lambda: library(BUILT[0]))
+    excluded = np.arange(0, 4000, 3)
+    few, many = ((*case(seed, n, dim, count, "random"), kept) for seed, n, dim, count, kept in FEW_AND_MANY)
+
+    def search(query: np.ndarray, vectors: np.ndarray, positions: np.ndarray, slack: float, taken: int) -> Ranked:
+        return ranked(query, vectors, positions, 10, slack, excluded[:taken], ANY)
+
+    wanted = []
+    with monkeypatch.context() as patched:
+        patched.setattr(ranking, "index_library", lambda: None)
+        wanted = [search(*few), search(*many)]
+    work: Any = ranking._Workspace()
+    monkeypatch.setattr(ranking, "_workspace", work)
+    search(*few)
+    before = sys.gettrace()
+    try:
+        sys.settrace(Interrupt(line))
+        search(*many)
+    except KeyboardInterrupt:
+        pass
+    else:
+        assert line > 30  # all lines were interrupted
+    finally:
+        sys.settrace(before)
+    for array, address in ((work.places, work.given.places), (work.excluded, work.given.excluded)):
+        assert array.size == 0 or addresses(array) == (address,)
+    assert same(search(*few), wanted[0])
+    assert same(search(*many), wanted[1])
+
+
+FEW_AND_MANY = ((1, 50, 5, 20, 3), (2, 4000, 64, 900, 1000))

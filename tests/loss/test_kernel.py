@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from shortlist.loss.kernel import (
     kernel_trouble,
 )
 from shortlist.loss.softmax import loss_and_gradients
-from shortlist.train.optimizers import Adagrad, Adam, AdamW, Optimizer
+from shortlist.train.optimizers import Adagrad, Adam, AdamW, Optimizer, Updater
 
 CAPABILITY = torch.backends.cpu.get_cpu_capability()
 USABLE = {"AVX512": ["AVX512", "AVX2"], "AVX2": ["AVX2"]}.get(CAPABILITY, [])
@@ -419,6 +420,54 @@ def test_no_memory_is_an_error_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) 
         )
 
 
+@pytest.mark.parametrize(("columns_", "dim", "parts"), [(1000, 8, 64), (300_000, 128, 13), (300_000, 2000, 1)])
+def test_the_parts_of_a_batch_have_room_in_memory(
+    columns_: int, dim: int, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sums the candidates' gradient: with 64 threads, 300,000 candidates and 128 numbers that would be 9.8 GB."""
+    given = []
+
+    class Counting:
+        def shortlist_softmax(self, batch: Any) -> int:
+            given.append(batch._obj.threads)
+            return 0
+
+    of_name = of(BUILT[0])
+    monkeypatch.setattr(of_name, "_library", Counting())
+    monkeypatch.setattr(of_name, "_threads", lambda: 64)
+    query, candidate, at = torch.empty(1024, dim), torch.empty(columns_, dim), torch.arange(1024)
+    of_name.softmax(query, candidate, (at, at, None), Mass(*[torch.empty(columns_)] * 3))
+    assert given == [parts]
+    assert parts * columns_ * dim * 4 < max(2.2e9, columns_ * dim * 8)
+
+
+FORKED = """
+import os, signal, torch
+from shortlist.loss.kernel import Mass, RowUpdate, kernel_for
+torch.set_num_threads(2)
+q, c, at = torch.linspace(-1, 1, 2400).view(300, 8), torch.linspace(-1, 1, 2400).view(300, 8).roll(7, 0), torch.arange(300)
+mass, kernel = Mass(torch.zeros(300), torch.zeros(300), torch.zeros(300, dtype=torch.float64)), kernel_for(q, c, None)
+table, sums, gradient = torch.zeros(5000, 32), torch.full((5000, 32), 0.1), torch.ones(5000, 32)
+def work():
+    kernel.update([RowUpdate(table, (sums,), None, gradient)], 0.1, 1e-7)
+    return kernel.softmax(q, c, (at, at, None), mass)[0].item(), float(sums.numpy().min()), float(sums.numpy().max())
+before = work()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    after = work()
+    os._exit(0 if abs(after[0] / before[0] - 1) < 1e-5 and after[1] == after[2] > before[1] + 0.9 else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_process_that_was_forked_after_use_computes_too() -> None:
+    """Its parent's threads are not there: it would wait for them for ever."""
+    said = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["0"]
+
+
 UPDATES = {
     "Adagrad": Adagrad(0.13),
     "Adam": Adam(0.01),
@@ -484,6 +533,30 @@ def test_updates_equal_torch(name, seed, rule, touched, dim, threads, steps):
         for slot, like in zip(one, of_torch, strict=True):
             torch.testing.assert_close(slot, like, rtol=1e-5, atol=1e-6)
         assert torch.equal(table[~changed], other[~changed])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("rule", ["Adagrad", "AdamW"])
+def test_a_graph_that_needs_what_a_step_replaced_is_refused(
+    rule: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch does where it writes itself; a gradient made of new numbers would be wrong without a word."""
+    if not compiled:
+        monkeypatch.setattr(kernel, "_of_this_machine", lambda: "not wanted")
+    layers = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Linear(4, 1))
+    updater = Updater(UPDATES[rule], layers)
+    loss = layers(torch.ones(2, 3)).sum()
+    loss.backward(retain_graph=True)
+    updater.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_what_inference_made_is_updated_too() -> None:
+    with torch.inference_mode():
+        table, sums = torch.zeros(3, 4), torch.zeros(3, 4)
+    of(BUILT[0]).update([RowUpdate(table, (sums,), None, torch.ones(3, 4))], 0.1, 1e-7)
+    assert table.all()
 
 
 @pytest.mark.parametrize("bad", [-1, 12, 1 << 40])
@@ -587,6 +660,29 @@ def test_an_update_whose_parts_do_not_fit_is_refused() -> None:
     assert not table.any()
     own.update([RowUpdate(table, (torch.zeros(3, 4),), codes.int(), gradient)], 0.1, 1e-7)
     assert table[:2].all()
+
+
+@pytest.mark.parametrize(
+    ("capability", "processor", "opened"),
+    [
+        ("AVX512", "x86-64-v4", "x86-64-v4"),
+        ("AVX512", "x86-64-v3", "x86-64-v3"),
+        ("AVX2", "x86-64-v4", "x86-64-v3"),
+        ("AVX2", "x86-64-v3", "x86-64-v3"),
+        ("AVX512", None, None),
+        ("AVX2", None, None),
+        ("DEFAULT", "x86-64-v4", None),
+    ],
+)
+def test_no_more_instructions_than_torch_and_the_processor_both_have(
+    capability: str, processor: str | None, opened: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gcc's sets ask for more than torch's: without them the process would end. Without /proc/cpuinfo torch computes."""
+    asked = []
+    monkeypatch.setattr(kernel, "best_instructions", lambda: processor)
+    monkeypatch.setattr(kernel, "library_for", lambda _, name, abi: asked.append(name) or f"asked for {abi}")
+    assert isinstance(kernel._kernel.__wrapped__(capability, "1"), str)
+    assert asked == ([] if opened is None else [opened])
 
 
 def test_without_a_list_of_libraries_one_thread_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

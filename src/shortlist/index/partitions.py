@@ -8,6 +8,7 @@ The files stay ScaNN's, byte for byte, so that a machine without the library rea
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from shortlist.index.library import addresses, index_library
 from shortlist.index.pruning import threads_here
 from shortlist.index.values import Floats, Ints
+from shortlist.store import reserve
 
 __all__ = ["Partitions", "partitions_of"]
 
@@ -129,14 +131,20 @@ class Partitions:
         """Candidates."""
         return int(self._lists.n)
 
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return len(self._learned.book)
+
     def search(self, query: Floats, results: int, leaves: int) -> Ints:
         """Positions of the best by their codes, int64 ``[results]`` or fewer, in no order.
 
         Args:
             query: float32 ``[dim]``, contiguous.
-            leaves: partitions to scan.
+            results: at least 1.
+            leaves: partitions to scan; all where it is below 1.
         """
-        learned, wanted = self._learned, min(results, self.size())
+        learned, wanted = self._learned, max(1, min(results, self.size()))
+        leaves = leaves if leaves > 0 else len(learned.centres)
         found = np.empty(wanted, np.int64)
         given = _Scan(
             self._lists, len(learned.book), learned.per_place, min(leaves, len(learned.centres)), wanted,
@@ -171,7 +179,12 @@ class Partitions:
         arrays = []
         for name, (dtype, shape) in shapes.items():
             head = self._heads[name]
-            (folder / name).write_bytes(head)
+            with (folder / name).open(
+                "wb"
+            ) as file:  # a full disk is an error here; in a mapped file it would end the process
+                file.write(head)
+                file.flush()
+                reserve(file.fileno(), len(head) + math.prod(shape) * np.dtype(dtype).itemsize)
             arrays.append(np.memmap(folder / name, dtype, "r+", len(head), shape))
         self._library.shortlist_unpack(ctypes.byref(self._lists), *map(ctypes.c_void_p, addresses(*arrays)))
 

@@ -27,6 +27,11 @@ __all__ = ["Bounds", "Ranked", "ranked"]
 _ALL = 64  # candidates that are all scored in float64: a first ranking would take longer
 _LONGEST = 8192  # numpy adds longer vectors in another order
 _MOST = 1 << 32  # candidates that rank.c can count
+_NOTHING: Ints = np.empty(0, np.int64)
+
+
+def _none() -> None:
+    """In place of a reference."""
 
 
 class Bounds(NamedTuple):
@@ -64,9 +69,9 @@ class _Workspace(threading.local):
     def __init__(self) -> None:
         self.given = _Ranking(all=_ALL)
         self.reference = ctypes.byref(self.given)
-        self.vectors: Callable[[], object] = lambda: None
+        self.vectors: Callable[[], object] = _none
         self.query, self.scores = np.empty(0, np.float32), np.empty(0, np.float32)
-        self.places, self.excluded, self.found = (np.empty(0, np.int64) for _ in range(3))
+        self.places = self.excluded = self.found = _NOTHING
 
     def hold(self, vectors: Floats | Halves) -> bool:
         """Whether the library can rank by these vectors, whose address is noted."""
@@ -78,6 +83,7 @@ class _Workspace(threading.local):
             and vectors.shape[1] <= _LONGEST
         ):
             return False
+        self.vectors = _none  # until all is noted: an interrupt may come between any two lines
         self.given.n, self.given.dim = vectors.shape
         self.query = np.empty(vectors.shape[1], np.float32)
         self.given.vectors, self.given.query = addresses(vectors, self.query)
@@ -87,12 +93,16 @@ class _Workspace(threading.local):
     def widen(self, count: int, taken: int) -> None:
         """Room for so many positions and exclusions."""
         if count > self.places.size:
-            self.places, self.found = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
+            self.places = _NOTHING  # until the address of what replaces it is noted
+            places, self.found = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
             self.scores = np.empty(2 * count, np.float32)
-            self.given.places, self.given.found, self.given.scores = addresses(self.places, self.found, self.scores)
+            self.given.places, self.given.found, self.given.scores = addresses(places, self.found, self.scores)
+            self.places = places
         if taken > self.excluded.size:
-            self.excluded = np.empty(2 * taken, np.int64)
-            (self.given.excluded,) = addresses(self.excluded)
+            self.excluded = _NOTHING
+            excluded = np.empty(2 * taken, np.int64)
+            (self.given.excluded,) = addresses(excluded)
+            self.excluded = excluded
 
 
 _workspace = _Workspace()

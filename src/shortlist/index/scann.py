@@ -306,6 +306,8 @@ class ScaNN(ApproximateIndex):
     def _counted(native: Any, reader: Reader, snapshot: Snapshot) -> Any:
         if native.size() != snapshot.base.ids.size:
             raise BundleError(f"{reader.folder} holds {native.size()} codes for {snapshot.base.ids.size} vectors.")
+        if isinstance(native, Partitions) and native.dim() != snapshot.dim:
+            raise BundleError(f"{reader.folder} holds codes of {native.dim()} numbers for vectors of {snapshot.dim}.")
         return native
 
     def _native_bytes(self, snapshot: Snapshot) -> int:

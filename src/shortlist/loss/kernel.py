@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.compiled import VARIABLE, library_for
+from shortlist.compiled import VARIABLE, best_instructions, library_for
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
@@ -44,6 +44,9 @@ INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of w
 
 BLOCK_BYTES = 1 << 20
 """Scores of a thread that are in memory at a time: they stay in the cache between the products."""
+
+PARTS_BYTES = 1 << 31
+"""Each part of a batch sums the candidates' gradient on its own; more parts than fit into this are not made, whatever the threads."""
 
 MOST_BYTES = 1 << 24
 """Where a few rows of scores take more, torch's way over blocks of another shape is used."""
@@ -145,6 +148,7 @@ class Kernel:
         self._library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
         self._library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
         self._parallel = self._share_threads()
+        self._process = os.getpid()
 
     def takes(self, query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> bool:
         """Whether a loss over these vectors is computed here."""
@@ -222,7 +226,7 @@ class Kernel:
             places[0].numel(),
             places[2].numel(),
             max(self._tile, min(rows, 8 * self._tile)),
-            max(1, min(torch.get_num_threads() if self._parallel else 1, tiles)),
+            max(1, min(self._threads(), tiles, PARTS_BYTES // (4 * max(1, width) * max(1, query.shape[1])))),
             correct_positive,
             negatives_only,
             exponent,
@@ -261,13 +265,15 @@ class Kernel:
         held = [one._replace(codes=_whole(one.codes), gradient=one.gradient.contiguous()) for one in updates]
         fits = all(_fits(one, adam is not None) for one in held)
         parts = (_Part * len(held))(*(_part(one) for one in held if fits))
-        threads = torch.get_num_threads() if self._parallel else 1
-        given = _Updates(parts, len(held), threads, adam is not None, rate, epsilon, *numbers)
+        given = _Updates(parts, len(held), self._threads(), adam is not None, rate, epsilon, *numbers)
         if not fits or self._library.shortlist_update(ctypes.byref(given)):
             raise ConfigError(
                 f"the rows, slots or gradients of an update do not fit its {len(held):,} tables.",
                 hint="rows count from 0; a gradient has the shape of its rows, a slot that of its table",
             )
+        for written in (tensor for one in updates for tensor in (one.table, *one.slots)):
+            if not written.is_inference():  # so that autograd refuses a graph that needs the numbers of before
+                torch.autograd.graph.increment_version(written)
 
     def meeting(
         self,
@@ -313,6 +319,10 @@ class Kernel:
                 hint="rows count from 0",
             )
         return row[: given.found], column[: given.found]
+
+    def _threads(self) -> int:
+        """Parts of the work. Threads do not survive a fork: a forked process would wait for its parent's."""
+        return torch.get_num_threads() if self._parallel and os.getpid() == self._process else 1
 
     def _share_threads(self) -> bool:
         """Has the library use the threads of torch's OpenMP runtime; whether that was found."""
@@ -389,9 +399,12 @@ def _kernel(capability: str, wanted: str) -> Kernel | str:
     """The kernel for a processor, or why there is none."""
     if wanted == "0":
         return f"{VARIABLE}=0 is set"
-    name = INSTRUCTIONS.get(capability)
+    name, most = INSTRUCTIONS.get(capability), best_instructions()
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
+    if most is None:  # gcc's sets have more than torch asks for
+        return "it needs x86-64 with AVX2, FMA, BMI, F16C and MOVBE; /proc/cpuinfo does not name them"
+    name = max(name, most, key=list(INSTRUCTIONS.values()).index)
     library = library_for(FOLDER, name, ABI)
     return library if isinstance(library, str) else Kernel(library)
 

@@ -19,7 +19,7 @@ from shortlist.store.folder import (
     set_aside,
     using,
 )
-from shortlist.store.mapped import LARGE, mapped_zeros, roomy_zeros
+from shortlist.store.mapped import LARGE, mapped_zeros, reserve, roomy_zeros
 from shortlist.store.room import available_memory, device_of, existing, free_disk, held_memory, is_in_memory
 from shortlist.store.seals import (
     TooNewError,
@@ -61,6 +61,7 @@ __all__ = [
     "open_zeros",
     "read_file",
     "read_json",
+    "reserve",
     "roomy_zeros",
     "seal_first_line",
     "seal_zeros",

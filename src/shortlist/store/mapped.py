@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LARGE", "mapped_zeros", "roomy_zeros"]
+__all__ = ["LARGE", "mapped_zeros", "reserve", "roomy_zeros"]
 
 LARGE = 16 << 20  # bytes from which an array that is read in parts is kept in a file
 
@@ -33,7 +33,7 @@ def mapped_zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, folder: str | Non
         return np.zeros(shape, kind)
     handle, name = tempfile.mkstemp(prefix=".table-", dir=folder)
     try:
-        _reserve(handle, size)
+        reserve(handle, size)
         content = mmap.mmap(handle, size)
     finally:
         os.close(handle)
@@ -54,8 +54,16 @@ def roomy_zeros(
     return np.zeros(shape, kind)
 
 
-def _reserve(handle: int, size: int) -> None:
-    """Reserve the space on the disk now, or at least look for it: a mapped file without space later would end the process."""
+def reserve(handle: int, size: int) -> None:
+    """Reserve the space on the disk now, or at least look for it: a mapped file without space later would end the process.
+
+    Args:
+        handle: of an open file.
+        size: bytes of the file.
+
+    Raises:
+        OSError: where the disk has no room.
+    """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(handle, 0, size)
     else:
