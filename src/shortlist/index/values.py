@@ -100,7 +100,7 @@ class Lists:
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
     def __repr__(self) -> str:
-        return f"Lists({len(self)} lists, {self.values.size} ids)"
+        return f"Lists({counted(len(self), 'list')}, {counted(self.values.size, 'id')})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,4 +130,4 @@ class Hits:
         return (self.row(i) for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Hits({len(self)} queries, {self.ids.size} hits)"
+        return f"Hits({counted(len(self), 'query')}, {counted(self.ids.size, 'hit')})"

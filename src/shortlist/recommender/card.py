@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shortlist.language import counted
 from shortlist.recommender.served import Served
 
 __all__ = ["figure_tables", "model_card"]
@@ -47,7 +48,7 @@ def model_card(served: Served, name: str) -> str:
     state, metadata = served.state, served.metadata
     facts = {
         "model": _model(metadata),
-        "trained on": f"{int(state.counts.sum()):,} interactions",
+        "trained on": counted(int(state.counts.sum()), "interaction"),
         "index": f"{type(served.index).__name__}, {state.dim} dimensions",
         "fingerprint": f"`{served.fingerprint[:16]}`",
     }
