@@ -51,6 +51,7 @@ packages: $(INSTALLED)
 sbom:
 	$(PYTHON) -m venv --clear $(VENV)/sbom/server
 	$(VENV)/sbom/server/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt '.[serve,quantized,onnx]'
+	$(VENV)/sbom/server/bin/python -m pip uninstall --quiet --yes pip setuptools  # what made the environment, which no server needs
 	$(PYTHON) -m venv --clear $(VENV)/sbom/tool
 	$(VENV)/sbom/tool/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
 	mkdir -p dist

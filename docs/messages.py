@@ -39,6 +39,7 @@ from shortlist.language.catalogue import (
     placeholders,
     with_values,
 )
+from shortlist.language.counting import plural
 from shortlist.serve.page import texts
 
 SOURCE = Path(shortlist.__file__).parent
@@ -48,7 +49,7 @@ MOST = 200  # texts of one expression
 SAYING = frozenset({"say"})
 REFUSING = frozenset({"Problem", "_unfit", "_refused", "wrong_type", "not_fitted", "deprecated", "warn", "fail"})
 INTERNAL = frozenset({"LogGoneError", "ValidationError", "DecodeError", "InvalidOperationError"})  # caught, not shown
-COUNTED = frozenset({"counted", "_counted"})
+COUNTED = frozenset({"counted", "number_of"})
 UNFIT = "_unfit"
 SERVED = frozenset({"serve", "recommender", "errors.py"})
 REFUSALS = (
@@ -145,7 +146,7 @@ def templates() -> Mapping[str, int]:
             elif isinstance(node, ast.Call) and _name(node) in COUNTED:
                 for noun in (argument.value for argument in node.args[1:] if isinstance(argument, ast.Constant)):
                     found.setdefault(f"{{n}} {noun!s}", len(found))
-                    found.setdefault(f"{{n}} {noun!s}s", len(found))
+                    found.setdefault(f"{{n}} {plural(str(noun))}", len(found))
             elif isinstance(node, ast.Call) and _name(node) == UNFIT:
                 for text in _numbered(_unfit(node)):
                     found.setdefault(text, len(found))

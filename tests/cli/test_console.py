@@ -124,3 +124,12 @@ def test_imports_are_not_searched_for_garbage_and_what_follows_is() -> None:
     """No run of the collector begins while torch is imported; where it was imported before, nothing is changed."""
     said = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == ["(0, True, True)", "True"]
+
+
+def test_a_line_to_install_is_never_divided() -> None:
+    """Wherever it begins, so that it can be copied."""
+    install = 'pip install "shortlist[train]"'
+    for before in range(70):
+        lines = list(console.facts([("torch", f"{'x ' * (before // 2)}{'x' * (before % 2)} {install}")]))
+        assert any(install in line for line in lines)
+        assert all(len(line) <= 80 for line in lines)

@@ -71,7 +71,7 @@ def test_train_from_memory_and_from_disk(folder: Path, source: str, more: tuple[
 def test_warnings_come_once(folder: Path) -> None:
     done = train(folder, "log.csv", "--out", "other.shortlist")
     assert done.stderr.count("differ from another only by blanks") == 1
-    assert done.stderr.count("20 rows have 'return' as 'event'") == 1
+    assert done.stderr.count("20 rows with 'return' as 'event'") == 1
 
 
 def test_evaluate_measures_what_the_condition_keeps(folder: Path, bundle: Path) -> None:

@@ -166,8 +166,8 @@ def test_after_a_live_change(repeat: int):
     [
         (pl.Series([1.5]), "Float64; ids are strings or integers"),
         (pl.Series([True]), "Boolean"),
-        (pl.Series(["a", None]), "1 nulls"),
-        (pl.Series(["a", "b", "a"]), "1 repeated ids"),
+        (pl.Series(["a", None]), "1 null;"),
+        (pl.Series(["a", "b", "a"]), "1 repeated id;"),
     ],
 )
 def test_what_cannot_be_a_vocabulary(ids: pl.Series, message: str):

@@ -20,7 +20,7 @@ def test_rows_with_the_same_id_are_merged_and_counted() -> None:
     assert data.candidates.rows() == [("x", 7)]
     assert data.notes == (
         "2 query rows had the u of an earlier row and merged into it (4 rows, 2 queries)",
-        "1 candidate row had the c of an earlier row and merged into it (2 rows, 1 candidates)",
+        "1 candidate row had the c of an earlier row and merged into it (2 rows, 1 candidate)",
     )
 
 

@@ -23,7 +23,7 @@ from shortlist.data.split import Split, SplitReport
         (
             SplitReport("last", 8, 2, 0, 0, tied=1, whole=5),
             "split last: 8 train, 2 test · test rows with an unseen query 0, an unseen candidate 0 · "
-            "1 queries tied at the cut · 5 queries whole in train",
+            "1 query tied at the cut · 5 queries whole in train",
         ),
         (
             SplitReport("held-out queries", 8, 2, 2, 0, whole=0, held_out=2, given_rows=3),

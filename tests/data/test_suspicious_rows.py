@@ -18,9 +18,9 @@ CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"event": ["view", "cart", "remove_from_cart"]}, "1 rows have 'remove_from_cart' as 'event'"),
-        ({"status": ["paid", "Cancelled", "REFUNDED"]}, "2 rows have 'Cancelled', 'REFUNDED' as 'status'"),
-        ({"Quantity": [1, -6, 2]}, "1 rows have a negative 'Quantity'"),
+        ({"event": ["view", "cart", "remove_from_cart"]}, "1 row with 'remove_from_cart' as 'event'"),
+        ({"status": ["paid", "Cancelled", "REFUNDED"]}, "2 rows with 'Cancelled', 'REFUNDED' as 'status'"),
+        ({"Quantity": [1, -6, 2]}, "1 row with a negative 'Quantity'"),
         (
             {"who": ["ann", "ann ", "bob"]},
             "1 of 3 ids in 'who' differ from another only by blanks, such as 'ann' and 'ann '",

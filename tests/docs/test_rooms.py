@@ -17,7 +17,7 @@ def test_every_room_is_in_it() -> None:
 
 
 def test_imports_are_read_as_they_stand() -> None:
-    assert {one.room for one in imports("data")} == {"errors", "store", "display"}
+    assert {one.room for one in imports("data")} == {"errors", "store", "display", "language"}
     assert Import("torch", False) in imports("loss")
     assert "torch" not in {one.room for one in imports("index")}
     assert Import("torch", False) not in imports("recommender")  # it builds from a model, and loads without

@@ -66,7 +66,7 @@ def test_training_values_come_out_with_mean_0_and_deviation_1_or_0(values: list[
 @pytest.mark.parametrize("kind", [Normalization, Discretization])
 def test_numbers_must_be_finite(kind: type[Normalization]):
     feature = kind("x")
-    with pytest.raises(DataError, match="2 NaN and 1 infinite values in 5 rows") as error:
+    with pytest.raises(DataError, match="2 NaN and 1 infinite value in 5 rows") as error:
         feature.fit(pl.Series([float("nan"), float("nan"), float("-inf"), 1.0, None]))
     assert "fill_nan(None)" in error.value.hint
 

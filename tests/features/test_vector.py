@@ -36,10 +36,10 @@ def test_a_numpy_matrix_as_a_column():
             [[1.0, 2.0], [1.0], [1.0, 2.0, 3.0]],
             r"2 vectors of another width, such as 1, the first in row 1 \(counted from 0\); 2 numbers were expected",
         ),
-        ([[1.0, 2.0], []], "1 vectors of another width, such as 0"),
-        ([None, [1.0, 2.0], [None, 1.0]], r"1 vectors that hold a null.* the first in row 2 \("),
-        ([[1.0, 2.0], [None, 1.0]], "1 vectors that hold a null, a NaN or a number too large"),
-        ([[float("nan"), 2.0], [float("inf"), 1.0]], "2 vectors that hold a null, a NaN or a number too large"),
+        ([[1.0, 2.0], []], "1 vector of another width, such as 0"),
+        ([None, [1.0, 2.0], [None, 1.0]], r"1 vector with a null.* the first in row 2 \("),
+        ([[1.0, 2.0], [None, 1.0]], "1 vector with a null, a NaN or a number too large"),
+        ([[float("nan"), 2.0], [float("inf"), 1.0]], "2 vectors with a null, a NaN or a number too large"),
         ([[1e39, 2.0]], "too large for float32"),
         (["1,2"], "type String; it takes lists or arrays of numbers"),
         ([[True, False]], r"type List\(Boolean\)"),
@@ -56,7 +56,7 @@ def test_what_is_no_vector(values: list[object], message: str):
 
 def test_training_rows_must_agree():
     with pytest.raises(
-        DataError, match=r"1 vectors of another width, such as 1, the first in row . \(counted from 0\); 2 numbers"
+        DataError, match=r"1 vector of another width, such as 1, the first in row . \(counted from 0\); 2 numbers"
     ):
         Vector("v").fit(pl.Series([[1.0, 2.0], [1.0]]))
     with pytest.raises(DataError, match="at least one number"):

@@ -78,5 +78,5 @@ def test_filters_that_do_not_fit_the_queries() -> None:
     with pytest.raises(SearchError, match="exclude is a list; Lists, one per query"):
         asked(exclude=[[1]])
     for name in ("exclude", "allow"):
-        with pytest.raises(SearchError, match=f"{name} has 1 lists for 2 queries"):
+        with pytest.raises(SearchError, match=f"{name} has 1 list for 2 queries"):
             asked(queries=2, **{name: Lists.of([[1]])})

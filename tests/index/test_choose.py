@@ -29,7 +29,8 @@ def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_choice_is_exact_for_few_candidates() -> None:
     index, reason = choose_index(9_999, 32)
-    assert (type(index), reason) == (BruteForce, "exact search: 9,999 candidates are few enough to score every one.")
+    assert (type(index), reason) == (BruteForce, "exact search: 9,999 candidates, few enough to score every one.")
+    assert choose_index(1, 32)[1] == "exact search: 1 candidate, few enough to score every one."
     assert type(choose_index(12_000, 16)[0]) is BruteForce  # a twentieth of a millisecond a query
 
 

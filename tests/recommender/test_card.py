@@ -65,3 +65,14 @@ def test_a_card_without_figures() -> None:
     card = model_card(recommender().served, "me/films")
     assert "| model | made in Python |" in card
     assert "top-1" not in card
+
+
+def test_a_card_names_als_by_a_recipe_and_counts_one() -> None:
+    assert "| model | a recipe: ALS |" in model_card(
+        recommender(recipe={"als": {"unobserved": 0.1}}).served, "me/films"
+    )
+    assert "| model | a recipe |" in model_card(recommender(recipe={"als": None, "loss": {}}).served, "me/films")
+    data = sl.Dataset({"user": ["u"], "film": ["a"]}, "user", "film")
+    card = model_card(sl.Recommender(sl.popularity(data), seen=data).served, "me/films")
+    assert "Recommends 1 candidate (`film`) to 1 query (`user`)." in card
+    assert "| trained on | 1 interaction |" in card

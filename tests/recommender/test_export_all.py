@@ -157,7 +157,7 @@ def test_bad_requests(recommender, tmp_path):
 
 def test_the_command(recommender, tmp_path):
     recommender.save(tmp_path / "b.shortlist")
-    for expected in ("wrote", "files were there"):
+    for expected in ("wrote 150 rows for 50 queries", "(1 of 1 file there already)"):
         done = shortlist(
             "recommend-all", "b.shortlist", "-o", "o", "--k", "3", "--pin", "2", "f4", "--json", cwd=tmp_path
         )

@@ -126,7 +126,7 @@ def test_a_table_is_read_by_its_places():
 
 @pytest.mark.parametrize(
     ("places", "message"),
-    [([1, 1], "place 1 twice in the list of 'a'"), ([1, None], "1 nulls"), ([1.0, 2.0], "Float64")],
+    [([1, 1], "place 1 twice in the list of 'a'"), ([1, None], "1 null in"), ([1.0, 2.0], "Float64")],
 )
 def test_places_that_are_none_are_refused(places, message):
     table = {"query": ["a", "a"], "candidate": [1, 2], "place": places}

@@ -195,5 +195,5 @@ def test_what_is_no_table_is_refused(offsets, columns, weights, options) -> None
 
 def test_repr() -> None:
     assert (
-        repr(table_of({(0, 1): 1.0}, 2, kind="ease", age=0.5)) == "Neighbours(ease: 2 candidates · 1 weights · age 0.5)"
+        repr(table_of({(0, 1): 1.0}, 2, kind="ease", age=0.5)) == "Neighbours(ease: 2 candidates · 1 weight · age 0.5)"
     )

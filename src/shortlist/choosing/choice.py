@@ -9,9 +9,8 @@ from typing import Any
 import polars as pl
 
 from shortlist.choosing.trial import Figure, Trial
-from shortlist.data.ids import counted
 from shortlist.display import Tabular, table_html
-from shortlist.language import folded, padded, shown
+from shortlist.language import counted, folded, padded, shown
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
@@ -164,7 +163,7 @@ class Choice(Tabular):
 def _table(choice: Choice) -> str:
     """The contenders, best first; the chosen one is marked. At most 80 columns."""
     trial = choice.trial
-    counted = "seen items excluded" if trial.exclude_seen else "seen items left in"
+    seen = "seen items excluded" if trial.exclude_seen else "seen items left in"
     seconds = padded(shown("seconds"), 7, right=True)
     lines = [f"  {padded(shown('model'), 36)}{trial.name:>11}  {'± s.e.':>7}  {seconds}"]
     for one in choice.tried:
@@ -175,7 +174,9 @@ def _table(choice: Choice) -> str:
             f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
-    lines.append(shown(f"  on {pairs:,} held-out pairs of {queries:,} queries ({NAMES[choice.split]}), {counted}"))
+    lines.append(
+        shown(f"  on {counted(pairs, 'held-out pair')} of {counted(queries, 'query')} ({NAMES[choice.split]}), {seen}")
+    )
     for line in _skipped(choice):
         lines += _folded(f"  {line}")
     for one in choice.tried:

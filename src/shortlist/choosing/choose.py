@@ -14,6 +14,7 @@ from shortlist.choosing.trial import Trial, parsed_metric, times_number_rows
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
 from shortlist.data.argument_checks import check_dataset, check_seed, shown
 from shortlist.errors import ConfigError, DataError, check_flags
+from shortlist.language import counted
 from shortlist.train.device import chosen_device
 
 __all__ = ["choose", "choose_on", "hold_out"]
@@ -102,7 +103,7 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
         raise ConfigError(f"test is {shown(test)}; a share between 0 and 1 was expected.", hint="test=0.1")
     if len(data) < LEAST:
         raise DataError(
-            f"{len(data)} interactions are too few to choose a model; at least {LEAST} were expected.",
+            f"{counted(len(data), 'interaction')}, too few to choose a model; at least {LEAST} were expected.",
             hint="collect more, or name a recipe",
         )
     if times_number_rows(data):
@@ -149,7 +150,7 @@ def choose_on(
     model, refitted = chosen.model, False
     assert model is not None
     if whole is not None:
-        tournament.say(f"training {chosen.name} on all {len(whole):,} interactions")
+        tournament.say(f"training {chosen.name} on all {counted(len(whole), 'interaction')}")
         model, _ = without_warnings(lambda: chosen.recipe.train(whole, device=device))
         refitted = True
     return Choice(

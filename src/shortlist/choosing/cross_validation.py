@@ -12,11 +12,11 @@ import polars as pl
 
 from shortlist.data import Dataset, Split
 from shortlist.data.argument_checks import check_dataset, check_seed
-from shortlist.data.ids import counted
 from shortlist.display import Tabular, table_html
 from shortlist.errors import ConfigError, check_flags, checked_list
 from shortlist.evaluation import METRICS, evaluate
 from shortlist.evaluation.metrics import metric_names
+from shortlist.language import counted
 from shortlist.train import recipes as named
 from shortlist.train.recipe import Recipe
 

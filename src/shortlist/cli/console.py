@@ -7,6 +7,7 @@ import gc
 import json
 import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -45,6 +46,7 @@ __all__ = [
     "typed",
 ]
 
+INSTALL = re.compile(r'pip install "[^"]*"')
 WIDTH = 80
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
@@ -83,7 +85,9 @@ def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]
     width = max((columns(name) for name, _ in named), default=0)
     for name, value in named:
         head = f"{indent}{padded(name, width)}  "
-        yield from folded(value, WIDTH, head, " " * columns(head)) if value else [head.rstrip()]
+        whole = INSTALL.sub(lambda found: found[0].replace(" ", "\0"), value)  # so that it can be copied
+        lines = folded(whole, WIDTH, head, " " * columns(head)) if value else [head.rstrip()]
+        yield from (line.replace("\0", " ") for line in lines)
 
 
 def say_account(account: Account, how: str = "read") -> None:

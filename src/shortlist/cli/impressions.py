@@ -8,6 +8,7 @@ import rich_click as click
 
 from shortlist.cli.console import print_json, say
 from shortlist.errors import ConfigError
+from shortlist.language import counted
 from shortlist.store import in_one_step
 
 __all__ = ["command"]
@@ -49,6 +50,6 @@ def command(state: Path, out: Path, within: float, query: str, candidate: str, a
         raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}.", hint="choose another --out") from None
     clicked = int(table["clicked"].sum())
     queries = table[query].n_unique()
-    say(f"wrote {len(table):,} places shown to {queries:,} queries, {clicked:,} clicked, to {out}")
+    say(f"wrote {counted(len(table), 'place')} shown to {counted(queries, 'query')}, {clicked:,} clicked, to {out}")
     if as_json:
         print_json({"rows": len(table), "queries": queries, "clicked": clicked, "out": str(out)})

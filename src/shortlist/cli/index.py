@@ -8,6 +8,7 @@ from pathlib import Path
 import rich_click as click
 
 from shortlist.cli.console import print_json, progress, say
+from shortlist.language import counted
 
 __all__ = ["command"]
 
@@ -47,10 +48,9 @@ def command(
     place = place_named(address, collection=alias, links=links, build_effort=build_effort)
     with progress("candidates") as bar:
         done = sl.publish(recommender, place, recall=recall, on_rows=bar)
-    say(
-        f"{f'wrote {done.rows:,} candidates to' if done.written else f'{done.rows:,} candidates were already in'} "
-        f"{done.collection} (recall@10 on a sample: {done.recall:.3f})"
-    )
+    rows = counted(done.rows, "candidate")
+    found = f"wrote {rows} to {done.collection}" if done.written else f"{done.collection} already had {rows}"
+    say(f"{found} (recall@10 on a sample: {done.recall:.3f})")
     if done.left_out:
         say(f"columns that {place.title} cannot store were left out: {', '.join(done.left_out)}")
     before = "" if done.before in (None, done.collection) else f" (before: {done.before}, which is kept)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.cli.console import say
 from shortlist.errors import BundleError, ConfigError
-from shortlist.language import shown
+from shortlist.language import counted, shown
 
 if TYPE_CHECKING:
     from shortlist.evaluation.gate import Gate, Judged
@@ -82,11 +82,11 @@ def say_changes(changes: dict[str, Any]) -> None:
             moved = changes["drift"][side]
             say(
                 f"  {side}: mean cosine {moved['cosine']:.3f} with yesterday's vectors ({moved['turned']:.3f} after the best "
-                f"rotation), {moved['ids']:,} ids that both know"
+                f"rotation), {counted(moved['ids'], 'id')} that both know"
             )
     if churn["queries"]:
         say(
             f"  lists: {churn['changed']:.1%} of the top {churn['k']} is new ({churn['came_new']:.1%} new candidates); "
             f"{churn['left_chosen']:.1%} of yesterday's was chosen since"
         )
-    say(f"  new: {changes['new_candidates']:,} candidates, {changes['new_queries']:,} queries\n")
+    say(f"  new: {counted(changes['new_candidates'], 'candidate')}, {counted(changes['new_queries'], 'query')}\n")

@@ -24,6 +24,7 @@ from shortlist.cli.console import print_json, say
 from shortlist.cli.retraining import REFUSED, Daily
 from shortlist.cli.rules import NAMES, rules_of
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, TrainingError
+from shortlist.language import counted
 
 __all__ = ["cluster", "or_on_ray", "recommend_all_on", "result_file", "train_on"]
 
@@ -167,8 +168,10 @@ def recommend_all_on(address: str, workers: int | None, options: dict[str, Any])
     with cluster(address) as ray:
         count, cpus, _ = _shares(ray, workers)
         done = _done(ray, _drive_lists, given["bundle"], given["out"], task, rules, count, cpus)
-    again = f" ({done['found']:,} of {done['parts']:,} files were there)" if done["found"] else ""
-    say(f"wrote {done['rows']:,} rows for {done['queries']:,} queries to {options['out']} on Ray{again}")
+    again = f" ({done['found']:,} of {counted(done['parts'], 'file')} there already)" if done["found"] else ""
+    say(
+        f"wrote {counted(done['rows'], 'row')} for {counted(done['queries'], 'query')} to {options['out']} on Ray{again}"
+    )
     return done
 
 

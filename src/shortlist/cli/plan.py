@@ -14,6 +14,7 @@ from shortlist.cli.console import facts, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
+from shortlist.language import counted
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -129,7 +130,7 @@ def _read(head: Source, named: Sequence[str | None]) -> list[str]:
 def _left_out(files: Source, kept: int) -> list[str]:
     """How many rows are not interactions, as a note."""
     rows = sum(files.rows(file) for file in files.files)
-    return [f"left out {rows - kept:,} of {rows:,} rows that are not interactions"] if kept < rows else []
+    return [f"left out {rows - kept:,} of {counted(rows, 'row')} that are not interactions"] if kept < rows else []
 
 
 def _guessed(source: Source, role: str) -> str:

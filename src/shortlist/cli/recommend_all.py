@@ -11,6 +11,7 @@ import rich_click as click
 from shortlist.cli.console import print_json, progress, say
 from shortlist.cli.on_ray import or_on_ray, recommend_all_on
 from shortlist.cli.rules import rules_of, with_rules
+from shortlist.language import counted
 
 __all__ = ["command"]
 
@@ -48,9 +49,9 @@ def command(
             vectors=vectors,
             on_part=bar,
         )
-    again = f" ({done.found:,} of {done.parts:,} files were there)" if done.found else ""
+    again = f" ({done.found:,} of {counted(done.parts, 'file')} there already)" if done.found else ""
     say(
-        f"wrote {done.rows:,} rows for {done.queries:,} queries to {out} in {time.perf_counter() - started:.1f} s{again}"
+        f"wrote {counted(done.rows, 'row')} for {counted(done.queries, 'query')} to {out} in {time.perf_counter() - started:.1f} s{again}"
     )
     if as_json:
         print_json(done.to_dict())

@@ -16,6 +16,7 @@ from shortlist.cli.console import say
 from shortlist.cli.judging import METRICS, judged, measured, say_changes
 from shortlist.cli.training_data import TrainingData
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 
 if TYPE_CHECKING:
     from shortlist.data import Dataset
@@ -219,7 +220,7 @@ class Daily:
             )
         if served.added is not None and found.added is not None and found.added < self.least_new * served.added:
             raise OldDataError(
-                f"the data have {found.added:,} rows more than those of the bundle that {str(self.promote)!r} serves, which "
+                f"the data have {counted(found.added, 'row')} more than those of the bundle that {str(self.promote)!r} serves, which "
                 f"had {served.added:,} more than the one before; at least {self.least_new:.0%} of that was expected.",
                 hint="wait until the day is complete; or --again to train on what is there",
             )

@@ -20,7 +20,7 @@ from shortlist.cli.room import Room
 from shortlist.cli.tracking import curves
 from shortlist.cli.training_data import training_data, warn_of_few_steps
 from shortlist.errors import BundleError, ConfigError
-from shortlist.language import shown
+from shortlist.language import counted, shown
 
 if TYPE_CHECKING:
     from shortlist.cli.training_data import TrainingData
@@ -134,7 +134,7 @@ def trained(
             checkpoints = None
         rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
         if plan is None and rows < LEAST:
-            say(f"{rows:,} interactions are too few to choose a model: everyone gets the most popular")
+            say(f"{counted(rows, 'interaction')}, too few to choose a model: everyone gets the most popular")
             outcome = popular_outcome(given, refit)
         elif plan is None:
             outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)

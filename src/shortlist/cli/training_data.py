@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
+from shortlist.language import counted
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
@@ -174,7 +175,7 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
     else:
         how = "time" if columns["timestamp"] is not None else "random"
         train, held_out = (sl.split_by_time if how == "time" else sl.split_random)(data, test=test)
-    say(f"held out {len(held_out):,} interactions ({HOW[how]}), {len(train):,} to train on")
+    say(f"held out {counted(len(held_out), 'interaction')} ({HOW[how]}), {len(train):,} to train on")
     return TrainingData(train, held_out, account=data.account, whole=data, how=how)
 
 
@@ -193,7 +194,7 @@ def _streamed(
     train, held_out = shards.split(float(test), by=how, most=most)
     held = len(shards) - len(train)
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
-    say(f"held out {held:,} interactions ({HOW[how]}{some}), {len(train):,} to train on")
+    say(f"held out {counted(held, 'interaction')} ({HOW[how]}{some}), {len(train):,} to train on")
     return TrainingData(train, held_out, account=shards.account, whole=shards, how=how)
 
 

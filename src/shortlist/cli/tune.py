@@ -13,7 +13,7 @@ from shortlist.cli.console import print_json, say, show
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import BundleError, ConfigError
-from shortlist.language import shown
+from shortlist.language import counted, shown
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -135,7 +135,9 @@ def _show(measured: Mapping[str, Any]) -> None:
     from shortlist.tuning.spaces import TITLES
 
     chosen = measured["chosen"]
-    show(f"{TITLES[chosen['backend']]} · {measured['candidates']:,} candidates of {measured['dim']} numbers")
+    show(
+        f"{TITLES[chosen['backend']]} · {counted(measured['candidates'], 'candidate')}, {counted(measured['dim'], 'number')} each"
+    )
     settings = {name: value for name, value in chosen["settings"].items() if value is not None and name != "kind"}
     if settings:
         click.echo("  " + "  ".join(f"{name} {value}" for name, value in settings.items()))
@@ -151,7 +153,7 @@ def _show(measured: Mapping[str, Any]) -> None:
     show(f"memory    {chosen['nbytes'] / 1e6:,.1f} MB; built in {chosen['build_seconds']:.1f} s")
     if "accuracy" in measured:
         accuracy = measured["accuracy"]
-        show(f"accuracy  on {accuracy['pairs']:,} test pairs, seen items excluded")
+        show(f"accuracy  on {counted(accuracy['pairs'], 'test pair')}, seen items excluded")
         for name, value in accuracy["exact"].items():
             show(f"  {name.replace('_', '-'):<10} {accuracy['index'][name]:.4f}; exact search {value:.4f}")
     for name, reason in measured["missing"].items():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.source import counted_stamps
 from shortlist.data.times import kind_in_words
+from shortlist.language import counted
 
 __all__ = ["Account", "share_again"]
 
@@ -173,11 +174,11 @@ class Account:
 
     def lines(self) -> list[str]:
         """The account as lines of text, without the warnings, which were shown already."""
-        of = "" if self.files is None else f" from {_counted(self.files, 'file', 'files')}"
+        of = "" if self.files is None else f" from {counted(self.files, 'file')}"
         counts = (
-            f"{_counted(self.rows, 'interaction', 'interactions')}{of}",
-            _counted(self.queries, "query", "queries"),
-            _counted(self.candidates, "candidate", "candidates"),
+            f"{counted(self.rows, 'interaction')}{of}",
+            counted(self.queries, "query"),
+            counted(self.candidates, "candidate"),
         )
         lines = [", ".join(counts)]
         if self.since is not None:
@@ -195,10 +196,6 @@ class Account:
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
-
-
-def _counted(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"
 
 
 def share_again(query: NDArray[Any], candidate: NDArray[Any], candidates: int) -> float:

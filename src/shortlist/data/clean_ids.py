@@ -13,6 +13,7 @@ import polars.selectors as cs
 from shortlist.data.condition_text import literal, quoted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.errors import DataError
+from shortlist.language import counted
 
 __all__ = ["CleanIds", "remarks"]
 
@@ -69,7 +70,7 @@ class CleanIds:
             before = frame.height
             frame = step(frame.lazy()).collect()
             if label and frame.height < before:
-                notes.append(f"left out {before - frame.height:,} of {before:,} rows {label}")
+                notes.append(f"left out {before - frame.height:,} of {counted(before, 'row')} {label}")
         return frame, notes
 
 

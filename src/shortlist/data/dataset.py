@@ -24,6 +24,7 @@ from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_unit
 from shortlist.data.times import form_in_words, kind_in_words, refuse_format, settled_form
 from shortlist.display import Framed, frame_html, table_html
 from shortlist.errors import DataError, ShortlistWarning, checked_list
+from shortlist.language import counted
 
 __all__ = ["Dataset", "warn"]
 
@@ -334,8 +335,8 @@ class Dataset(Framed):
 
     def __repr__(self) -> str:
         return (
-            f"Dataset({len(self):,} interactions · {self.queries.height:,} queries · "
-            f"{self.candidates.height:,} candidates)"
+            f"Dataset({counted(len(self), 'interaction')} · {counted(self.queries.height, 'query')} · "
+            f"{counted(self.candidates.height, 'candidate')})"
         )
 
 

@@ -16,6 +16,7 @@ from shortlist.data.conditions import Condition, condition
 from shortlist.data.ids import free_name, integer_id
 from shortlist.data.places import Places
 from shortlist.errors import ConfigError, DataError, check_flags, did_you_mean
+from shortlist.language import counted
 
 __all__ = ["EventPlan", "Events"]
 
@@ -200,7 +201,7 @@ class EventPlan:
             frame = step(frame.lazy()).collect()
             if label and frame.height < before.height:
                 left = before.height - frame.height
-                notes.append(f"left out {left:,} of {before.height:,} rows {label}")
+                notes.append(f"left out {left:,} of {counted(before.height, 'row')} {label}")
             if before.height and not frame.height:
                 raise DataError(
                     f"no rows are left: all {before.height:,} were left out {label}.", hint="check the values"

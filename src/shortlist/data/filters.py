@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from shortlist.data.argument_checks import check_dataset
 from shortlist.data.dataset import Dataset
-from shortlist.data.ids import counted, require_column
+from shortlist.data.ids import require_column
 from shortlist.data.readers import Table
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 
 __all__ = ["k_core", "keep_at_least"]
 
@@ -53,7 +54,7 @@ def keep_at_least(dataset: Dataset, column: str, value: float) -> Dataset:
             f"no interaction has {column} of at least {value!r}; the largest is {numbers.max()!r}.",
             hint="choose a smaller value",
         )
-    note = f"kept {int(kept.sum()):,} of {len(kept):,} interactions: {column} at least {value!r}"
+    note = f"kept {int(kept.sum()):,} of {counted(len(kept), 'interaction')}: {column} at least {value!r}"
     return dataset._filtered(kept.to_numpy())._noted(note)
 
 
@@ -104,8 +105,8 @@ def k_core(dataset: Dataset, k: int = 5, *, queries: int | None = None, candidat
         tables[name] = getattr(dataset, name)[np.unique(rows[kept])]
     note = (
         f"kept {int(kept.sum()):,} of {counted(len(kept), 'interaction')}: {wanted} "
-        f"({len(tables['queries']):,} of {dataset.queries.height:,} queries, "
-        f"{len(tables['candidates']):,} of {dataset.candidates.height:,} candidates)"
+        f"({len(tables['queries']):,} of {counted(dataset.queries.height, 'query')}, "
+        f"{len(tables['candidates']):,} of {counted(dataset.candidates.height, 'candidate')})"
     )
     return _rebuilt(dataset, dataset.interactions.filter(pl.Series(kept)), tables)._noted(*dataset.notes, note)
 

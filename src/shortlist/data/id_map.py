@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.data.ids import counted, few, unpatterned
+from shortlist.data.ids import few, unpatterned
 from shortlist.errors import DataError
+from shortlist.language import counted
 
 __all__ = ["Id", "IdMap", "is_id_type"]
 
@@ -61,7 +62,7 @@ class IdMap:
                 hint="cast the column to String or Int64 first",
             )
         if ids.null_count():
-            raise DataError(f"a vocabulary got {ids.null_count():,} nulls; every id must have a value.")
+            raise DataError(f"a vocabulary got {counted(ids.null_count(), 'null')}; every id must have a value.")
         self.ids = unpatterned(ids)
         self.name = ids.name
         self._fixed = _Fixed(self.ids)  # the rows of the table that is shared
@@ -78,7 +79,9 @@ class IdMap:
         """
         made = cls(ids)
         if ids.n_unique() != len(ids):
-            raise DataError(f"a vocabulary got {len(ids) - ids.n_unique():,} repeated ids; expected each id once.")
+            raise DataError(
+                f"a vocabulary got {counted(len(ids) - ids.n_unique(), 'repeated id')}; expected each id once."
+            )
         return made
 
     @classmethod
@@ -94,7 +97,7 @@ class IdMap:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"IdMap({len(self):,} ids of type {self.ids.dtype})"
+        return f"IdMap({counted(len(self), 'id')} of type {self.ids.dtype})"
 
     @property
     def strings(self) -> bool:

@@ -10,6 +10,7 @@ import polars as pl
 from shortlist.data.readers import Table
 from shortlist.data.source import VALUE
 from shortlist.errors import DataError, did_you_mean
+from shortlist.language import counted
 
 __all__ = [
     "counted",
@@ -195,11 +196,6 @@ def free_name(name: str, taken: Collection[str]) -> str:
 def frame_of(columns: Sequence[pl.Series]) -> pl.DataFrame:
     """Columns as a table under their own names; from a list Polars would name an unnamed one ``column_0``."""
     return pl.DataFrame({column.name: column for column in columns})
-
-
-def counted(number: int, noun: str) -> str:
-    """As in "1 row" and "1,682 rows"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def few(values: pl.Series) -> str:

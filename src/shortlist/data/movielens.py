@@ -14,6 +14,7 @@ from shortlist.data import cache, fetch
 from shortlist.data.dataset import Dataset
 from shortlist.data.movielens_files import VARIANTS, MovieTables, Variant, from_wheel_tables, read_folder
 from shortlist.errors import ConfigError, DataError, DownloadError, ShortlistWarning, did_you_mean
+from shortlist.language import counted
 
 __all__ = ["MOVIELENS_LICENCE", "movielens"]
 
@@ -114,7 +115,7 @@ def _as_dataset(tables: MovieTables, candidate: str) -> Dataset:
         queries=tables.users,
         candidates=tables.movies.select(candidate, pl.exclude(candidate)),
     )
-    return dataset._noted(f"the movie table has {tables.movies.height:,} rows")
+    return dataset._noted(f"the movie table has {counted(tables.movies.height, 'row')}")
 
 
 def _from_data_dir(variant: Variant, place: Path) -> MovieTables:

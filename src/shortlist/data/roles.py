@@ -15,13 +15,14 @@ import polars as pl
 
 from shortlist.data.clean_ids import CleanIds, remarks
 from shortlist.data.condition_text import quoted
-from shortlist.data.ids import counted, few, require_column, settle_ids, unpatterned
+from shortlist.data.ids import few, require_column, settle_ids, unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.suspicious_rows import crawler
 from shortlist.data.times import TimeForm, read_times
 from shortlist.errors import DataError
+from shortlist.language import counted
 
 __all__ = ["PLURAL", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table"]
 
@@ -58,7 +59,7 @@ def side_table(
     if merged := given.height - distinct.height:
         notes.append(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
-            f"({given.height:,} rows, {distinct.height:,} {name})"
+            f"({counted(given.height, 'row')}, {counted(distinct.height, role)})"
         )
     interacted = _distinct(frame[column])
     lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()

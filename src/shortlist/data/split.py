@@ -10,6 +10,7 @@ import polars as pl
 
 from shortlist.data.dataset import Dataset
 from shortlist.display import facts_html
+from shortlist.language import counted
 
 __all__ = ["Split", "SplitReport"]
 
@@ -51,11 +52,11 @@ class SplitReport:
         if self.cut is not None:
             parts.append(f"cut at {self.cut}")
         if self.tied is not None:
-            parts.append(f"{self.tied:,} {'rows' if self.method == 'by time' else 'queries'} tied at the cut")
+            parts.append(f"{counted(self.tied, 'row' if self.method == 'by time' else 'query')} tied at the cut")
         if self.held_out is not None:
-            parts.append(f"{self.held_out:,} queries held out, {self.given_rows:,} of their interactions given")
+            parts.append(f"{counted(self.held_out, 'query')} held out, {self.given_rows:,} of their interactions given")
         if self.whole is not None:
-            parts.append(f"{self.whole:,} queries whole in train")
+            parts.append(f"{counted(self.whole, 'query')} whole in train")
         return " · ".join(parts)
 
 
@@ -92,6 +93,6 @@ class Split:
         parts = {"train": self.train, "given": self.given, "test": self.test}
         return facts_html(
             "Split",
-            {name: f"{len(one):,} interactions" for name, one in parts.items() if one is not None},
+            {name: counted(len(one), "interaction") for name, one in parts.items() if one is not None},
             [str(self.report)],
         )

@@ -14,6 +14,7 @@ from shortlist.data.ids import unpatterned
 from shortlist.data.opened_files import UNREADABLE
 from shortlist.data.source import Source, SourceFile
 from shortlist.data.text import Text
+from shortlist.language import counted
 
 __all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units"]
 
@@ -60,14 +61,14 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                 rows = int(values.is_in(back).sum())
                 texts = ", ".join(literal(one) for one in back[:3])
                 yield (
-                    f"{rows:,} rows have {texts} as {name!r}{some}, which sounds like taking a choice back; they are "
-                    f'taken for choices (to leave them out: --where "{quoted(name)} not in ({texts})", Events(where=…))'
+                    f"{counted(rows, 'row')} with {texts} as {name!r}{some}, which sounds like taking a choice back "
+                    f'and is taken for a choice (to leave them out: --where "{quoted(name)} not in ({texts})", Events(where=…))'
                 )
         elif kind.is_numeric() and _QUANTITY.search(name):
             rows = int((unpatterned(frame[name]) < 0).sum())
             if rows:
                 yield (
-                    f"{rows:,} rows have a negative {name!r}{some}, as cancellations have; they are taken for choices "
+                    f"{counted(rows, 'row')} with a negative {name!r}{some}, as cancellations have, taken for choices "
                     f'(to leave them out: --where "{quoted(name)} > 0", Events(where=…))'
                 )
 

@@ -14,10 +14,10 @@ from typing import Any
 import polars as pl
 
 from shortlist.data.condition_text import literal
-from shortlist.data.ids import counted
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.reading import Reading
 from shortlist.errors import DataError
+from shortlist.language import counted
 
 __all__ = ["TimeForm", "dated", "form_in_words", "kind_in_words", "read_times", "refuse_format", "settled_form"]
 

@@ -11,6 +11,7 @@ from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.errors import DataError
 from shortlist.evaluation.diagnostics import Finding
+from shortlist.language import counted
 from shortlist.model import TwoTower
 
 __all__ = ["LEAKS", "audit"]
@@ -130,8 +131,8 @@ def _future(train: Dataset, test: Dataset) -> Iterator[Finding]:
     asked = pl.DataFrame({"id": test.interactions[test.query], "own": _number(in_test)})
     own = int((asked.join(latest, on="id", how="left")).select((pl.col("time") > pl.col("own")).sum()).item())
     message = (
-        f"{later:,} of {len(in_train):,} training interactions ({later / len(in_train):.0%}) are not earlier than the first of "
-        f"the test ({in_test.min()!s}), and for {own:,} of {len(test):,} test pairs the query's own later choices are "
+        f"{later:,} of {counted(len(in_train), 'training interaction')} ({later / len(in_train):.0%}) are not earlier than the first of "
+        f"the test ({in_test.min()!s}), and for {own:,} of {counted(len(test), 'test pair')} the query's own later choices are "
         "trained on"
     )
     hint = "for figures as in real use: split_by_time"

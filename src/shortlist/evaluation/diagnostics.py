@@ -15,12 +15,12 @@ from torch import Tensor
 
 from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
-from shortlist.data.ids import counted
 from shortlist.errors import ShortlistWarning, checked_list
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import Vectors
 from shortlist.evaluation.testset import TestSet
 from shortlist.features import Codes
+from shortlist.language import counted
 from shortlist.model import Tower, TowerInputs, TwoTower, vectors_of
 from shortlist.sources import Mixture, towers_of
 

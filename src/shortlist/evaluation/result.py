@@ -12,13 +12,13 @@ import polars as pl
 
 from shortlist._above import room_above
 from shortlist.data.argument_checks import check_kind, check_seed
-from shortlist.data.ids import counted
 from shortlist.display import Framed, Tabular, frame_html
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import TITLES, evaluation_html, evaluation_text, figure_name, headline_figure
 from shortlist.intervals import ENDS, Interval, PairSums, chance, resampled
+from shortlist.language import counted
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
 
@@ -135,7 +135,7 @@ class Evaluation(Tabular):
     def headline(self) -> str:
         """How much was measured, on one line."""
         return (
-            f"{self.pairs:,} test pairs of {self.queries:,} queries against {self.candidates:,} candidates"
+            f"{counted(self.pairs, 'test pair')} of {counted(self.queries, 'query')} against {counted(self.candidates, 'candidate')}"
             f" ({self.new_queries:,} with a query new to the model, {self.new_candidates:,} with a new candidate)"
         )
 
@@ -211,7 +211,7 @@ class Comparison(_Compared, Framed):
         return (
             f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
             f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {chance}, "
-            f"{self.queries:,} queries): {verdict}"
+            f"{counted(self.queries, 'query')}): {verdict}"
         )
 
 

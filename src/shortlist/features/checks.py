@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.features.feature import Feature
+from shortlist.language import counted
 
 __all__ = [
     "MAX_ROWS",
@@ -93,7 +94,7 @@ def not_fitted(feature: Feature, lacks: str) -> ConfigError:
 def nothing_to_learn(feature: Feature, values: pl.Series) -> DataError:
     """The error for a training column of nulls only."""
     return DataError(
-        f"{feature.kind}({feature.column!r}) got {len(values):,} training rows without any value; "
+        f"{feature.kind}({feature.column!r}) got {counted(len(values), 'training row')} without any value; "
         "at least one was expected.",
         hint="omit this feature, or check how the column was joined to the table",
     )
@@ -123,8 +124,8 @@ def finite(feature: Feature, values: pl.Series) -> NDArray[np.float64]:
     if not np.isfinite(numbers).all():
         nans, bad = int(np.isnan(numbers).sum()), int((~np.isfinite(numbers)).sum())
         raise ValueRefusedError(
-            f"{feature.kind}({feature.column!r}) got {nans:,} NaN and {bad - nans:,} infinite values "
-            f"in {len(values):,} rows",
+            f"{feature.kind}({feature.column!r}) got {nans:,} NaN and {counted(bad - nans, 'infinite value')} "
+            f"in {counted(len(values), 'row')}",
             values.is_not_null().to_numpy().nonzero()[0][~np.isfinite(numbers)],
             "it takes finite numbers and nulls.",
             hint=f"a missing value is a null: frame.with_columns(pl.col({feature.column!r}).fill_nan(None))",

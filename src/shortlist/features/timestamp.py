@@ -13,6 +13,7 @@ from shortlist.features.checks import not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
 from shortlist.features.feature import State
 from shortlist.features.numeric import Scale
+from shortlist.language import counted
 
 __all__ = ["Timestamp"]
 
@@ -97,7 +98,7 @@ class Timestamp:
         beyond = present.filter(~seconds.is_between(-LATEST, LATEST).fill_null(False))
         if len(beyond):
             raise DataError(
-                f"{self.kind}({self.column!r}) got {len(beyond):,} integers beyond the year 5138 when read as Unix "
+                f"{self.kind}({self.column!r}) got {counted(len(beyond), 'integer')} beyond the year 5138 when read as Unix "
                 f"seconds, such as {beyond[0]}; are they milliseconds?",
                 hint=f'frame.with_columns(pl.from_epoch({self.column!r}, time_unit="ms"))',
             )

@@ -12,6 +12,7 @@ from shortlist.errors import DataError
 from shortlist.features.checks import ValueRefusedError, check_count, not_fitted, nothing_to_learn, wrong_type
 from shortlist.features.encoded import Floats
 from shortlist.features.feature import State
+from shortlist.language import counted
 
 __all__ = ["Vector"]
 
@@ -88,7 +89,7 @@ class Vector:
         bad = (~np.isfinite(numbers)).any(axis=1)
         if bad.any():
             raise ValueRefusedError(
-                f"{self!r} got {int(bad.sum()):,} vectors that hold a null, a NaN or a number too large for float32",
+                f"{self!r} got {counted(int(bad.sum()), 'vector')} with a null, a NaN or a number too large for float32",
                 np.flatnonzero(lists.is_not_null().to_numpy())[bad],
                 "it takes finite numbers.",
                 hint="replace such a vector as a whole by null; it then becomes zeros",
@@ -98,7 +99,7 @@ class Vector:
     def _wrong_width(self, lists: pl.Series, expected: str, wrong: pl.Series) -> DataError:
         rows = np.flatnonzero(wrong.fill_null(False).to_numpy())
         return ValueRefusedError(
-            f"{self.kind}({self.column!r}) got {len(rows):,} vectors of another width, such as {len(lists[int(rows[0])])}",
+            f"{self.kind}({self.column!r}) got {counted(len(rows), 'vector')} of another width, such as {len(lists[int(rows[0])])}",
             rows,
             f"{expected} were expected.",
             hint="all rows must come from the same embedding model; a missing vector is a null",

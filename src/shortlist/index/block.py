@@ -16,6 +16,7 @@ from shortlist.index.positions import Positions
 from shortlist.index.scan_arrays import ScanArray
 from shortlist.index.top import others, top
 from shortlist.index.values import Floats, Ints, Lists, as_ids
+from shortlist.language import counted
 
 __all__ = ["Block", "Filters", "SearchRequest", "member"]
 
@@ -52,7 +53,9 @@ class SearchRequest:
             )
         for name, given in (("exclude", exclude), ("allow", allow)):
             if isinstance(given, Lists) and len(given) != rows:
-                raise SearchError(f"{name} has {len(given)} lists for {rows} queries; one per query was expected.")
+                raise SearchError(
+                    f"{name} has {counted(len(given), 'list')} for {counted(rows, 'query')}; one per query was expected."
+                )
         allowed = allow if allow is None or isinstance(allow, Lists) else as_ids(allow, "allow")
         return cls(queries, norms, k, exclude, allowed, None if deny is None else as_ids(deny, "deny"))
 

@@ -9,6 +9,7 @@ from shortlist.index.contract import Index
 from shortlist.index.faiss import Faiss, faiss_trouble
 from shortlist.index.quantized import Quantized, quantized_trouble
 from shortlist.index.scann import ScaNN, scann_trouble
+from shortlist.language import counted
 
 __all__ = ["choose_index"]
 
@@ -30,10 +31,10 @@ def choose_index(n: int, dim: int) -> tuple[Index, str]:
     Example:
         >>> index, reason = choose_index(1_664, 32)
         >>> index.exact, reason
-        (True, 'exact search: 1,664 candidates are few enough to score every one.')
+        (True, 'exact search: 1,664 candidates, few enough to score every one.')
     """
     if n < _APPROXIMATE_FROM or n * dim < _NUMBERS_FROM:
-        return BruteForce(), f"exact search: {n:,} candidates are few enough to score every one."
+        return BruteForce(), f"exact search: {counted(n, 'candidate')}, few enough to score every one."
     many = f"{n:,} candidates of {dim} numbers are too many to score every one per query"
     trouble, scann = quantized_trouble(), scann_trouble()
     if scann is None and (n >= _SCANN_FROM or trouble is not None):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.errors import SearchError
+from shortlist.language import counted as number_of
 
 __all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted", "parts"]
 
@@ -100,7 +101,7 @@ class Lists:
         return self.values[self.offsets[i] : self.offsets[i + 1]]
 
     def __repr__(self) -> str:
-        return f"Lists({len(self)} lists, {self.values.size} ids)"
+        return f"Lists({number_of(len(self), 'list')}, {number_of(self.values.size, 'id')})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,4 +131,4 @@ class Hits:
         return (self.row(i) for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Hits({len(self)} queries, {self.ids.size} hits)"
+        return f"Hits({number_of(len(self), 'query')}, {number_of(self.ids.size, 'hit')})"

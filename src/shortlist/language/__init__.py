@@ -2,12 +2,14 @@
 
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
+from shortlist.language.counting import counted, plural
 from shortlist.language.width import columns, folded, padded
 
 __all__ = [
     "Catalogue",
     "catalogue",
     "columns",
+    "counted",
     "folded",
     "from_environment",
     "from_header",
@@ -15,6 +17,7 @@ __all__ = [
     "languages",
     "marked",
     "padded",
+    "plural",
     "shown",
     "speaking",
     "translated",

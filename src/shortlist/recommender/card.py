@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shortlist.language import counted
 from shortlist.recommender.served import Served
 
 __all__ = ["figure_tables", "model_card"]
@@ -17,7 +18,7 @@ tags: [recommender, retrieval, two-tower]
 
 # {name}
 
-Recommends {candidates:,} candidates (`{candidate}`) to {queries:,} queries (`{query}`). Made with [shortlist](https://pypi.org/project/shortlist/).
+Recommends {candidates} (`{candidate}`) to {queries} (`{query}`). Made with [shortlist](https://pypi.org/project/shortlist/).
 
 ```python
 import shortlist as sl
@@ -47,7 +48,7 @@ def model_card(served: Served, name: str) -> str:
     state, metadata = served.state, served.metadata
     facts = {
         "model": _model(metadata),
-        "trained on": f"{int(state.counts.sum()):,} interactions",
+        "trained on": counted(int(state.counts.sum()), "interaction"),
         "index": f"{type(served.index).__name__}, {state.dim} dimensions",
         "fingerprint": f"`{served.fingerprint[:16]}`",
     }
@@ -56,8 +57,8 @@ def model_card(served: Served, name: str) -> str:
         name=name,
         candidate=state.candidate,
         query=state.query,
-        candidates=served.index.size,
-        queries=len(ids),
+        candidates=counted(served.index.size, "candidate"),
+        queries=counted(len(ids), "query"),
         example=ids[0] if len(ids) else None,
         facts="\n".join(f"| {what} | {value} |" for what, value in facts.items()),
         figures="".join(map(_table, figure_tables(metadata))),
@@ -69,7 +70,10 @@ def _model(metadata: Mapping[str, Any]) -> str:
     choice = metadata.get("choice")
     if choice:
         return str(choice.get("chosen", "chosen by shortlist"))
-    return "a recipe" if metadata.get("recipe") else "made in Python"
+    recipe = metadata.get("recipe")
+    if recipe:
+        return "a recipe: ALS" if recipe.get("als") else "a recipe"
+    return "made in Python"
 
 
 def _table(table: Mapping[str, Any]) -> str:

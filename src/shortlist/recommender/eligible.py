@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import Id
 from shortlist.errors import DataError, UnknownQueryError
 from shortlist.index import Lists
+from shortlist.language import counted
 from shortlist.recommender.requests import candidate_lists, candidate_rows
 from shortlist.recommender.state import State
 
@@ -99,6 +100,6 @@ def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: s
     if cold_start == "refuse":
         some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")
         raise UnknownQueryError(
-            f"training had no interaction of {len(unknown):,} of {len(ids):,} queries: {some}.",
+            f"training had no interaction of {len(unknown):,} of {counted(len(ids), 'query')}: {some}.",
             hint='cold_start="unknown" or "popularity" answers them, marked as unknown',
         )

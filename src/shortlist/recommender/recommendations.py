@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from shortlist.data.id_map import Id, IdMap
-from shortlist.data.ids import counted, free_name
+from shortlist.data.ids import free_name
 from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
-from shortlist.language import shown
+from shortlist.language import counted, shown
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 from shortlist.recommender.reasons import Reason
 
@@ -236,8 +236,7 @@ class Recommendations(Sequence[Recommendation], Tabular):
 
     def __repr__(self) -> str:
         unknown = sum(not known for known in self.known)
-        queries = "1 query" if len(self) == 1 else f"{len(self):,} queries"
-        return f"Recommendations({queries}, {unknown:,} unknown · {counted(len(self._answers.rows), 'item')})"
+        return f"Recommendations({counted(len(self), 'query')}, {unknown:,} unknown · {counted(len(self._answers.rows), 'item')})"
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))

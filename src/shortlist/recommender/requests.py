@@ -16,6 +16,7 @@ from shortlist.data.id_map import Id, IdMap
 from shortlist.data.ids import frame_of, settle_ids
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
+from shortlist.language import counted
 from shortlist.recommender.cells import of_one_kind
 from shortlist.recommender.state import State
 
@@ -120,7 +121,7 @@ def candidate_lists(values: Any, queries: int | None, ids: IdMap, what: str) -> 
     lists = list(values)
     if queries is not None and len(lists) != queries:
         raise DataError(
-            f"{what} has {len(lists)} lists for {queries} queries; one per query was expected.",
+            f"{what} has {counted(len(lists), 'list')} for {counted(queries, 'query')}; one per query was expected.",
             hint="for ids that no query may have use deny="
             if what == "exclude"
             else "an empty list for a query without any",
@@ -212,7 +213,9 @@ def _series(name: str, values: Any, rows: int) -> pl.Series:
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise DataError(f"column {name!r} cannot be read: {error}", hint="give a list of values of one type") from error
     if len(series) != rows:
-        raise DataError(f"column {name!r} has {len(series):,} values for {rows:,} queries; one each was expected.")
+        raise DataError(
+            f"column {name!r} has {counted(len(series), 'value')} for {counted(rows, 'query')}; one each was expected."
+        )
     return series
 
 

@@ -16,6 +16,7 @@ from shortlist.errors import ConfigError, checked_list, did_you_mean
 from shortlist.index import Halves, Index, accepts_halves, choose_index, held_vectors, whole
 from shortlist.index.checks import check_stored
 from shortlist.index.heads import repeated
+from shortlist.language import counted
 from shortlist.recommender.embedding import Embedder
 from shortlist.recommender.exported import exported
 from shortlist.recommender.fold_in import FoldIn, Prior
@@ -114,7 +115,7 @@ class Served:
     def __str__(self) -> str:
         state = self.state
         return (
-            f"{state.size:,} candidates · {len(state.queries):,} queries · "
+            f"{counted(state.size, 'candidate')} · {counted(len(state.queries), 'query')} · "
             f"{len(state.seen.values):,} seen · {type(self.index).__name__}: {self.reason}"
         )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import TableLike
 from shortlist.errors import ConfigError, DataError, checked_list
+from shortlist.language import counted
 from shortlist.shown.impressions import Impressions, Places, read_impressions
 
 __all__ = ["Examination", "estimated"]
@@ -119,7 +120,9 @@ class Examination:
     def __str__(self) -> str:
         lines = ["place  looked at", *(f"{at:>5}  {one:>9.2f}" for at, one in enumerate(self.chances, start=1))]
         if self.pairs:
-            lines.append(f"from {self.clicks:,} clicks on {self.pairs:,} pairs shown at several places")
+            lines.append(
+                f"from {counted(self.clicks, 'click')} on {counted(self.pairs, 'pair')} shown at several places"
+            )
         return "\n".join(lines)
 
 

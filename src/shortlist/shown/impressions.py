@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from shortlist.data import TableLike
 from shortlist.data.id_map import IdMap
-from shortlist.data.ids import counted, require_column, settle_ids
+from shortlist.data.ids import require_column, settle_ids
 from shortlist.data.readers import Table, read_table
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 
 __all__ = ["Impressions", "Places", "check_apart", "flags", "places_from_one", "read_impressions", "rows_of"]
 

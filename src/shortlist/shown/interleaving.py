@@ -12,10 +12,11 @@ import polars as pl
 
 from shortlist.data.argument_checks import check_seed, kind_of
 from shortlist.data.id_map import Id
-from shortlist.data.ids import counted, require_column
+from shortlist.data.ids import require_column
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 
 __all__ = ["TEAMS", "Interleaved", "interleave"]
 
@@ -217,7 +218,7 @@ def _check_places(frame: pl.DataFrame, name: str, query: str, place: str) -> Non
     """DataError unless each place is a whole number that its list has once."""
     places = frame[place]
     if not places.dtype.is_integer() or places.null_count():
-        missing = f" with {places.null_count():,} nulls" if places.null_count() else ""
+        missing = f" with {counted(places.null_count(), 'null')}" if places.null_count() else ""
         raise DataError(
             f"interleave({name}) has places of type {places.dtype}{missing} in {place!r}; whole numbers were expected.",
             hint="1 for the best of each list; place=… where another column has them",
@@ -262,7 +263,7 @@ def _from_sequence(given: Sequence[Any], name: str, queries: Sequence[Id] | None
     named = own if queries is None else list(queries)
     if len(named) != len(lists) or len(set(named)) < len(named):
         raise DataError(
-            f"interleave({name}) has {len(lists):,} lists for {len(set(named)):,} distinct queries; expected one list "
+            f"interleave({name}) has {counted(len(lists), 'list')} for {counted(len(set(named)), 'distinct query')}; expected one list "
             "for each.",
             hint="queries=[…], one id for each list",
         )

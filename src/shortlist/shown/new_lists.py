@@ -12,9 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.argument_checks import check_methods
-from shortlist.data.ids import counted, few, require_column, settle_ids
+from shortlist.data.ids import few, require_column, settle_ids
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 from shortlist.shown.impressions import Impressions, Places, places_from_one, rows_of
 
 __all__ = ["NewLists", "read_new_lists"]
@@ -141,7 +142,7 @@ def _read(table: Any, shown: Impressions, columns: Places, k: int) -> NewLists:
     without = np.setdiff1d(np.arange(len(shown.query_ids)), query)
     if len(without):
         raise DataError(
-            f"{counted(len(without), 'query').replace('querys', 'queries')} of the impressions have no new list: "
+            f"{counted(len(without), 'query')} of the impressions have no new list: "
             f"{few(shown.query_ids.ids.gather(without))}.",
             hint="give a list for every query that was shown one, or leave these queries out of the impressions",
         )

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from shortlist.data import TableLike
 from shortlist.data.argument_checks import check_seed
-from shortlist.data.ids import counted, few
+from shortlist.data.ids import few
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval
-from shortlist.language import folded, padded, shown
+from shortlist.language import counted, folded, padded, shown
 from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
@@ -254,7 +254,9 @@ def _wrong_propensities(values: pl.Series, numbers: pl.Series | None) -> str:
         return f"of type {values.dtype}"
     wrong = ~((numbers > 0) & (numbers <= 1)).fill_null(False)
     at = int(wrong.arg_max() or 0)
-    return f"others in {int(wrong.sum()):,} of {len(values):,} rows, the first {values[at]!r} in row {at + 1:,}"
+    return (
+        f"others in {int(wrong.sum()):,} of {counted(len(values), 'row')}, the first {values[at]!r} in row {at + 1:,}"
+    )
 
 
 def _check_numbers(least_support: object, least_effective: object, resamples: object) -> None:
@@ -356,12 +358,10 @@ def _interval(values: NDArray[np.float64]) -> Interval:
 
 def _text(result: OffPolicyEvaluation) -> str:
     """How much was measured, a line per estimator, and the verdict."""
-    head = (
-        f"{result.lists:,} lists shown to {result.queries:,} queries, {result.clicks:,} clicks; new lists of {result.k}"
-    )
+    head = f"{counted(result.lists, 'list')} shown to {counted(result.queries, 'query')}, {counted(result.clicks, 'click')}; new lists of {result.k}"
     basis = (
         f"support {min(result.support, 1):.0%} of what the new lists show; effective sample "
-        f"{result.effective_rows:,.0f} of {result.rows:,} places shown, {result.effective_clicks:,.0f} clicks"
+        f"{result.effective_rows:,.0f} of {counted(result.rows, 'place')} shown, {result.effective_clicks:,.0f} clicks"
     )
     rows = [
         f"{padded(shown('clicks per list'), 15)}  {padded(shown('value'), 7, right=True)}  {'95%':>18}  "

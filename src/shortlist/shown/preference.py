@@ -11,11 +11,12 @@ import polars as pl
 
 from shortlist.data import TableLike
 from shortlist.data.argument_checks import check_seed
-from shortlist.data.ids import counted, few, require_column
+from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
 from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance, wilson
+from shortlist.language import counted
 from shortlist.shown.impressions import check_apart, flags
 from shortlist.shown.text import WIDTH
 
@@ -76,8 +77,8 @@ class Preference(Tabular):
         better = self.b if self.share > 0.5 else self.a
         verdict = f"{better} is preferred" if self.real else "no preference beyond chance"
         lists = self.wins_a + self.wins_b + self.ties
-        head = f"{lists:,} clicked lists of {self.queries:,} queries: {verdict}"
-        wins = f"{self.a} wins {self.wins_a:,}, {self.b} wins {self.wins_b:,}, {self.ties:,} ties"
+        head = f"clicks on {counted(lists, 'list')} of {counted(self.queries, 'query')}: {verdict}"
+        wins = f"{self.a} wins {self.wins_a:,}, {self.b} wins {self.wins_b:,}, {counted(self.ties, 'tie')}"
         share = f"{self.b} wins {self.share:.1%} of them (95% {self.interval.low:.1%} to {self.interval.high:.1%}, {chance})"
         return "\n".join(textwrap.fill(line, WIDTH) for line in (head, wins, share))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
 from shortlist.index import Lists
+from shortlist.language import counted
 
 __all__ = ["Neighbours", "Scored", "latest"]
 
@@ -99,7 +100,7 @@ class Neighbours:
         return len(self.offsets) - 1
 
     def __repr__(self) -> str:
-        return f"Neighbours({self.kind}: {len(self):,} candidates · {len(self.columns):,} weights · age {self.age:g})"
+        return f"Neighbours({self.kind}: {counted(len(self), 'candidate')} · {counted(len(self.columns), 'weight')} · age {self.age:g})"
 
     def scores(self, histories: Lists) -> Scored:
         """All candidates with a score above 0 for each history ``[queries]`` of candidate rows, oldest first.

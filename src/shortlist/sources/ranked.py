@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 from shortlist.sources.neighbours import Scored
 
 __all__ = ["RankedList", "newest_rows"]
@@ -78,7 +79,7 @@ class RankedList:
 
     def __repr__(self) -> str:
         by = f", by {self.by!r}: {len(self.values)} segments" if self.by is not None else ""
-        return f"RankedList({self.kind}: {len(np.unique(self.rows)):,} of {self.size:,} candidates{by})"
+        return f"RankedList({self.kind}: {len(np.unique(self.rows)):,} of {counted(self.size, 'candidate')}{by})"
 
     def segments(self, values: pl.Series | None, queries: int) -> NDArray[np.int64]:
         """The list of each query, int64 ``[queries]``.

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 
 from shortlist._above import room_above
-from shortlist.data.ids import counted
 from shortlist.display import Tabular, frame_html
 from shortlist.display.html import ROWS
+from shortlist.language import counted
 
 __all__ = ["Epoch", "TrainingHistory"]
 

@@ -31,6 +31,7 @@ from shortlist.data.shards.parts import Block, Later, Part, RandomShare
 from shortlist.data.shards.quantile import time_of_rank
 from shortlist.data.shards.work import CONTEXTS
 from shortlist.errors import ConfigError, DataError, check_flags, checked_list
+from shortlist.language import counted
 from shortlist.store import using
 
 __all__ = ["Shards"]
@@ -275,8 +276,8 @@ class Shards:
 
     def __repr__(self) -> str:
         return (
-            f"Shards({len(self):,} interactions · {self.queries.height:,} queries · {self.candidates.height:,} "
-            f"candidates · {len(self.manifest.pieces):,} shards)"
+            f"Shards({counted(len(self), 'interaction')} · {counted(self.queries.height, 'query')} · "
+            f"{counted(self.candidates.height, 'candidate')} · {counted(len(self.manifest.pieces), 'shard')})"
         )
 
     def over(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> Shards:

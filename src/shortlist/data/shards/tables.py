@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.id_map import IdMap
-from shortlist.data.ids import counted, unpatterned
+from shortlist.data.ids import unpatterned
 from shortlist.data.places import NOWHERE, Places
 from shortlist.data.readers import Table
 from shortlist.data.roles import PLURAL, checked_timestamp, id_doubts, side_table
@@ -24,6 +24,7 @@ from shortlist.data.source import Source
 from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
 from shortlist.data.times import form_in_words
 from shortlist.errors import DataError
+from shortlist.language import counted
 from shortlist.store import Entry
 
 __all__ = ["id_counts", "tables_of"]
@@ -174,7 +175,7 @@ def _left_out(work: Work) -> list[str]:
         kept += int(scan.select(pl.len()).collect(engine="streaming").item())
     if total and not kept:
         raise DataError(f"no rows are left: all {total:,} were left out {work.plan.label}.", hint="check the values")
-    return [f"left out {total - kept:,} of {total:,} rows {work.plan.label}"] if kept < total else []
+    return [f"left out {total - kept:,} of {counted(total, 'row')} {work.plan.label}"] if kept < total else []
 
 
 def _doubts(work: Work) -> Iterator[str]:
