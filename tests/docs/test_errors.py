@@ -18,6 +18,8 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "data/shards/files.py": {"OSError"},
     "features/lookup.py": {"NotImplementedError"},
     "index/databases/qdrant.py": {"OSError"},
+    "index/partitions.py": {"LookupError", "MemoryError", "ValueError"},
+    "index/ranking.py": {"IndexError"},
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/cells.py": {"TypeError"},

@@ -170,7 +170,7 @@ def dated(values: pl.Series, kind: pl.DataType) -> pl.Series:
 
 
 def kind_in_words(dtype: pl.DataType) -> str:
-    """What a column of times holds, for a person.
+    """The words for the type of a column of times.
 
     Example:
         >>> kind_in_words(pl.Datetime("us", "Asia/Seoul")), kind_in_words(pl.Int64())
