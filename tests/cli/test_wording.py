@@ -102,18 +102,18 @@ def test_lines_fit_the_terminal_and_only_that(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "inside"),
+    ("name", "words", "place", "inside"),
     [
-        ("train", ["log.csv", "--query", "u", "--candidate", "i", "--out", "m"], "training_data"),
-        ("plan", ["log.csv", "--query", "u", "--candidate", "i"], "lines"),
+        ("train", ["log.csv", "--query", "u", "--candidate", "i", "--out", "m"], "training", "training_data"),
+        ("plan", ["log.csv", "--query", "u", "--candidate", "i"], "plan", "lines"),
     ],
 )
 def test_an_interrupt_ends_a_command_with_one_line(
-    name: str, words: list[str], inside: str, tmp_path: Path, monkeypatch, capsys
+    name: str, words: list[str], place: str, inside: str, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "log.csv").write_text("u,i\n" + "".join(f"u{n % 7},i{n % 5}\n" for n in range(40)))
-    module = import_module(f"shortlist.cli.{name}")
+    module = import_module(f"shortlist.cli.{place}")
     with patch.object(module, inside, side_effect=KeyboardInterrupt), pytest.raises(SystemExit) as ended:
         cli.main([name, *words])
     assert ended.value.code == 130

@@ -396,7 +396,7 @@ def test_without_an_openmp_runtime_one_thread_computes(monkeypatch: pytest.Monke
 def test_the_threads_are_torchs_where_other_packages_bring_theirs() -> None:
     pytest.importorskip("sklearn.cluster")
     found = kernel._openmp()
-    own = [path for path in found if path.startswith(str(Path(torch.__file__).parent))]
+    own = [path for path in found if path.startswith(str(Path(torch.__file__).resolve().parent))]
     assert len(found) > len(own) > 0
     assert found[: len(own)] == own
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -271,6 +272,7 @@ def command(
     if unix is None and not keys and not _loopback(host):
         say(f"warning: anyone who can reach this machine can read from the server; set {KEYS} to require a key")
     place = Place(host, port, unix)
+    _ignore_others_signals()
     if workers > 1:
         from shortlist.serve.processes import Plan
 
@@ -280,6 +282,16 @@ def command(
             _supervised(plan, place, taken)
     else:
         _alone(bundle, settings, place, watch, log_requests)
+
+
+def _ignore_others_signals() -> None:
+    """SIGUSR1 and SIGUSR2, by which other servers open their logs again, do nothing from now on, here and in processes that this
+    one starts: they would end them at once.
+    """
+    for name in ("SIGUSR1", "SIGUSR2"):
+        number = getattr(signal, name, None)  # Windows has neither
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _typed(option: str) -> bool:

@@ -418,6 +418,6 @@ def _openmp() -> list[str]:
     except OSError:  # a sandbox without it: one thread computes
         return []
     paths = {line.split(maxsplit=5)[5].strip() for line in maps if "omp" in line and line.count(" ") >= 5}
-    own = str(Path(torch.__file__).parent)
+    own = str(Path(torch.__file__).resolve().parent)
     found = [path for path in paths if Path(path).name.startswith(("libgomp", "libiomp", "libomp"))]
     return sorted(found, key=lambda path: (not path.startswith(own), path))

@@ -37,13 +37,6 @@ COLLECT = (
 DRAIN = 30  # seconds that requests under way have at the end
 
 
-def ignore_others() -> None:
-    """Have SIGUSR1 and SIGUSR2, by which other servers open their logs again, do nothing: they would end this one at once."""
-    for one in (signal.SIGUSR1, signal.SIGUSR2):
-        if signal.getsignal(one) == signal.SIG_DFL:
-            signal.signal(one, signal.SIG_IGN)
-
-
 class Server(uvicorn.Server):
     """A uvicorn server that also looks after its connections and logs.
 
@@ -77,7 +70,6 @@ class Server(uvicorn.Server):
             self.accept(one)
         if self._live is None and hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGHUP, self._on_sighup)
-            ignore_others()
         self._tasks.append(asyncio.create_task(self._sweep()))
         if self._swapper is not None:
             self._tasks.append(asyncio.create_task(self._swapper.watch()))

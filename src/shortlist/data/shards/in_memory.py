@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
@@ -11,18 +10,32 @@ from numpy.typing import NDArray
 
 from shortlist.data.dataset import Dataset
 from shortlist.data.shards.blocks import Blocks, Rows
+from shortlist.data.shards.files import Header
 from shortlist.data.shards.list_column import ListColumn
-
-if TYPE_CHECKING:
-    from shortlist.data.shards.shards import Shards
 
 __all__ = ["dataset_of"]
 
 
 def dataset_of(
-    shards: Shards, blocks: Blocks, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None
+    blocks: Blocks,
+    header: Header,
+    tables: Mapping[str, pl.DataFrame],
+    schema: pl.Schema,
+    contexts: pl.DataFrame | None,
+    which: str,
+    some: Callable[[Rows], NDArray[np.bool_]] | None = None,
 ) -> Dataset:
-    """Rows that are kept or held out, in memory; ``some`` says which of them."""
+    """Rows that are "kept" or "held out", in memory.
+
+    Args:
+        blocks: where they are.
+        header: names the columns.
+        tables: "queries" and "candidates".
+        schema: of the interactions.
+        contexts: the distinct rows of the context columns.
+        which: rows.
+        some: which of these; all by default.
+    """
     parts, lists = [], []
     for numbers in blocks.spans():
         rows = blocks.read(numbers, True, which, negatives=True)
@@ -35,17 +48,17 @@ def dataset_of(
     assert query is not None
     assert candidate is not None
     others = [
-        pl.Series(name, values).cast(shards.interactions.schema[name])
-        for name, values in ((shards.weight, weight), (shards.timestamp, time), (shards.seen_column, seen))
+        pl.Series(name, values).cast(schema[name])
+        for name, values in ((header.weight, weight), (header.timestamp, time), (header.seen, seen))
         if name is not None and values is not None
     ]
-    if shards.contexts is not None and context is not None:
-        others += shards.contexts[context].get_columns()
-    if shards.negatives is not None:
-        others.append(_as_ids(shards, ListColumn.joined(lists)))
-    header = shards.manifest.header
+    if contexts is not None and context is not None:
+        others += contexts[context].get_columns()
+    if header.negatives is not None:
+        ids = tables["candidates"][header.candidate]
+        others.append(_as_ids(ids, ListColumn.joined(lists)).alias(header.negatives))
     return Dataset._of_rows(
-        {"queries": shards.queries, "candidates": shards.candidates},
+        dict(tables),
         {name: getattr(header, name) for name in ("query", "candidate", "timestamp", "weight")}
         | {"seen_column": header.seen},
         {"query": query, "candidate": candidate},
@@ -53,11 +66,10 @@ def dataset_of(
     )
 
 
-def _as_ids(shards: Shards, negatives: ListColumn) -> pl.Series:
+def _as_ids(candidates: pl.Series, negatives: ListColumn) -> pl.Series:
     """Negatives as a column of lists of raw ids."""
-    assert shards.negatives is not None
-    ids = shards.candidates[shards.candidate].gather(negatives.values)
+    ids = candidates.gather(negatives.values)
     owner = np.repeat(np.arange(negatives.rows), np.diff(negatives.offsets))
     listed = pl.DataFrame({"row": owner, "id": ids}).group_by("row", maintain_order=True).agg("id")
     rows = pl.DataFrame({"row": np.arange(negatives.rows)})
-    return rows.join(listed, on="row", how="left", maintain_order="left")["id"].alias(shards.negatives)
+    return rows.join(listed, on="row", how="left", maintain_order="left")["id"]

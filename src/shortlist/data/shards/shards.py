@@ -370,7 +370,7 @@ class Shards:
         """The interactions of these queries (raw ids), in memory, in the order of the shards; both tables are shared."""
         own = self.queries[self.query]
         wanted = own.is_in(ids.unique().cast(own.dtype, strict=False).implode()).to_numpy()
-        return dataset_of(self, self._blocks, "kept", lambda rows: wanted[rows.query])
+        return self._in_memory("kept", lambda rows: wanted[rows.query])
 
     def split(
         self,
@@ -410,18 +410,24 @@ class Shards:
                 hint="choose another share, or by=",
             )
         if most >= held:
-            return train, dataset_of(train, train._blocks, "held out")
+            return train, train._in_memory("held out")
         thin = RandomShare(most / held, seed + 1)
         starts = (numbers.start for numbers in train._blocks.spans())
-        return train, dataset_of(
-            train, train._blocks, "held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None)
+        return train, train._in_memory(
+            "held out", lambda rows: thin.of(Block(next(starts), 0, 0, len(rows.query)), None)
         )
 
     def to_dataset(self) -> Dataset:
         """All rows that are read, in memory, in the order of the shards; both tables are shared."""
-        return dataset_of(self, self._blocks, "kept")
+        return self._in_memory("kept")
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _in_memory(self, which: str, some: Callable[[Rows], NDArray[np.bool_]] | None = None) -> Dataset:
+        tables = {"queries": self.queries, "candidates": self.candidates}
+        return dataset_of(
+            self._blocks, self.manifest.header, tables, self.interactions.schema, self.contexts, which, some
+        )
 
     @cached_property
     def _blocks(self) -> Blocks:

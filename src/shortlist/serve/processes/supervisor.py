@@ -33,7 +33,7 @@ from shortlist.serve.processes.messages import (
 )
 from shortlist.serve.processes.scraping import Scraping
 from shortlist.serve.processes.swapping import Swapping
-from shortlist.serve.server import DRAIN, ignore_others
+from shortlist.serve.server import DRAIN
 from shortlist.serve.settings import Settings
 
 __all__ = ["Supervisor"]
@@ -283,7 +283,6 @@ class Supervisor:
         self._signal_socket = receiver
         self._children.selector.register(receiver, selectors.EVENT_READ, None)
         before = {one: signal.signal(one, self._signalled) for one in SIGNALS}
-        ignore_others()
         fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         try:
             yield
