@@ -18,16 +18,19 @@ TRIED = {
         "([decision 72](decisions/072-no-compiled-kernel.md))"
     ),
     "shortlist train, factorization": (
-        "1.5 s are the imports of torch and Polars; a step finds what its queries chose elsewhere in 0.2 ms, which took 1.4 of some 7; "
-        "one thread is as fast as two; what is left is 528 steps of 1,024 pairs, and fewer or larger ones would be another model"
+        "1.5 s are the imports of torch and Polars; AdamW, what a batch's queries chose elsewhere and the gradient of unit-length rows are "
+        "compiled or in fewer operations ([decision 76](decisions/076-compiled-kernel.md)), which took 3.8 s to 3.1; what is left is 528 steps "
+        "of 1,024 pairs, and fewer or larger ones would be another model"
     ),
     "index 50M": (
         "partitions of 5,000 and 8,000; vectors added in pieces get coarser codes than those of a build at once, so more are re-ranked; "
-        "loading 10 million was nearly all ScaNN's own reader, which has no option for threads (`benchmarks/LOG.md`, *ScaNN, 50 million*)"
+        "loading 10 million was nearly all ScaNN's own reader, which has no option for threads (`benchmarks/LOG.md`, *ScaNN, 50 million*); a "
+        "reader and a scan of our own are in and not in this result ([decision 77](decisions/077-index-library.md))"
     ),
     "index 200,000": (
-        "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec, fewer microseconds around a scan "
-        "([decision 54](decisions/054-quantized-scan.md), `benchmarks/LOG.md`)"
+        "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec ([decision 54](decisions/054-quantized-scan.md), "
+        "`benchmarks/LOG.md`); ranking in C, which left 0.025 of 0.062 ms around the scan ([decision 77](decisions/077-index-library.md)): "
+        "runs are between 18 and 24"
     ),
 }
 

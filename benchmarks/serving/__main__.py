@@ -17,7 +17,8 @@
     quiet BUNDLE X    speed, log, overload, worker_kills, cores, memory and all attacks, for a machine that does nothing else
     docs              the figures of docs/serving.md from the results
 
-BUNDLE, ONE and TWO are bundles that `shortlist demo` wrote. wrk (https://github.com/wg/wrk) has to be on the PATH.
+BUNDLE, ONE and TWO are bundles that `shortlist demo --recipe als` wrote; without a recipe it may choose a mixture, whose
+queries cost more. wrk (https://github.com/wg/wrk) has to be on the PATH.
 """
 
 from __future__ import annotations

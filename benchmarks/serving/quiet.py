@@ -30,7 +30,7 @@ def steps(
     """Each measurement with its options, by name; those first whose bars nothing else shows.
 
     Args:
-        options: with two bundles: one that ``shortlist demo`` wrote, and where bundles of attacks and of a million candidates are.
+        options: with two bundles: one that ``shortlist demo --recipe als`` wrote, and where bundles of attacks and of a million candidates are.
     """
     bundle, made = options.bundles[:2]
     million = made.with_name(made.name + ".million")
@@ -58,7 +58,7 @@ def quiet(options: argparse.Namespace, keep: Callable[[str, Callable[[], dict]],
         keep: is given each name and measurement, and writes its result.
     """
     if len(options.bundles) < 2:
-        raise SystemExit("quiet BUNDLE X: a bundle that `shortlist demo` wrote, and a path for bundles that are made")
+        raise SystemExit("quiet BUNDLE X: a bundle that `shortlist demo --recipe als` wrote, and a path for bundles that are made")
     prepare(options.bundles[1])
     for name, measure, own in steps(options):
         started = time.perf_counter()

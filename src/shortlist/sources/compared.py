@@ -14,6 +14,7 @@ from shortlist.sources.blend import Weights
 __all__ = ["Compared", "Found", "compared", "looked_up"]
 
 FEW = 200  # so many candidates are scored at once: a look at which of them matter would take longer
+PAIRS = 1 << 14  # ids are compared with all rows while these are so few pairs: sorting them takes longer
 SLACK = 1e-12  # of a score: more than sums of the same numbers in another order differ by
 
 Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -70,7 +71,7 @@ def compared(
     if not len(rows):  # the index has nothing that is open: neither have the others
         return Compared(rows, np.zeros(0), np.zeros(len(found) + len(near)), None)
     for others, _ in found[1:]:
-        rows = np.concatenate([rows, others[~np.isin(others, rows)]])
+        rows = np.concatenate([rows, _besides(others, rows)])
     scored, beyond = _split(rows, near)
     scored.towers.extend(_completed(score, one, rows) for score, one in zip(towers, found, strict=True))
     by_near = [float(scores.max(initial=0.0)) for _, scores in near]
@@ -133,6 +134,12 @@ def _completed(score: Score, found: Found, rows: NDArray[np.int64]) -> NDArray[n
     return mine
 
 
+def _besides(ids: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ids that are not among ``rows``."""
+    there: NDArray[np.bool_] = (ids[:, None] == rows).any(1) if len(ids) * len(rows) <= PAIRS else np.isin(ids, rows)
+    return ids[~there]
+
+
 def _split(rows: NDArray[np.int64], near: Sequence[Found]) -> tuple[_Scored, _Scored]:
     """The scores of ``rows`` by other sources, and what these found besides."""
     if len(near) == 1 and len(near[0][0]):
@@ -142,8 +149,9 @@ def _split(rows: NDArray[np.int64], near: Sequence[Found]) -> tuple[_Scored, _Sc
         others = np.ones(len(ids), np.bool_)
         others[place[there]] = False
         return _Scored(rows, [], [scores[place] * there]), _Scored(ids[others], [], [scores[others]])
-    union = np.unique(np.concatenate([rows[:0], *(ids for ids, _ in near)]))
-    union = union[~np.isin(union, rows)]
+    if not near:
+        return _Scored(rows, [], []), _Scored(rows[:0], [], [])
+    union = _besides(np.unique(np.concatenate([ids for ids, _ in near])), rows)
     known, beyond = (_Scored(some, [], [looked_up(*one, some)[1] for one in near]) for some in (rows, union))
     return known, beyond
 
