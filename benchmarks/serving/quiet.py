@@ -58,7 +58,9 @@ def quiet(options: argparse.Namespace, keep: Callable[[str, Callable[[], dict]],
         keep: is given each name and measurement, and writes its result.
     """
     if len(options.bundles) < 2:
-        raise SystemExit("quiet BUNDLE X: a bundle that `shortlist demo --recipe als` wrote, and a path for bundles that are made")
+        raise SystemExit(
+            "quiet BUNDLE X: a bundle that `shortlist demo --recipe als` wrote, and a path for bundles that are made"
+        )
     prepare(options.bundles[1])
     for name, measure, own in steps(options):
         started = time.perf_counter()
