@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from shortlist.compiled import VARIABLE
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss import Columns, Places, columns, in_batch_softmax, kernel
 from shortlist.loss.kernel import (
@@ -362,23 +363,23 @@ def test_all_pairs_of_one_query() -> None:
 
 def test_a_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "ABI", kernel.ABI + 1)
-    assert "another version" in kernel._kernel.__wrapped__(BUILT[0], "1")
+    assert "another version" in kernel._kernel.__wrapped__(BUILT[0])
 
 
 def test_without_a_library_torch_computes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     q, c, *_ = batch(0, 4, 3, 3, 2)
     assert kernel_for(q, c, None) is not None
     assert kernel_trouble() is None
-    assert "AVX2" in kernel._kernel.__wrapped__("DEFAULT", "1")
+    assert "AVX2" in kernel._kernel.__wrapped__("DEFAULT")
     monkeypatch.setattr(kernel, "FOLDER", tmp_path)
-    assert "C compiler" in kernel._kernel.__wrapped__(BUILT[0], "1")
+    assert "C compiler" in kernel._kernel.__wrapped__(BUILT[0])
     (tmp_path / f"kernel-{INSTRUCTIONS[BUILT[0]]}.so").write_bytes(b"no library")
-    assert str(tmp_path) in kernel._kernel.__wrapped__(BUILT[0], "1")
+    assert str(tmp_path) in kernel._kernel.__wrapped__(BUILT[0])
 
 
 def test_the_variable_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     q, c, *_ = batch(0, 4, 3, 3, 2)
-    monkeypatch.setenv(kernel.VARIABLE, "0")
+    monkeypatch.setenv(VARIABLE, "0")
     assert kernel_for(q, c, None) is None
     assert kernel_trouble() == "SHORTLIST_KERNEL=0 is set"
 
@@ -681,7 +682,7 @@ def test_no_more_instructions_than_torch_and_the_processor_both_have(
     asked = []
     monkeypatch.setattr(kernel, "best_instructions", lambda: processor)
     monkeypatch.setattr(kernel, "library_for", lambda _, name, abi: asked.append(name) or f"asked for {abi}")
-    assert isinstance(kernel._kernel.__wrapped__(capability, "1"), str)
+    assert isinstance(kernel._kernel.__wrapped__(capability), str)
     assert asked == ([] if opened is None else [opened])
 
 

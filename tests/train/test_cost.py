@@ -8,9 +8,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from shortlist.compiled import VARIABLE
 from shortlist.features import Codes
 from shortlist.loss import Retrieval
-from shortlist.loss.kernel import VARIABLE
 from shortlist.model import EmbeddingTable, EncodedDataset
 from shortlist.train.batches import Interactions
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, Updater

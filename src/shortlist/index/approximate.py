@@ -31,7 +31,7 @@ from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import threads_here
 from shortlist.index.ranking import Bounds, Ranked, ranked
 from shortlist.index.storage import Reader, Writer, scratch
-from shortlist.index.values import Floats, Hits, Ints, Lists
+from shortlist.index.values import Floats, Hits, Ints
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,21 +155,8 @@ class ApproximateIndex(LiveIndex):
                 (Path(folder) / name).write_bytes(content)
             return self._read_native(Reader(Path(folder), verify=False), snapshot)
 
-    def search(
-        self,
-        queries: Floats,
-        k: int,
-        *,
-        exclude: Lists | None = None,
-        allow: Lists | npt.ArrayLike | None = None,
-        deny: npt.ArrayLike | None = None,
-    ) -> Hits:
-        if exclude is None and allow is None and deny is None and (hits := self._plain(queries, k)) is not None:
-            return hits
-        return super().search(queries, k, exclude=exclude, allow=allow, deny=deny)
-
     def _plain(self, queries: Floats, k: int) -> Hits | None:
-        """The answer to one well-formed query without filters, in an index without changes; None for others."""
+        """The answer to one well-formed query, in an index without changes; None for others."""
         now = self._snapshot
         if now is None or now.native is None or now.base.dead is not None or now.extra.ids.size:
             return None

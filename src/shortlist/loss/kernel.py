@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.compiled import VARIABLE, best_instructions, library_for
+from shortlist.compiled import best_instructions, library_for, turned_off
 from shortlist.errors import ConfigError, TrainingError
 from shortlist.loss.places import exact
 
@@ -391,14 +391,12 @@ def _part(one: RowUpdate) -> _Part:
 
 
 def _of_this_machine() -> Kernel | str:
-    return _kernel(torch.backends.cpu.get_cpu_capability(), os.environ.get(VARIABLE, "1"))
+    return turned_off() or _kernel(torch.backends.cpu.get_cpu_capability())
 
 
 @lru_cache
-def _kernel(capability: str, wanted: str) -> Kernel | str:
+def _kernel(capability: str) -> Kernel | str:
     """The kernel for a processor, or why there is none."""
-    if wanted == "0":
-        return f"{VARIABLE}=0 is set"
     name, most = INSTRUCTIONS.get(capability), best_instructions()
     if name is None:
         return f"it needs x86-64 with AVX2; torch finds {capability}"
