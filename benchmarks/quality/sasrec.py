@@ -69,7 +69,7 @@ def _lists(peer: str, problem: Problem, settings: dict[str, Any]) -> NDArray[np.
         np.savez(folder / "asked.npz", asked=problem.queries, items=len(problem.train.candidates), **arrays)
         (folder / "options.json").write_text(json.dumps(settings))
         done = subprocess.run([python, PEERS / peer / "sasrec.py", folder], capture_output=True, text=True, cwd=folder)
-        if done.returncode:
+        if done.returncode or not (folder / "lists.npy").exists():  # one that SIGTERM ends may say that all is well
             raise sl.ConfigError(f"{NAMES[peer]}'s SASRec failed: {done.stderr.strip()[-600:]}")
         lists: NDArray[np.int64] = np.load(folder / "lists.npy")
     return lists
