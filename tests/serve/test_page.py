@@ -307,14 +307,19 @@ def test_the_map_answers_to_the_pointer(browser, address):  # noqa: F811
 def test_the_first_list_is_waited_for_in_words(browser, address, status):  # noqa: F811
     """A tower is loaded by the first request that needs it; the page is not empty until then."""
     held: list[Any] = []
+
+    def answer(route: Any) -> None:
+        route.continue_() if status == 200 else route.fulfill(status=status, body="{}")
+
     with watched(browser, "about:blank", offline=False) as (page, _):
         page.route("**/v1/recommend", lambda route: held.append(route))
         page.goto(f"{address}?lang=ko#visitor=1")
         expect(page.locator("#lists")).to_have_text(
             "첫 목록을 기다리고 있습니다. 모델의 첫 응답은 몇 초 걸릴 수 있습니다."
         )
+        page.route("**/v1/recommend", answer)  # the words may be seen before the request is: later ones are answered
         for one in held:
-            one.continue_() if status == 200 else one.fulfill(status=status, body="{}")
+            answer(one)
         expect(page.locator("#waiting")).to_have_count(0)
         expect(page.locator("#problem")).to_be_visible(visible=status != 200)
 
