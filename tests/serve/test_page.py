@@ -61,7 +61,11 @@ def address(bundle: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def mixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A served mixture of every kind of source, with Korean columns and titles."""
-    rows = [{"고객": f"손님{n}", "상품": f"P{(n + 3 * step) % 30}", "때": step} for n in range(20) for step in range(8)]
+    rows = [
+        {"고객": "19" if n == 19 else f"손님{n}", "상품": f"P{(n + 3 * step) % 30}", "때": step}
+        for n in range(20)
+        for step in range(8)
+    ]
     goods = {
         "상품": [f"P{n}" for n in range(30)],
         "상품명": [f"{'두부' if n % 2 else '김'} {n}호" for n in range(30)],
@@ -350,6 +354,22 @@ def test_the_address_holds_what_one_sees(browser, address):  # noqa: F811
         assert len(rows(page)) == 5
         assert not page.locator("#exclude-seen").is_checked()
         assert page.get_by_role("combobox").first.input_value() == "2"
+
+
+@pytest.mark.parametrize("typed", ["19", '"19"', "손님3"])
+def test_an_id_typed_into_the_address_needs_no_quotes(browser, mixture, typed):  # noqa: F811
+    with watched(browser, f"{mixture}#user={quote(typed)}", offline=False) as (page, watch):
+        settled(page)
+        assert rows(page)
+        assert page.get_by_role("combobox").first.input_value() == typed.strip('"')
+        expect(page.locator("#problem")).to_be_hidden()
+    assert watch.errors == []
+
+
+def test_an_id_that_cannot_be_shows_nobody_elses_list(browser, address):  # noqa: F811
+    with watched(browser, f"{address}#user=somebody", offline=False) as (page, _):
+        expect(page.locator("#problem")).to_be_visible()
+        assert not rows(page)
 
 
 def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F811

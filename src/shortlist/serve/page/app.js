@@ -216,12 +216,23 @@ function recall() {
   state.excludeSeen = kept.get("seen") !== "in";
   state.where = kept.get("where") ?? "";
   state.mode = kept.has("visitor") ? "visitor" : "user";
+  state.user = kept.has("user") ? idIn(kept.get("user")) : about.example_query ?? null;
   try {
     rules.restore(kept.has("rules") ? parse(kept.get("rules")) : null);
-    state.user = kept.has("user") ? parse(kept.get("user")) : about.example_query ?? null;
   } catch {
-    state.user = about.example_query ?? null;
+    rules.restore(null);
   }
+}
+
+/** The id in an address: JSON, or text that a person typed without quotes. */
+function idIn(text) {
+  let id;
+  try {
+    id = parse(text);
+  } catch {
+    return text;
+  }
+  return typeof about.example_query === "string" && typeof id !== "string" ? text : id;
 }
 
 /** The controls, as the state has them. */
