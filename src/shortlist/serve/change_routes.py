@@ -61,12 +61,15 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
+    expire = []
     for number, one in enumerate(request.expire):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         check_id(one.id, strings, f"$.expire[{number}].id")
+        expire.append({"id": one.id, "at": one.at})
     if len({one.id for one in request.expire}) < len(request.expire):
         raise Problem(422, "duplicate id; expected each id once.", "$.expire")
     check_types(loaded.served, request.upsert, service.turns.yield_to_loop)
-    expire = [{"id": one.id, "at": one.at} for one in request.expire]
     return {"op": "change", "at": time.time(), "upsert": request.upsert, "delete": request.delete, "expire": expire}
 
 

@@ -178,10 +178,13 @@ def _rows(loaded: Loaded, inputs: Any) -> list[Any]:
     """
     if isinstance(inputs, list):
         return inputs
-    check_features((name for name in inputs if name not in (loaded.state.query, INPUT)), loaded, "$.inputs")
     lengths = {len(values) for values in inputs.values()}
     if len(lengths) != 1:
         raise Problem(422, "columns of one length were expected.", "$.inputs")
+    ids = (loaded.state.query, INPUT)
+    if not any(name in inputs for name in ids):
+        return [{}]  # which has no id
+    check_features((name for name in inputs if name not in ids), loaded, "$.inputs")
     return [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
 
 
