@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.recommender.query_towers import FEATURES, saved
 
 import shortlist as sl
 from shortlist.recommender import embedding
@@ -30,30 +31,6 @@ added = [name in sys.modules for name in ("torch", "onnxruntime")]
 recommender.recommend({"who": [None], "history": [["a", "b"]]} if "history" in recommender.served.reads else ["bob"], k=2)
 print(grown > 0, added, [name in sys.modules for name in ("torch", "onnxruntime")])
 """
-FEATURES: dict[str, tuple[Any, ...]] = {
-    "ids": (lambda: sl.StringLookup("who"),),
-    "history": (lambda: sl.History(encoder="mean", share=False, dropout=0.0),),
-    "history and id": (lambda: sl.History(encoder="mean", share=False, dropout=0.0), lambda: sl.StringLookup("who")),
-    "stored column": (lambda: sl.StringLookup("who"), lambda: sl.StringLookup("city")),
-    "column of a request": (lambda: sl.StringLookup("who"), lambda: sl.StringLookup("hour")),
-}
-
-
-def saved(path: Path, kind: str, exported: bool = False) -> Path:
-    """A bundle whose query tower reads what ``kind`` says."""
-    pairs = [("ann", "a"), ("ann", "b"), ("bob", "b"), ("bob", "c"), ("cat", "b")]
-    table: dict[str, list[Any]] = {"who": ["ann", "bob", "cat"], "city": ["x", "y", "x"]}
-    rows = pl.DataFrame([(*pair, number) for number, pair in enumerate(pairs)], ["who", "what", "at"], orient="row")
-    if kind == "column of a request":
-        rows = rows.with_columns(pl.Series("hour", ["noon", "night", "noon", "noon", "night"]))
-    train = sl.Dataset(rows, "who", "what", timestamp="at", queries=table, candidates={"what": ["a", "b", "c", "d"]})
-    model = sl.TwoTower(sl.Tower(*(make() for make in FEATURES[kind]), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
-    sl.fit(model, train, epochs=1, batch_size=4)
-    recommender = sl.Recommender(model, index=sl.BruteForce(), seen=train)
-    if exported:
-        recommender.export()
-    recommender.save(path)
-    return path
 
 
 @pytest.mark.parametrize("kind", FEATURES)
