@@ -50,7 +50,6 @@ ELSEWHERE = {
     "recommender/asked.py": "recommender/test_reranking.py",
     "recommender/filling.py": "recommender/test_reranking.py",
     "recommender/pools.py": "recommender/test_lanes.py",
-    "recommender/query_vectors.py": "recommender/test_heads.py",
     "train/phases.py": "train/test_forecast.py",
     "report/measured_page.py": "report/test_page.py",
     "serve/change_log.py": "serve/test_writer.py",

@@ -19,6 +19,8 @@
 
 BUNDLE, ONE and TWO are bundles that `shortlist demo --recipe als` wrote; without a recipe it may choose a mixture, whose
 queries cost more. wrk (https://github.com/wg/wrk) has to be on the PATH.
+
+`python -m benchmarks.serving.pieces BUNDLE` needs neither: it prints how long the largest request of each route works between two pauses.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.serve.changing import KEY
 
-from shortlist.serve import impressions
+from shortlist.serve import change_routes, impressions
 from shortlist.serve.impression_files import FOLDER, records_of, segments
 
 SHOWN = {"query": "ann", "items": [{"candidate": "a"}, {"candidate": "b"}], "at": 5.0}
@@ -141,3 +141,49 @@ def test_lists_of_one_request_are_one_write_with_pauses(
     assert writes == [[1000]]
     assert len(pauses) == 6  # 6 times 166 are 996
     assert len(logged(tmp_path)) == 1000
+
+
+LISTS = {
+    "one list": [10_000],
+    "lists of one": [1] * 10_000,
+    "long lists": [2_500] * 4,
+    "short lists": [50] * 200,
+    "a long one behind short ones": [*[1] * 400, 9_600],
+}
+
+
+@pytest.mark.parametrize("lengths", LISTS.values(), ids=LISTS)
+def test_places_are_checked_between_pauses(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, lengths: list[int]
+) -> None:
+    """However they are spread over lists, at most 500 places are checked at once, and a list counts for ten of them."""
+    pieces = pieces_of(writable(), monkeypatch, [{**SHOWN, "items": items(length)} for length in lengths])
+    assert max(10 * lists + places for lists, places in pieces) <= 510
+    assert tuple(map(sum, zip(*pieces, strict=True))) == (len(lengths), 10_000)
+
+
+def test_shares_count_as_places(writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place with 32 shares takes as long as nine without."""
+    shares = {f"{number:02}": 0.5 for number in range(32)}
+    shown = [{**SHOWN, "items": [{**one, "shares": shares} for one in items(1000)]}]
+    pieces = pieces_of(writable(), monkeypatch, shown)
+    assert max(places for _, places in pieces) <= 56
+    assert sum(places for _, places in pieces) == 1000
+
+
+def items(count: int) -> list[dict[str, Any]]:
+    return [{"candidate": f"i{number}"} for number in range(count)]
+
+
+def pieces_of(client: Any, monkeypatch: pytest.MonkeyPatch, shown: list[Any]) -> list[tuple[int, int]]:
+    """Lists and places that were checked between two pauses, for one request."""
+    pieces = [(0, 0)]
+
+    def check(value: Any, strings: bool, field: str) -> None:
+        lists, places = pieces[-1]
+        pieces[-1] = (lists + 1, places) if field.endswith("query") else (lists, places + 1)
+
+    monkeypatch.setattr(change_routes, "check_id", check)
+    monkeypatch.setattr(client.app.service.turns, "yield_to_loop", lambda: pieces.append((0, 0)) or 0.0)
+    assert send(client, *shown).json() == {"recorded": len(shown)}
+    return pieces

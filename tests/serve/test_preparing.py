@@ -1,4 +1,4 @@
-"""A first upsert finds what it needs imported, or waits for it; nothing else does."""
+"""A first upsert finds what it needs imported, or waits for it; a first request finds its query tower ready."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from tests.recommender.query_towers import FEATURES, saved
 from tests.serve.changing import KEY, WRITE, change
+from tests.serve.running import Running
 
 import shortlist as sl
+from shortlist.errors import MissingExtraError
+from shortlist.recommender import embedding
 from shortlist.recommender.embedding import Embedder
 from shortlist.serve import App, Service, Settings
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.swap import Swapper
 
 PROGRAM = """
 import sys
@@ -94,3 +100,69 @@ def test_a_writable_server_begins_once_it_is_up(
 
     asyncio.run(up())
     assert later == ([(1.0, service.writer.preparation.start)] if writes else [])
+
+
+# Query towers.
+
+
+def processes(pid: int) -> list[int]:
+    """A process, or those that it started."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(one) for task in tasks for one in (task / "children").read_text().split()] or [pid]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at what is mapped, in /proc")
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("kind", "there"), [("ids", False), ("history", True)])
+def test_a_tower_is_there_before_the_server_says_where_it_listens(
+    tmp_path: Path, kind: str, there: bool, workers: int
+) -> None:
+    """In every process that answers; and no request makes a server of ids alone import torch."""
+    running = Running(saved(tmp_path / "bundle", kind), "--workers", workers)
+    try:
+        answering = processes(running.process.pid)
+        assert len(answering) == workers
+
+        def mapped() -> list[bool]:
+            return ["libtorch_python" in Path(f"/proc/{pid}/maps").read_text() for pid in answering]
+
+        assert mapped() == [there] * workers
+        for query in ({"id": "ann"}, {"id": None}, {"history": ["a", "b"]}):
+            for _ in range(2 * workers):
+                found = httpx.post(f"{running.url}/v1/recommend", json={"queries": [query]}, timeout=120)
+                assert found.status_code == 200
+        assert mapped() == [there] * workers
+    finally:
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("kind", FEATURES)
+def test_a_tower_is_there_before_a_bundle_takes_over(client: Any, tmp_path: Path, kind: str) -> None:
+    """While requests still go to the bundle before; a tower that no request needs is not built."""
+    service = client.app.service
+    built: list[bool] = []
+    activate = service.activate
+
+    def noted(loaded: Loaded) -> None:
+        built.append(loaded.served.embedder._model is not None)
+        activate(loaded)
+
+    service.activate = noted
+    swapper = Swapper(service, saved(tmp_path / "bundle", kind), None)
+    assert client.loop.run_until_complete(swapper.check())
+    assert built == [kind != "ids"]
+
+
+def test_a_tower_that_cannot_run_here_keeps_no_server_from_starting(
+    clients: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without torch, requests that need no tower are answered, the others get a 501."""
+    client = clients(recommender=sl.Recommender.load(saved(tmp_path / "bundle", "stored column")))
+
+    def missing(*_: Any) -> Any:
+        raise MissingExtraError("torch", "train", "the two-tower model itself")
+
+    monkeypatch.setattr(embedding, "_built", missing)
+    client.app.service.warm(client.app.service.loaded, lambda: None)
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
+    assert client.post("/v1/recommend", {"queries": [{"features": {"city": "x"}}]}).status_code == 501

@@ -315,6 +315,7 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     _warn_of_long_ids(loaded.long_ids, settings)
     service = Service(loaded, settings, Log(requests=log_requests))
+    service.warm(service.loaded, lambda: None)
     give_back()
     swapper = Swapper(service, bundle, before) if watch else None
     with listening(place) as taken:

@@ -15,6 +15,7 @@ from shortlist.errors import MissingExtraError
 from shortlist.features import Feature, features_from_state
 from shortlist.recommender.cells import Columns
 from shortlist.recommender.exported import ExportedTower, tower_of
+from shortlist.recommender.importing import load_torch_libraries
 from shortlist.recommender.state import State
 from shortlist.recommender.tensors import widened
 from shortlist.sources import Mixture, towers_of
@@ -93,6 +94,7 @@ class Embedder:
             if side in self._state.model.onnx:
                 import onnxruntime  # noqa: F401
             else:
+                load_torch_libraries()
                 import torch  # noqa: F401
 
                 import shortlist.model  # noqa: F401

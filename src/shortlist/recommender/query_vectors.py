@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.recommender.requests import Request, feature_table
 from shortlist.recommender.served import Served
 
-__all__ = ["embedded"]
+__all__ = ["embedded", "warm_towers"]
+
+
+def warm_towers(served: Served, pause: Callable[[], object] = lambda: None) -> None:
+    """Import, build and run each query tower that a request may need: one that reads more than the query's id.
+
+    Vectors of the others are all stored, so nothing is imported for them.
+
+    Args:
+        pause: called between parts of the work.
+
+    Raises:
+        ShortlistError: for a tower that cannot run here.
+    """
+    for one in (served, *served.others):
+        state = one.state
+        if state.query_vectors is not None and all(name == state.query for name in state.reads):
+            continue
+        pause()
+        one.embedder.import_runtime("query")
+        pause()
+        one.embedder.columns("query")
+        first = state.candidate_ids.take(np.arange(min(1, state.size)))
+        histories = {name: pl.Series(name, [first]) for name in state.history_columns}
+        pause()
+        nothing, nobody = np.array([-1]), np.array([False])
+        one.embedder.vectors("query", feature_table(Request([None], histories), nothing, nobody, state))
 
 
 def embedded(

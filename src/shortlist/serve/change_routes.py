@@ -17,7 +17,9 @@ from shortlist.serve.service import Service
 
 __all__ = ["change", "events", "impressions"]
 
-ROWS = 500  # that are checked between two pauses, in a quarter of a millisecond; lists that were shown count for ten
+ROWS = 500  # that are checked between two pauses, in a quarter of a millisecond
+PLACES = 500  # of lists that were shown, between two pauses, in half a millisecond; a list itself counts for ten
+SHARE = 4  # shares of a place that count as another one
 
 
 async def change(service: Service, incoming: Incoming) -> Reply:
@@ -59,12 +61,15 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
     check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
+    expire = []
     for number, one in enumerate(request.expire):
+        if number % ROWS == 0:
+            service.turns.yield_to_loop()
         check_id(one.id, strings, f"$.expire[{number}].id")
+        expire.append({"id": one.id, "at": one.at})
     if len({one.id for one in request.expire}) < len(request.expire):
         raise Problem(422, "duplicate id; expected each id once.", "$.expire")
     check_types(loaded.served, request.upsert, service.turns.yield_to_loop)
-    expire = [{"id": one.id, "at": one.at} for one in request.expire]
     return {"op": "change", "at": time.time(), "upsert": request.upsert, "delete": request.delete, "expire": expire}
 
 
@@ -129,11 +134,13 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
     count = sum(len(one.items) for one in request.impressions)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} places were given; 1 to {most} were expected.", "$.impressions")
-    now = time.time()
+    now, since = time.time(), PLACES
     records = []
     for number, one in enumerate(request.impressions):
-        if number % (ROWS // 10) == 0:
+        if since >= PLACES:
             service.turns.yield_to_loop()
+            since = 0
+        since += 10
         field = f"$.impressions[{number}]"
         check_id(one.query, loaded.query_strings, f"{field}.query")
         places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
@@ -143,6 +150,10 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
             raise Problem(422, "two items have one candidate; expected each candidate once.", f"{field}.items")
         items = []
         for at, (item, place) in enumerate(zip(one.items, places, strict=True)):
+            if since >= PLACES:
+                service.turns.yield_to_loop()
+                since = 0
+            since += 1 + len(item.shares or ()) // SHARE
             check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")
             items.append({**msgspec.to_builtins(item), "place": place})
         record = {"op": "shown", "at": now if one.at is None else one.at, "query": one.query, "items": items}

@@ -19,7 +19,7 @@ from shortlist.serve.answers import COPIED
 from shortlist.serve.http import Incoming, Reply, decoded
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
-from shortlist.serve.reading import check_known, check_request, read_queries
+from shortlist.serve.reading import check_features, check_known, check_request, read_queries
 from shortlist.serve.reply_parts import ReplyParts
 from shortlist.serve.schema import Id, Query, RecommendRequest, Value
 from shortlist.serve.service import Asked, Service
@@ -78,7 +78,7 @@ def _asked(service: Service, loaded: Loaded, body: bytes) -> tuple[bool, Asked]:
         raise Problem(422, f"there is one signature: {SIGNATURE}.", "$.signature_name", hint="leave signature_name out")
     if (request.instances is None) == (request.inputs is None):
         raise Problem(422, "either instances or inputs were expected.", "$")
-    rows = request.instances if request.instances is not None else _rows(request.inputs)
+    rows = request.instances if request.instances is not None else _rows(loaded, request.inputs)
     names = _Names(loaded, request.instances is not None, bool(rows) and isinstance(rows[0], dict))
     queries = [names.query(row, number) for number, row in enumerate(rows)]
     limits = service.settings.limits
@@ -170,17 +170,21 @@ class _Names:
         return f"{whole}.{name}[{number}]" if name else whole
 
 
-def _rows(inputs: Any) -> list[Any]:
+def _rows(loaded: Loaded, inputs: Any) -> list[Any]:
     """Columns as rows.
 
     Raises:
-        Problem: for columns of different lengths.
+        Problem: for columns that the model does not have, or of different lengths.
     """
     if isinstance(inputs, list):
         return inputs
     lengths = {len(values) for values in inputs.values()}
     if len(lengths) != 1:
         raise Problem(422, "columns of one length were expected.", "$.inputs")
+    ids = (loaded.state.query, INPUT)
+    if not any(name in inputs for name in ids):
+        return [{}]  # which has no id
+    check_features((name for name in inputs if name not in ids), loaded, "$.inputs")
     return [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -32,6 +32,7 @@ __all__ = [
     "Group",
     "Ruled",
     "check_columns",
+    "check_features",
     "check_id",
     "check_ids",
     "check_known",
@@ -212,6 +213,18 @@ def check_id(value: Any, strings: bool, field: str) -> None:
         )
 
 
+def check_features(names: Iterable[str], loaded: Loaded, field: str) -> None:
+    """Check names of features.
+
+    Raises:
+        Problem: for one that the model does not have.
+    """
+    for name in names:
+        if name not in loaded.about.readable:
+            known = f"features: {', '.join(sorted(loaded.about.readable)) or 'none'}"
+            raise Problem(422, "the model has no such feature.", field, hint=known)
+
+
 def read_queries(
     loaded: Loaded,
     events: Events,
@@ -308,10 +321,7 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     if not (query.features or query.exclude or query.history is not None or events):
         return Ask(query.id)
     field = f"$.queries[{number}]"
-    for name in query.features:
-        if name not in loaded.about.readable:
-            known = f"features: {', '.join(sorted(loaded.about.readable)) or 'none'}"
-            raise Problem(422, "the model has no such feature.", f"{field}.features", hint=known)
+    check_features(query.features, loaded, f"{field}.features")
     check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", OWN)
     check_ids(query.history, loaded.candidate_strings, f"{field}.history", OWN)
     features, exclude = dict(query.features), list(query.exclude)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 import time
@@ -18,6 +19,7 @@ import msgspec
 from shortlist.errors import ShortlistError
 from shortlist.recommender import Recommendation, Rerank, pipeline
 from shortlist.recommender.eligible import Open, opened
+from shortlist.recommender.query_vectors import warm_towers
 from shortlist.recommender.served import Served
 from shortlist.serve.batching import Batcher
 from shortlist.serve.events import Events
@@ -259,10 +261,12 @@ class Service:
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
 
     def warm(self, loaded: Loaded, pause: Callable[[], None]) -> None:
-        """Let a bundle that is about to take over answer the last requests, so that its first ones are fast.
+        """Let a bundle that is about to answer have its towers ready, and answer the last requests: its first ones are fast.
 
         Every group of a request is answered as it will be: fold-in, features and plain queries alike.
         """
+        with contextlib.suppress(ShortlistError):  # without torch, requests that need a tower are refused
+            warm_towers(loaded.served, pause)
         for request in list(self.asked):
             pause()
             try:
