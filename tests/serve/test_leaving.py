@@ -7,8 +7,11 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,6 +21,7 @@ from tests.serve.conftest import WRITE
 from tests.serve.running import Running
 from uvicorn.server import ServerState
 
+from shortlist.serve.leaving import INTERIM, Leaving, sent_before_opening
 from shortlist.serve.protocol import Connection
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems tell it later")
@@ -25,7 +29,6 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ot
 GET = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
 BODY = b'{"queries":[{"id":"ann"}],"k":1}'
 ASK = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # what a client gets that waits for longer than a tenth of a second
 DELETE = b'{"delete":["c"]}'
 CHANGE = (
     b"POST /v1/candidates HTTP/1.1\r\nhost: localhost\r\nx-api-key: %s\r\ncontent-length: %d\r\n\r\n%s"
@@ -202,3 +205,168 @@ async def listen(client: Any) -> tuple[asyncio.Server, ServerState]:
     state = ServerState()
     made = lambda: Connection(config=config, server_state=state, app_state={})  # noqa: E731
     return await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0), state
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def ends_its_side(client: socket.socket) -> None:
+    client.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection over TCP: the server's and the client's."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = socket.create_connection(listening.getsockname(), timeout=60)
+        ours, _ = listening.accept()
+    with ours, client:
+        yield ours, client
+
+
+@pytest.mark.parametrize(
+    ("leave", "content", "keeps", "sent"),
+    [
+        (None, ASK, False, 0),
+        (ends_its_side, ASK, False, 1),
+        (ends_its_side, ASK[:20], False, 0),
+        (ends_its_side, b"", False, None),
+        (socket.socket.close, ASK, False, None),
+        (socket.socket.close, ASK, True, 0),
+        (socket.socket.close, b"", True, None),
+        (reset, ASK, False, None),
+    ],
+)
+def test_what_is_sent_before_a_connection_is_opened(
+    pair: tuple[socket.socket, socket.socket],
+    leave: Callable[[socket.socket], None] | None,
+    content: bytes,
+    keeps: bool,
+    sent: int | None,
+) -> None:
+    ours, client = pair
+    client.sendall(content)
+    if leave is not None:
+        leave(client)
+    assert sent_before_opening(ours, lambda given: keeps) == sent
+    if sent is not None and client.fileno() >= 0:
+        ends_its_side(ours)
+        assert client.recv(10) == b"H" * sent
+
+
+class Transport:
+    """What ``Leaving`` needs of a transport."""
+
+    def __init__(self, taken: socket.socket | None) -> None:
+        self.taken, self.written, self.aborted = taken, b"", False
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.taken
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write(self, content: bytes) -> None:
+        self.written += content
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def cycle_of(**values: Any) -> Any:
+    """A request as uvicorn has it."""
+    scope = {"method": "POST", "raw_path": b"/v1/recommend"}
+    given = {"scope": scope, "waiting_for_100_continue": False, "response_started": False, "response_complete": False}
+    return SimpleNamespace(**(given | values))
+
+
+def leaving_of(taken: socket.socket | None, is_change: bool = False) -> Leaving:
+    made = Leaving(lambda start: is_change)
+    made.attach(Transport(taken))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("leave", "unparsed", "replied", "left", "ahead"),
+    [
+        (None, False, False, False, 0),
+        (None, True, False, False, 1),  # the end may be behind bytes that were not read
+        (None, True, True, False, 0),
+        (ends_its_side, False, True, False, 1),
+        (socket.socket.close, False, True, True, 1),
+        (reset, False, False, True, 0),
+    ],
+)
+def test_a_doubtful_client_gets_one_byte_and_the_rest_of_the_reply_later(
+    pair: tuple[socket.socket, socket.socket],
+    leave: Callable[[socket.socket], None] | None,
+    unparsed: bool,
+    replied: bool,
+    left: bool,
+    ahead: int,
+) -> None:
+    ours, client = pair
+    leaving = leaving_of(ours)
+    if replied:
+        leaving.replied()
+    if leave is not None:
+        leave(client)
+    assert leaving.has_left(cycle_of(), unparsed) is left
+    assert leaving.ahead == ahead
+    assert leaving.rest_of(b"HTTP/1.1 200 OK") == b"HTTP/1.1 200 OK"[ahead:]
+    assert leaving.rest_of(b"HTTP/1.1 200 OK") == b"HTTP/1.1 200 OK"  # of the next reply nothing was sent
+
+
+def test_a_change_and_a_client_that_waits_to_send_its_body_get_no_byte(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, client = pair
+    ends_its_side(client)
+    for leaving, cycle in (
+        (leaving_of(ours, is_change=True), cycle_of()),
+        (leaving_of(ours), cycle_of(waiting_for_100_continue=True)),
+        (leaving_of(None), cycle_of()),
+    ):
+        assert leaving.has_left(cycle, True) is False
+        assert leaving.ahead == 0
+
+
+@pytest.mark.parametrize(
+    ("cycle", "ahead", "version", "written", "later"),
+    [
+        (cycle_of(), 0, "1.1", INTERIM, 1),
+        (cycle_of(), 0, "1.0", b"", 1),
+        (cycle_of(), 1, "1.1", b"", 2),
+        (cycle_of(response_started=True), 1, "1.1", b"", 1),
+    ],
+)
+def test_who_has_closed_its_side_is_asked_half_as_often_each_time(
+    pair: tuple[socket.socket, socket.socket], cycle: Any, ahead: int, version: str, written: bytes, later: int
+) -> None:
+    ours, client = pair
+    ends_its_side(client)
+    calls: list[tuple[Any, ...]] = []
+    leaving = leaving_of(ours)
+    transport: Any = leaving._transport
+    leaving.ahead = ahead
+    loop = SimpleNamespace(call_later=lambda *given: calls.append(given))
+    flow = SimpleNamespace(write_paused=False)
+    connection = SimpleNamespace(loop=loop, cycle=cycle, flow=flow, scope={"http_version": version})
+    leaving.watch(connection)
+    assert not transport.written
+    calls[0][1](*calls[0][2:])
+    assert (transport.written, leaving.ahead) == (written, later if ahead else 0)
+    assert [given[0] for given in calls] == [0.1, 0.2]
+    cycle.response_complete = True
+    calls[1][1](*calls[1][2:])
+    assert len(calls) == 2
+    cycle.response_complete = False  # for the next case; and a client that has gone is forgotten
+    reset(client)
+    calls[1][1](*calls[1][2:])
+    assert transport.aborted
+    assert len(calls) == 2

@@ -718,7 +718,7 @@ def test_a_client_that_has_closed_its_side_is_asked_whether_it_reads(
     client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that has only closed its side for sending gets its reply, one that has gone none, and its pieces are not answered."""
-    monkeypatch.setattr("shortlist.serve.protocol.PROBE", 0.001)
+    monkeypatch.setattr("shortlist.serve.leaving.PROBE", 0.001)
     seen = pieces_of(client)
     gate = threading.Event()
     answer = client.app.service.batcher._answer

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from click.core import ParameterSource
 
-from shortlist.cli.console import say
+from shortlist.cli import console
 from shortlist.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -217,6 +220,7 @@ def command(
     API keys are read from the environment, comma-separated: SHORTLIST_API_KEYS to read, SHORTLIST_WRITE_KEYS to change
     candidates and record events. Changes need a write key and --state.
     """
+    _have_standard_files()
     if unix is not None and any(_typed(name) for name in ("host", "port")):
         raise ConfigError("--unix was given with --host or --port.", hint="give one of them")
     if workers == 1 and (max_memory is not None or _typed("worker_timeout")):
@@ -227,7 +231,7 @@ def command(
     import shortlist.index  # noqa: F401 - while nothing else runs
 
     try:
-        from shortlist.serve.listening import Place, listening
+        from shortlist.serve.listening import Place
     except ModuleNotFoundError as missing:
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
     from shortlist.recommender.signing import read_key
@@ -278,17 +282,73 @@ def command(
 
         memory = None if max_memory is None else max_memory << 20
         plan = Plan(bundle, workers, settings, watch, memory, worker_timeout, log_requests)
-        with listening(place) as taken:
-            _supervised(plan, place, taken)
+        with _listening(place) as taken:
+            if taken is not None:
+                _supervised(plan, place, taken)
     else:
         _alone(bundle, settings, place, watch, log_requests)
 
 
+def say(message: str) -> None:
+    """A message on stderr; where it cannot be written, as on a full disk, the server works without it."""
+    with contextlib.suppress(OSError):
+        console.say(message)
+
+
+def _have_standard_files() -> None:
+    """Open those of descriptors 0, 1 and 2 that are closed (``2>&-``): the next file or connection would get the number, and what
+    is written to stderr.
+    """
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+
+
+class _StoppedError(BaseException):
+    """SIGTERM has arrived."""
+
+
+@contextlib.contextmanager
+def _listening(place: Place) -> Iterator[socket.socket | None]:
+    """A socket that listens there; None where SIGTERM has arrived meanwhile.
+
+    SIGTERM ends what is inside, in order, until the server handles it itself: by default it ends the process, and a Unix
+    socket's file stays.
+
+    Raises:
+        ConfigError: see ``listening``.
+    """
+    from shortlist.serve.listening import listening
+
+    came = inside = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        came = True
+        if inside:
+            raise _StoppedError
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with contextlib.suppress(_StoppedError), listening(place) as taken:
+            try:
+                inside = True  # while the socket is made or closed, nothing is raised
+                yield None if came else taken
+            finally:
+                inside = False
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _ignore_others_signals() -> None:
     """SIGUSR1 and SIGUSR2, by which other servers open their logs again, do nothing from now on, here and in processes that this
-    one starts: they would end them at once.
+    one starts: they would end them at once. SIGHUP, which asks for another look at the bundle, does nothing until the server
+    handles it, unless it says that a terminal was closed.
     """
-    for name in ("SIGUSR1", "SIGUSR2"):
+    names = ("SIGUSR1", "SIGUSR2") if os.isatty(2) else ("SIGUSR1", "SIGUSR2", "SIGHUP")
+    for name in names:
         number = getattr(signal, name, None)  # Windows has neither
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.SIG_IGN)
@@ -304,7 +364,6 @@ def _typed(option: str) -> bool:
 def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requests: bool) -> None:
     """Serve from this process."""
     from shortlist.serve import App, Service
-    from shortlist.serve.listening import listening
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
     from shortlist.serve.server import run
@@ -318,12 +377,13 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     service.warm(service.loaded, lambda: None)
     give_back()
     swapper = Swapper(service, bundle, before) if watch else None
-    with listening(place) as taken:
-        address = place.address(_port(taken))
-        _announce(bundle, str(loaded.served), address, settings)
-        service.log.event("started", port=_port(taken), bundle=loaded.bundle)
-        run(App(service), [taken], swapper=swapper)
-    sys.stderr.flush()
+    with _listening(place) as taken:
+        if taken is not None:
+            _announce(bundle, str(loaded.served), place.address(_port(taken)), settings)
+            service.log.event("started", port=_port(taken), bundle=loaded.bundle)
+            run(App(service), [taken], swapper=swapper)
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
     os._exit(0)  # not after a thread that still loads another bundle
 
 

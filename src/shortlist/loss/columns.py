@@ -27,6 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from shortlist._forks import refuse_after_fork
 from shortlist.loss.kernel import Mass, kernel_for
 from shortlist.loss.places import Pairs, by_block, exact, placed, without_own
 from shortlist.loss.products import Transposed, product
@@ -115,6 +116,7 @@ def softmax_over(
         pair_candidate: int64 ``[B]``, the row of each pair in ``candidate``.
         weight: ``[B]``.
     """
+    refuse_after_fork("softmax_over()")
 
     def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
         return _loss_and_gradients(query, candidate, pair_query, pair_candidate, columns, weight, options, lower)

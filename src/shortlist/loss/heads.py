@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shortlist._forks import refuse_after_fork
 from shortlist.loss.columns import PLAIN, Columns, Places, SoftmaxOptions
 from shortlist.loss.pairwise import best_scores, in_blocks, masses
 from shortlist.loss.places import merged
@@ -33,6 +34,7 @@ def best_head_softmax(
     Args:
         query: ``[queries, heads, dim]``, the other arguments as ``softmax_over``.
     """
+    refuse_after_fork("best_head_softmax()")
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
     count = columns.drawn.to(query.dtype)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from shortlist._forks import refuse_after_fork
 from shortlist.loss.columns import Columns, Places
 from shortlist.loss.places import merged
 from shortlist.loss.softmax import BLOCK_ELEMENTS, LossAndGradients
@@ -54,6 +55,7 @@ def pairwise_loss(
         margin: of CCL.
         negative_weight: of CCL.
     """
+    refuse_after_fork("pairwise_loss()")
     pair_query, pair_candidate, together = merged(pair_query, pair_candidate, weight, len(candidate))
     weights = together.to(query.dtype)
 
@@ -154,5 +156,6 @@ class _InBlocks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
+        refuse_after_fork("backward()")
         d_query, d_candidate = ctx.saved_tensors
         return d_query * d_loss, d_candidate * d_loss, None, None

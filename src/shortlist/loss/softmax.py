@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from shortlist._forks import refuse_after_fork
 from shortlist.loss.kernel import Mass, kernel_for
 from shortlist.loss.places import Pairs, by_block, exact, occurrences, placed, without_own
 from shortlist.loss.products import Transposed, product
@@ -79,6 +80,7 @@ def in_batch_softmax(
         counts: ``[candidates]``, how often each occurs where these pairs are a part of the batch; by default as in
             them.
     """
+    refuse_after_fork("in_batch_softmax()")
 
     def compute(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> LossAndGradients:
         return loss_and_gradients(
@@ -124,6 +126,7 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
+        refuse_after_fork("backward()")
         d_query, d_candidate = ctx.saved_tensors
         return None, d_query * d_loss, d_candidate * d_loss, None
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import TrainingError
 from shortlist.loss.als import ALS
 from shortlist.loss.chosen import Block, Chosen
@@ -94,6 +95,7 @@ def solve(chosen: Chosen, other: Tensor, task: ALS, start: Tensor | None = None,
         start: vectors of the rows to begin at; None for 0.
         steps: how many.
     """
+    refuse_after_fork("solve()")
     scores = None if start is None else _scores(chosen, start, other)
     return _solved(chosen, other, task, start, scores, steps)
 
@@ -156,6 +158,7 @@ def _decays(chosen: Chosen, task: ALS, unobserved: float) -> Tensor:
 
 def objective(chosen: Chosen, turned: Chosen, query: Tensor, candidate: Tensor, task: ALS) -> float:
     """The function that the sweeps minimise, divided by the sum of all weights; 1 where every vector is 0."""
+    refuse_after_fork("objective()")
     return _objective(chosen, turned, query, candidate, task, _scores(chosen, query, candidate))
 
 

@@ -223,6 +223,7 @@ class Recommender:
             MissingExtraError: without the extra ``export``.
             ConfigError: for a tower that cannot be exported.
         """
+        refuse_after_fork("Recommender.export()")
         self._swap(with_exports)
 
     @property
@@ -536,6 +537,7 @@ class Recommender:
                 refuses.
             ConfigError: where model or index changed since this recommender was made.
         """
+        refuse_after_fork("Recommender.save()")
         path = checked_path(path, "save(path)")
         check_flags("save()", overwrite=overwrite, optimizer=optimizer)
         served = folded(self.served)
@@ -602,6 +604,7 @@ class Recommender:
             BundleError: where the Hub refuses or cannot be reached; the repository is then as it was.
             MissingExtraError: without the extra ``hub``.
         """
+        refuse_after_fork("Recommender.push_to_hub()")
         check_flags("push_to_hub()", private=private)
         return hub.push(folded(self.served), repo, private, message, token)
 
@@ -641,6 +644,7 @@ class Recommender:
             BundleError: where MLflow refuses.
             MissingExtraError: without the extra ``mlflow``.
         """
+        refuse_after_fork("Recommender.log_to_mlflow()")
         return mlflow_model.log(folded(self.served), name, registered)
 
     @classmethod

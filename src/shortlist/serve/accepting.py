@@ -8,16 +8,14 @@ import socket
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from shortlist.serve.http import FIRST
+from shortlist.serve.leaving import sent_before_opening
 from shortlist.serve.listening import BACKLOG, complete_no_more
-from shortlist.serve.sockets import Peer, peer_of
 
 __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop, at most
 LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
 LEFT = 32  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
-LOOKED_AT = 4096  # bytes of a connection that are looked at, to see whether they hold a request
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
@@ -112,7 +110,7 @@ class Acceptor:
                 self._retry_in(SHORT)
                 return
             connection.setblocking(False)
-            sent = self._sent_ahead(connection)
+            sent = sent_before_opening(connection, self._keeps)
             if sent is None:
                 connection.close()
                 left += 1
@@ -124,26 +122,6 @@ class Acceptor:
             task = self._loop.create_task(self._open(connection, sent))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
-
-    def _sent_ahead(self, connection: socket.socket) -> int | None:
-        """How many bytes of the reply were sent to find out whether the client is there; None if it has left."""
-        peer = peer_of(connection)
-        if peer is Peer.OPEN:
-            return 0
-        try:
-            content = connection.recv(LOOKED_AT, socket.MSG_PEEK)
-            if not content:
-                return None
-            if self._keeps(content):
-                return 0
-            if peer is Peer.GONE:
-                return None
-            if b"\r\n\r\n" not in content:
-                return 0
-            sent = connection.send(FIRST[:1])
-        except OSError:
-            return None
-        return None if peer_of(connection) is Peer.GONE else sent
 
     @property
     def opening(self) -> int:

@@ -14,7 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, BODY, COMPLETE, App
-from shortlist.serve.http import CLOSE, FIRST, Answer, Headers, reply_head
+from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
+from shortlist.serve.leaving import Leaving
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.request_heads import (
     LONGEST_HEAD,
@@ -27,7 +28,7 @@ from shortlist.serve.request_heads import (
     strange,
     without_upgrade,
 )
-from shortlist.serve.sockets import Peer, closed_by_peer, peer_of, send_now, unsent_bytes
+from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 
 __all__ = ["Connection"]
 
@@ -35,9 +36,6 @@ PIECE = 4096  # bytes that are parsed at a time, of one request
 HEAD_END = b"\r\n\r\n"
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
-
-PROBE = 0.1  # seconds after which a client that has closed its side is asked whether it reads; then twice as many, and so on
-INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"  # which every client of HTTP/1.1 reads over
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
 
 
@@ -93,14 +91,14 @@ class Connection(HttpToolsProtocol):
         self._received = self._application.received
         self._intake = self._application.intake
         self._size = 0  # bytes read since the connection was idle
-        self._ahead = 0  # bytes of the next reply that were sent already
-        self._replied = False  # whether a reply was sent
+        self._leaving = Leaving(self._application.is_change)
         self._queued = False  # whether its request waits at the gate
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
         self.idle_since = 0.0  # the last time that a reply was complete
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._leaving.attach(transport)
         self.flow: _Flow = _Flow(transport)
         transport.set_write_buffer_limits(UNSENT, 0)
         self.waiting_since: float | None = self.loop.time()
@@ -155,7 +153,7 @@ class Connection(HttpToolsProtocol):
             self.scope["method"], self.scope["http_version"] = method, version
             return
         self._left = body_length(self.headers)
-        if self._ahead:  # its client has sent everything, and nothing may come between the parts of its reply
+        if self._leaving.ahead:  # its client has sent everything, and nothing may come between the parts of its reply
             self.expect_100_continue = False
         super().on_headers_complete()
 
@@ -192,7 +190,7 @@ class Connection(HttpToolsProtocol):
         headers = [(b"content-type", TYPE.encode()), (b"content-length", b"%d" % len(body))]
         if problem.retry_after is not None:
             headers.append((b"retry-after", b"%d" % problem.retry_after))
-        self.transport.write(self._rest_of(reply_head(problem.status, headers, keep_alive=False)) + body)
+        self.transport.write(self._leaving.rest_of(reply_head(problem.status, headers, keep_alive=False)) + body)
         self.transport.close()
 
     def refuse_body(self) -> None:
@@ -323,53 +321,12 @@ class Connection(HttpToolsProtocol):
         if not self._between_requests or self._unparsed or cycle is None or cycle.response_complete:
             return False
         cycle.keep_alive = False
-        self.loop.call_later(PROBE, self._probe, PROBE)
+        self._leaving.watch(self)
         return True
-
-    def _probe(self, waited: float) -> None:
-        """Find out whether a client that has closed its side is there at all: only what is sent to it tells."""
-        cycle = self.cycle
-        if cycle is None or cycle.response_complete or self.transport.is_closing():
-            return
-        if closed_by_peer(self.transport):
-            self.transport.abort()
-            return
-        if cycle.response_started or self.flow.write_paused:
-            pass
-        elif self._ahead:
-            self._send_ahead()
-        elif self.scope["http_version"] == "1.1":
-            self.transport.write(INTERIM)
-        self.loop.call_later(2 * waited, self._probe, 2 * waited)
 
     def sent_ahead(self, count: int) -> None:
         """Note that so many bytes of the next reply were sent."""
-        self._ahead = count
-
-    def _send_ahead(self) -> None:
-        """Send one more byte of what every reply begins with: only what is sent to a client tells whether it is there."""
-        self._ahead += send_now(self.transport, FIRST[self._ahead : self._ahead + 1])
-
-    def _rest_of(self, reply: bytes) -> bytes:
-        """The rest of a reply, without what was sent ahead."""
-        sent, self._ahead = self._ahead, 0
-        return reply[sent:] if sent else reply
-
-    def _has_left(self, cycle: Any) -> bool:
-        """Whether the client of a request has closed its connection, which the loop has not seen.
-
-        The loop does not look while reading is paused, and the end of a connection stays behind bytes that were not read. A
-        change is made nevertheless.
-        """
-        if cycle.scope["method"] == "POST" and self._application.is_change(b"POST " + cycle.scope["raw_path"]):
-            return False
-        taken = self.transport.get_extra_info("socket")
-        peer = peer_of(taken)
-        doubtful = peer is Peer.SENDS_NO_MORE or (peer is Peer.OPEN and self._unparsed and not self._replied)
-        if doubtful and not (self._ahead or cycle.waiting_for_100_continue or taken is None):
-            self._send_ahead()
-            peer = peer_of(taken)
-        return peer is Peer.GONE
+        self._leaving.ahead = count
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._reading:
@@ -405,7 +362,7 @@ class Connection(HttpToolsProtocol):
         """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
             return False
-        if (self._unparsed or self._queued) and self._has_left(cycle):
+        if (self._unparsed or self._queued) and self._leaving.has_left(cycle, bool(self._unparsed)):
             self.transport.abort()
             return False
         task = self._task = self.loop.create_task(answer(cycle.scope, cycle.receive, partial(self._write, cycle)))
@@ -430,7 +387,7 @@ class Connection(HttpToolsProtocol):
             return False
         cycle.keep_alive = cycle.keep_alive and CLOSE not in headers
         cycle.response_started = True
-        head = self._rest_of(reply_head(status, headers, cycle.keep_alive))
+        head = self._leaving.rest_of(reply_head(status, headers, cycle.keep_alive))
         if cycle.scope["method"] == "HEAD":
             self.transport.write(head)
         elif len(body) <= JOINED:
@@ -476,7 +433,8 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but with one clock for all requests: one for each costs more the more connections are open."""
-        self.idle_since, self._replied = self.loop.time(), True
+        self.idle_since = self.loop.time()
+        self._leaving.replied()
         self.server_state.total_requests += 1
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -524,7 +482,7 @@ class Connection(HttpToolsProtocol):
         if not is_plain(data):
             return False
         self.waiting_since, self._refused_at = None, self.loop.time()
-        self.transport.write(self._rest_of(overloaded(self._admission.refuse(self, self.loop))))
+        self.transport.write(self._leaving.rest_of(overloaded(self._admission.refuse(self, self.loop))))
         self.transport.pause_reading()
         self._start_clock()
         return True

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from shortlist._forks import refuse_after_fork
 from shortlist.errors import ConfigError
 from shortlist.loss.kernel import AdamSettings, Kernel, RowUpdate, kernel_for_rows
 from shortlist.model import EmbeddingTable
@@ -58,6 +59,7 @@ class Adagrad:
         return (torch.full_like(rows, self.initial_accumulator),)
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        refuse_after_fork("an update by an optimizer")
         (accumulator,) = slots
         accumulator.addcmul_(gradient, gradient)
         return rows.addcdiv(gradient, accumulator.sqrt().add_(self.epsilon), value=-self.learning_rate)
@@ -81,6 +83,7 @@ class RowwiseAdagrad(Adagrad):
         return (rows.new_full([len(rows), *[1] * (rows.ndim - 1)], self.initial_accumulator),)
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        refuse_after_fork("an update by an optimizer")
         (accumulator,) = slots
         square = gradient * gradient
         accumulator += square.mean(dim=tuple(range(1, square.ndim)), keepdim=True) if square.ndim > 1 else square
@@ -112,6 +115,7 @@ class Adam:
         return (torch.zeros_like(rows), torch.zeros_like(rows), steps)
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        refuse_after_fork("an update by an optimizer")
         mean, square, steps = slots
         steps += 1
         mean.lerp_(gradient, 1 - self.beta_1)
@@ -152,6 +156,7 @@ class AdamW:
         return self._adam().slots(rows)
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        refuse_after_fork("an update by an optimizer")
         decayed = rows * (1 - self.learning_rate * self.weight_decay)
         return self._adam().update(decayed, gradient, slots)
 
@@ -173,6 +178,7 @@ class SGD:
         return ()
 
     def update(self, rows: Tensor, gradient: Tensor, slots: Sequence[Tensor]) -> Tensor:
+        refuse_after_fork("an update by an optimizer")
         return rows - self.learning_rate * gradient
 
 

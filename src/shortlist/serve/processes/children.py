@@ -175,8 +175,11 @@ class Children:
 
     def _forked(self, slot: int, source: Source, do: Callable[[Channel], int]) -> Child:
         mine, its = pair()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(
+                OSError, ValueError, AttributeError
+            ):  # a full disk, or closed: the next one starts
+                stream.flush()
         parent = os.getpid()
         try:
             with warnings.catch_warnings():
