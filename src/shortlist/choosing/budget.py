@@ -109,7 +109,7 @@ class Speed:
             run = _ShortRun(seconds)
             try:
                 _, history = recipe.train_towers(sample, epochs=2, pretrain="none", on_batch=run.on_batch)
-            except _TimeIsOver:
+            except _OutOfTimeError:
                 self._per_row[contender.name] = run.seconds_per_row
             else:
                 last = history.epochs[-1]
@@ -117,12 +117,12 @@ class Speed:
         return self._per_row[contender.name]
 
 
-class _TimeIsOver(Exception):
+class _OutOfTimeError(Exception):
     """Ends a short run."""
 
 
 class _ShortRun:
-    """Times batches, the first one left out: it takes longer. Raises ``_TimeIsOver`` after so many seconds."""
+    """Times batches, the first one left out: it takes longer. Raises ``_OutOfTimeError`` after so many seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.last_moment = time.perf_counter() + seconds
@@ -137,7 +137,7 @@ class _ShortRun:
         started, before = self.first
         self.seconds_per_row = (now - started) / max(done - before, 1)
         if now > self.last_moment:
-            raise _TimeIsOver
+            raise _OutOfTimeError
 
 
 def _als_products(counts: NDArray[np.int64], dim: int) -> float:
