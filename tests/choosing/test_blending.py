@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.choosing.tables import blocks
@@ -67,3 +68,46 @@ def test_two_towers_are_mixed_as_towers_and_a_table_are() -> None:
     level = [one for one, gain in gains.items() if gain.mean() <= gain.std() / len(gain) ** 0.5]
     assert max(counts, key=lambda one: counts[one].mean()) == best
     assert weights == max(level, key=lambda one: blended.asked.counted(one, 10 * trial.k).mean())
+
+
+def _odd(kind: str, seed: int) -> tuple[sl.Dataset, sl.Dataset]:
+    """A training and a held-out part whose pairs repeat, or whose candidates tie; some held-out queries are new."""
+    generator = np.random.default_rng(seed)
+    rows = pl.DataFrame({"who": generator.integers(30, size=600), "what": generator.integers(40, size=600)})
+    if kind == "ties":  # each candidate as often, so that all are as popular and many of a query's choices tie
+        rows = pl.DataFrame({"who": np.repeat(np.arange(30), 4), "what": np.arange(120) % 40})
+    late = pl.DataFrame({"who": generator.integers(20, 40, size=400), "what": generator.integers(40, size=400)})
+    if kind == "repeats":
+        late = pl.concat([late, late, late.head(50), late.head(5), late.head(5)])
+    late = late.with_columns(counts=pl.Series(generator.integers(1, 4, len(late)).astype(float)))
+    train = sl.Dataset(rows, "who", "what")
+    return train, sl.Dataset(late, "who", "what", weight="counts", candidates=train.candidates)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["repeats", "ties"])
+def test_repeated_pairs_and_ties_count_in_mixtures_as_in_any_model(kind: str, weighted: bool) -> None:
+    """A pair that is there twice is one choice, and of several choices that tie some are within the first k."""
+    for seed in range(5):
+        train, held_out = _odd(kind, seed)
+        trial = Trial.of(train, train, held_out, "recall@4", seed, weighted)
+        blended = best_blend(popularity(train), sl.Cooccurrence().fit(train), trial, (1.0,), (0.5, 0.95))
+        found, exact = blended.measure(trial), trial.measure(blended.odd).alternated(trial.measure(blended.even))
+        for one, other in ((found, exact), (found.deep, exact.deep)):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                assert one.sums.numerator.tolist() == pytest.approx(other.sums.numerator.tolist())
+                assert one.sums.denominator.tolist() == pytest.approx(other.sums.denominator.tolist())
+
+
+def test_lists_that_are_popularitys_have_its_figure() -> None:
+    """Where nobody held out is known, a table of neighbours answers by popularity; choosing the same thing twice changes nothing."""
+    generator = np.random.default_rng(0)
+    rows = pl.DataFrame({"who": np.repeat(np.arange(200), 12), "what": generator.integers(9, size=2400) ** 2})
+    data = sl.Dataset(rows.with_columns(at="who"), "who", "what", timestamp="at")
+    choice = sl.choose(data, budget=20, refit=False)
+    figures = {one.name: one.figure.value for one in choice.tried if one.figure is not None}
+    assert choice.trial.new == 1
+    plain = {name for name in figures if name in ("transitions", "long transitions", "co-occurrence", "EASE", "ALS")}
+    assert len(plain) == 5
+    assert {name: figures[name] for name in plain} == pytest.approx(dict.fromkeys(plain, figures["popularity"]))

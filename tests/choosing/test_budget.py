@@ -1,11 +1,18 @@
-"""Budgets as people write them."""
+"""Budgets as people write them, and what an estimate may take of one."""
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from tests.choosing.tables import blocks
+
+import shortlist as sl
 from shortlist.choosing import seconds_of
+from shortlist.choosing.budget import Speed
+from shortlist.choosing.contenders import contenders_of
 from shortlist.errors import ConfigError
+from shortlist.train.recipe import Recipe
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("2min", 120), ("1h", 3600), (5, 5.0), ("0.5 min", 30)])
@@ -17,3 +24,28 @@ def test_budgets(text: str, seconds: float) -> None:
 def test_other_budgets_are_refused(text: object) -> None:
     with pytest.raises(ConfigError, match="a time above 0 was expected"):
         seconds_of(text)  # type: ignore[arg-type]
+
+
+def test_the_run_that_estimates_a_training_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow a batch is: the second one is the last, and its time is the estimate."""
+    data = blocks(1500, 90, 60)
+    batches: list[int] = []
+    train = Recipe.train_towers
+
+    def counted(recipe: Recipe, rows: sl.Dataset, on_batch: Any, **options: Any) -> Any:
+        def each(done: int, total: int) -> None:
+            batches.append(total)
+            on_batch(done, total)
+
+        return train(recipe, rows, on_batch=each, **options)
+
+    monkeypatch.setattr(Recipe, "train_towers", counted)
+    factorization = next(one for one in contenders_of(data, 0, False) if one.name == "factorization")
+    for seconds, most in ((0.0, 2), (-1.0, 2), (float("inf"), None)):
+        batches.clear()
+        speed = Speed()
+        assert speed.estimate(factorization, data, 4, seconds) > 0
+        assert len(batches) == most if most else len(batches) > 2
+        count = len(batches)
+        speed.estimate(factorization, data, 4, seconds)  # measured once
+        assert len(batches) == count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,11 @@ def test_a_column_is_read_as_what_it_is(values: Any, kind: str) -> None:
         ([1.0, None, float("inf"), 2.0], "'column' has NaN or infinity in 1 of 4 rows, the first where 'what' is 2"),
         ([None] * 4, "'column' is null throughout"),
         (["x"] * 4, "'column' is the same in every row"),
+        ([[], None, [], []], "'column' is of type List(Null)"),
+        (pl.Series([[], None, [], []], dtype=pl.List(pl.String)), "'column' is empty in every row"),
+        (pl.Series([[None], None, [], []], dtype=pl.List(pl.Int64)), "'column' is empty in every row"),
+        (pl.Series([2**70, 1, 2, 3], dtype=pl.Int128), "'column' is of type Int128"),
+        ([timedelta(1)] * 4, "'column' is of type Duration"),
         (DAYS, "'column' is of type Date"),
         ([[0.5, 1.5]] * 4, "'column' is of type List(Float64)"),
         ([b"x", b"y", b"z", b"x"], "'column' is of type Binary"),

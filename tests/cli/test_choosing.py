@@ -172,6 +172,8 @@ def test_a_table_too_small_to_choose_by_still_trains(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "too few to choose a model: everyone gets the most popular" in done.stderr
     assert "nan" not in done.stderr
+    assert "of fewer than 20 interactions none are held out" in done.stderr
+    assert "--test" not in done.stderr  # which would hold out none either
     assert sl.Recommender.load(tmp_path / "few.shortlist").recommend(["u0"], k=5)[0].ids
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import uuid
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +94,38 @@ def test_another_separator_is_named(mark: str, tmp_path: Path) -> None:
         Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=","))
     assert f"--separator '{mark}'" in str(caught.value.hint)
     assert Dataset(tmp_path / "t.csv", "u", "i", reading=Reading(separator=mark)).interactions.rows() == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [0.25, 0.5, 0.75, 1.0],
+        [2.0**53, 2.0**53 + 2, 2.0**60, 1.0],
+        [1.0, float("inf"), 2.0, 3.0],
+        [1.0, 2.0, 3.0, 4.0],
+        [True, False, True, False],
+        [b"\xff", b"\xfe", b"a", b""],
+        [timedelta(1), timedelta(microseconds=1), timedelta(2), timedelta(0)],
+        [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3), date(2024, 1, 4)],
+        [datetime(2024, 1, 1), datetime(2024, 1, 1, 1), datetime(2024, 1, 3), datetime(2024, 1, 4)],
+        [time(1), time(2), time(3), time(4)],
+        [Decimal("0.25"), Decimal("0.5"), Decimal(1), Decimal(2)],
+        [2**70, 2**70 + 1, 1, 2],
+        [{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}],
+        [uuid.UUID(int=1), uuid.UUID(int=2), uuid.UUID(int=3), uuid.UUID(int=4)],
+    ],
+    ids=lambda ids: type(ids[0]).__name__,
+)
+def test_what_a_hint_says_of_ids_of_another_type_can_be_run(ids: list[Any]) -> None:
+    """Its code makes a column that can be read, in which no two ids have become one."""
+    frame = pl.DataFrame({"who": pl.Series(ids, dtype=_type_of(ids[0])), "what": ["x", "y", "z", "x"]})
+    with pytest.raises(DataError) as error:
+        Dataset(frame, "who", "what")
+    code = re.search(r"frame\.with_columns\(.*?\)\)(?=[,;]|$)", str(error.value.hint))
+    assert code is not None
+    mended = eval(code[0], {"pl": pl, "frame": frame})
+    assert len(Dataset(mended, "who", "what").queries) == len(set(map(str, ids)))
+
+
+def _type_of(one: Any) -> Any:
+    return pl.Object if isinstance(one, uuid.UUID) else pl.Int128 if type(one) is int else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from tests.data.memory_and_disk import from_disk, in_memory, told
 
 from shortlist.data.events import Events
+from shortlist.data.suspicious_rows import doubtful_times
 
 CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at": [1, 2, 3]})
 
@@ -90,3 +92,40 @@ def test_times_in_two_units_are_named(read: Any, times: list[Any], words: str | 
     found = told(read, CLEAN.with_columns(at=pl.Series(times)), tmp_path)
     assert len(found) == (words is not None)
     assert all(str(words) in one for one in found)
+
+
+DAYS = [datetime(2024, 1, 1) + timedelta(days=day) for day in range(20)]
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        ([*range(1_700_000_000, 1_700_000_018), 0, 0], "2 rows at 0, far before all others"),
+        ([*range(1_700_000_000, 1_700_000_018), 0, 0], 'where "at <> 0"'),
+        ([float(time) for time in range(1_700_000_000, 1_700_000_019)] + [-1.0], "1 row at -1.0, far before"),
+        ([*range(2000, 2018), 99_999_999, 99_999_999], "2 rows at 99999999, far after all others"),
+        ([*DAYS[:18], datetime(9999, 12, 31), datetime(9999, 12, 31)], "2 rows at 9999-12-31 00:00:00, far after"),
+        ([*DAYS[:19], datetime(1970, 1, 1)], "1 row at 1970-01-01 00:00:00, far before"),
+        ([*[day.date() for day in DAYS[:19]], date(1900, 1, 1)], "1 row at 1900-01-01, far before"),
+        ([*range(1000, 1020)], None),
+        ([7] * 20, None),
+        ([0] * 10 + [1] * 10, None),
+        ([0, *range(40, 59)], None),
+        ([0] * 19 + [1_700_000_000], None),
+        (DAYS, None),
+    ],
+)
+def test_a_time_that_is_far_from_all_others_is_named(
+    read: Any, times: list[Any], says: str | None, tmp_path: Path
+) -> None:
+    """0 or the year 9999 is written for a missing time: such rows would be the earliest, or all that models are measured on."""
+    log = pl.DataFrame({"who": [f"u{n % 5}" for n in range(20)], "what": [n % 7 for n in range(20)], "at": times})
+    found = told(read, log, tmp_path)
+    assert len(found) == (says is not None)
+    assert says is None or says in found[0]
+
+
+def test_both_ends_are_named() -> None:
+    times = pl.Series([0, *range(1_700_000_000, 1_700_000_018), 4_000_000_000])
+    assert [("before" in one, "after" in one) for one in doubtful_times(times, "at")] == [(True, False), (False, True)]

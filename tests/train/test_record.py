@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import uuid
+from datetime import time, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +43,32 @@ def test_the_fingerprint_is_of_the_values() -> None:
     )
     known.add(data_fingerprint(other))
     assert len(known) == 8
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [timedelta(days=1), None, timedelta(microseconds=1)],
+        [2**70, None, 2**70 + 1],
+        [b"\xff\x00", None, b"\xff"],
+        [{"a": 1, "b": b"\xff"}, None, {"a": 2, "b": b""}],
+        [Decimal("1.5"), None, Decimal("2.5")],
+        [time(8, 30), None, time(9)],
+        [[timedelta(1)], None, [timedelta(2)]],
+        [uuid.UUID(int=1), None, uuid.UUID(int=2)],
+    ],
+    ids=["durations", "wide integers", "bytes", "structs", "decimals", "times of day", "lists", "objects"],
+)
+def test_columns_of_any_type_are_in_the_fingerprint(values: list[object]) -> None:
+    kind = pl.Int128 if isinstance(values[0], int) else pl.Object if isinstance(values[0], uuid.UUID) else None
+
+    def fingerprint(column: list[object]) -> str:
+        frame = pl.DataFrame({"user": ["a", "b", "c"], "item": [1, 2, 1], "more": pl.Series(column, dtype=kind)})
+        return data_fingerprint(sl.Dataset(frame, "user", "item"))
+
+    orders = [values, values[::-1], [values[0], values[2], None]]
+    assert len({fingerprint(one) for one in orders}) == 3
+    assert fingerprint(values) == fingerprint(list(values))
 
 
 def test_shards_are_told_apart(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.evaluation import Pairs, TestSet
 from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.ranked import Truths, distinct_places
+from shortlist.evaluation.ranks import found_ranks
 from shortlist.evaluation.scorers import part_of
 from shortlist.intervals import PairSums
 from shortlist.model import TwoTower
@@ -152,11 +154,11 @@ class _Asked:
     Attributes:
         towers: float32 ``[queries, candidates]`` of each towers, −inf where a place is empty.
         others: float32 ``[queries, candidates]`` of each other source, 0 where a place is empty.
-        query: the query of each pair.
+        query: the query of each distinct pair.
         own_towers: each towers' score of each pair.
         own_others: each other source's score of each pair.
-        popular: the rank of each pair by popularity where that answers its query, else 0.
-        truths: pairs of each query.
+        popular: the place of each pair by popularity where that answers its query, else 0.
+        truths: distinct pairs of each query.
         weight: what each query counts: 1, or what its pairs weigh together.
         weighted: whether pairs have weights.
         whole: whether all of the trial's queries are here.
@@ -167,7 +169,7 @@ class _Asked:
     query: Tensor
     own_towers: list[Tensor]
     own_others: list[Tensor]
-    popular: NDArray[np.int64]
+    popular: NDArray[np.float64]
     truths: NDArray[np.float64]
     weight: NDArray[np.float64]
     weighted: bool
@@ -181,7 +183,8 @@ class _Asked:
         histories = scorer.context.histories
         hidden = test.hidden if trial.exclude_seen else None
         count = min(len(test.queries), QUERIES)
-        inside = (test.query < count) & (test.candidate >= 0)
+        distinct = Truths.of_pairs(test)
+        inside = distinct[(test.query[distinct] < count) & (test.candidate[distinct] >= 0)]
         query, own = test.query[inside], torch.from_numpy(test.candidate[inside])
         step = max(1, (1 << 21) // max(scorer.candidates, 1))
         parts = []
@@ -196,12 +199,16 @@ class _Asked:
                 one[here] = scores[at, own[here]]
             parts.append(_union(towers, others))
         cold = ~test.known & (np.diff(histories.offsets) == 0) & mixture.reads_ids_alone
-        popular = np.zeros(len(query), np.int64)
+        popular = np.zeros(len(query))
         if cold.any():
             new = np.flatnonzero(cold[query])
             asked = Pairs(torch.from_numpy(query[new]), own[new], hidden)
-            popular[new] = test.popularity().ranks(asked).numpy()
-        truths = np.bincount(test.query, minlength=len(test.queries)).astype(np.float64)[:count]
+            rank = found_ranks(test.popularity().ranks(asked), scorer.candidates).numpy()
+            popular[new] = rank
+            order = np.lexsort((rank, query[new]))
+            found = new[order[np.isfinite(rank[order])]]
+            popular[found] = distinct_places(popular[found], query[found])
+        truths = np.bincount(test.query[distinct], minlength=len(test.queries)).astype(np.float64)[:count]
         weight = (truths > 0).astype(np.float64)
         if test.weight is not None:
             weight = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
@@ -213,8 +220,8 @@ class _Asked:
         )  # fmt: skip
 
     def recall(self, weights: Weights, k: int) -> NDArray[np.float64]:
-        """The share of each query's pairs that are among its first k, ``[queries]``; candidates that tie with a pair count
-        against it."""
+        """The share of each query's distinct pairs that are among its first k, ``[queries]``; candidates that tie with a pair
+        count against it, other pairs of its query do not."""
         parts = [self._towers_at(number, temperature) for number, temperature in enumerate(weights.temperatures)]
         parts += self._others
         (first, own_first), *rest = parts
@@ -228,6 +235,12 @@ class _Asked:
         among = (own > after[self.query]).numpy()
         among = np.where(self.popular > 0, self.popular <= k, among)
         hits = np.bincount(self.query.numpy(), among, len(self.truths))
+        level = (own == after[self.query]).numpy() & (self.popular == 0)
+        pairs = np.bincount(self.query.numpy()[level], minlength=len(self.truths))
+        several = np.flatnonzero((pairs > 1) & torch.isfinite(after).numpy())  # they share the last of their places
+        if len(several):
+            last = (total[several] >= after[several, None]).sum(1).numpy()
+            hits[several] += np.maximum(k - (last - pairs[several]), 0)
         found: NDArray[np.float64] = hits / np.maximum(self.truths, 1)
         return found
 

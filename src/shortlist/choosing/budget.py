@@ -69,8 +69,14 @@ class Speed:
         self.products = 4 * 768**3 / max(time.perf_counter() - started, 1e-6)
         self._per_row: dict[str, float] = {}
 
-    def estimate(self, contender: Contender, data: Dataset | Shards, epochs: int) -> float:
-        """About how many seconds it would take to fit a contender on ``data``; for trained towers by a short run."""
+    def estimate(
+        self, contender: Contender, data: Dataset | Shards, epochs: int, seconds: float = float("inf")
+    ) -> float:
+        """About how many seconds it would take to fit a contender on ``data``; for trained towers by a short run.
+
+        Args:
+            seconds: the run ends at the first batch after them, but not before the second batch.
+        """
         recipe = contender.recipe
         found = 0.05
         if recipe.neighbours is not None and isinstance(data, Dataset):
@@ -88,22 +94,50 @@ class Speed:
             return found + epochs * self._seconds_of_sweep(data, recipe.model.dim)
         if recipe.for_data(data).fit.pretrain == "als":
             found += SWEEPS * self._seconds_of_sweep(data, recipe.model.dim)
-        return found + epochs * len(data) * self._seconds_per_row(contender, data) * SAFETY
+        return found + epochs * len(data) * self._seconds_per_row(contender, data, seconds) * SAFETY
 
     def _seconds_of_sweep(self, data: Dataset | Shards, dim: int) -> float:
         """Of one sweep of ALS."""
         both = np.concatenate([data.query_counts, data.candidate_counts])
         return SAFETY * _als_products(both, dim) / self.products
 
-    def _seconds_per_row(self, contender: Contender, data: Dataset | Shards) -> float:
+    def _seconds_per_row(self, contender: Contender, data: Dataset | Shards, seconds: float) -> float:
         """Of training for one epoch, from an epoch over a sample of the interactions."""
         if contender.name not in self._per_row:
             recipe = contender.recipe.for_data(data)
             sample = _sample(data, max(PROBE, 4 * int(recipe.fit.batch_size)))
-            _, history = recipe.train_towers(sample, epochs=2, pretrain="none")
-            last = history.epochs[-1]
-            self._per_row[contender.name] = last.seconds / max(last.examples, 1)
+            run = _ShortRun(seconds)
+            try:
+                _, history = recipe.train_towers(sample, epochs=2, pretrain="none", on_batch=run.on_batch)
+            except _OutOfTimeError:
+                self._per_row[contender.name] = run.seconds_per_row
+            else:
+                last = history.epochs[-1]
+                self._per_row[contender.name] = last.seconds / max(last.examples, 1)
         return self._per_row[contender.name]
+
+
+class _OutOfTimeError(Exception):
+    """Ends a short run."""
+
+
+class _ShortRun:
+    """Times batches, the first one left out: it takes longer. Raises ``_OutOfTimeError`` after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.last_moment = time.perf_counter() + seconds
+        self.first: tuple[float, int] | None = None
+        self.seconds_per_row = 0.0
+
+    def on_batch(self, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if self.first is None:
+            self.first = now, done
+            return
+        started, before = self.first
+        self.seconds_per_row = (now - started) / max(done - before, 1)
+        if now > self.last_moment:
+            raise _OutOfTimeError
 
 
 def _als_products(counts: NDArray[np.int64], dim: int) -> float:

@@ -192,7 +192,9 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
     if values.null_count() == len(values):
         return " is null throughout"
     if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
-        return {"kind": "MultiCategory"}
+        return {"kind": "MultiCategory"} if values.explode().count() else " is empty in every row"
+    if str(dtype) in ("Int128", "UInt128"):
+        return f" is of type {dtype}"
     if dtype == pl.Boolean:
         return {"kind": "Category"}
     if dtype in (pl.String, pl.Categorical, pl.Enum) or dtype.is_integer():

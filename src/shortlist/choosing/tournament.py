@@ -34,6 +34,7 @@ LONGER = 2  # times the recipe's own epochs, at most
 LEVEL, LEVEL_AT_BOTH = 1.0, 0.5  # standard errors within which two contenders are level
 TEMPERATURES = (0.5, 1, 2, 4, 8)  # times the one of the loss, in a mixture
 OF_ALS = 0.15
+SHORT, SHORTEST = 0.05, 0.5  # a run to estimate a training takes at most this share of what is left, or so many seconds
 RESERVE = 2.0  # seconds kept for the steps after the contenders
 
 
@@ -69,7 +70,8 @@ class Tournament:
         most = self._epochs(contender, share)
         started = time.perf_counter()
         try:
-            needs = without_warnings(lambda: self.speed.estimate(contender, self.train, most))
+            short = max(SHORT * self.budget.left, SHORTEST)
+            needs = without_warnings(lambda: self.speed.estimate(contender, self.train, most, short))
             if self._descends(contender) and share >= 1:  # fewer epochs where all of them would not fit
                 room = (self.budget.left - RESERVE) / (2.1 if self.refits else 1) / max(needs, 1e-9)
                 most = most if room >= 1 else max(self._epochs(contender, 0.25), int(most * room))

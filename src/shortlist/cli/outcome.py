@@ -161,10 +161,13 @@ def verdict_lines(outcome: Outcome, measured: Mapping[str, Any] | None, given: T
     """The last lines of a training: the verdict of a choice, else how the model compares with simple baselines."""
     if outcome.choice is not None:
         return outcome.choice.verdict()
+    from shortlist.choosing import LEAST
     from shortlist.data import Dataset
     from shortlist.evaluation.repeats import repeats
     from shortlist.report.verdict import judged
 
+    if measured is None and len(given.train) < LEAST:
+        return [f"of fewer than {LEAST} interactions none are held out, so its quality is unknown"]
     if measured is None:
         return ["no rows were held out, so its quality is unknown; --test 0.1 holds a tenth out"]
     verdict = judged(measured, measured["findings"])

@@ -20,7 +20,7 @@ from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
-from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
+from shortlist.data.suspicious_rows import doubtful_rows, doubtful_times, first_rows
 from shortlist.data.times import form_in_words, kind_in_words, refuse_format, settled_form
 from shortlist.display import Framed, frame_html, table_html
 from shortlist.errors import DataError, ShortlistWarning, checked_list
@@ -158,7 +158,7 @@ class Dataset(Framed):
         main, time_notes = _checked_context(replace(main, frame=frame), timestamp, weight, reading or Reading())
         notes = [*main.notes, *notes, *time_notes]
         if timestamp is not None:
-            warned += mixed_units(unpatterned(main.frame[timestamp]), timestamp)
+            warned += doubtful_times(unpatterned(main.frame[timestamp]), timestamp)
         tables = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 WIDE = ("Int128", "UInt128")  # types of integers that other libraries and files lack
+EXACT = 2**53  # from here on not every integer is a float of 64 bits
 LONGEST = 40  # digits of an integer id in text; 64 bits have at most 20
 NO_HEADER = "a file without a header line needs names: Reading(columns=[…]), --columns a,b,c"
 
@@ -133,6 +134,9 @@ def _not_an_id(values: pl.Series, table: Table, role: str) -> DataError:
         first = table.places.first(values.name, pl.Series.is_nan) if nans else ""
         missing = f" ({nans:,} of them NaN{first}; a missing id turns a column of integers into that)" if nans else ""
         hint = f"frame.with_columns(pl.col({values.name!r}).cast(pl.Int64)), Events(strip_ids=True), or --strip-ids"
+        numbers = values.filter(values.is_not_nan())
+        if ((numbers != numbers.round()) | (numbers.abs() >= EXACT)).any():  # as integers some would be one id
+            hint = f"{_to_text(values)}; or name another column as the {role}"
         if nans:
             hint = f"drop the missing ids (Events(drop_null_ids=True), --drop-null-ids), then {hint}"
     else:
@@ -153,6 +157,10 @@ def _to_text(values: pl.Series) -> str:
         return f"write the ids as text: frame.with_columns({column}.struct.json_encode())"
     if values.dtype == pl.Object:
         return f"write the ids as text: frame.with_columns(pl.Series({name!r}, [str(one) for one in frame[{name!r}]]))"
+    if values.dtype == pl.Binary:
+        return f"write the ids as text: frame.with_columns({column}.bin.encode('hex'))"
+    if isinstance(values.dtype, pl.Duration):
+        return f"write the ids as text: frame.with_columns({column}.dt.to_string())"
     return f"write the ids as text: frame.with_columns({column}.cast(pl.String))"
 
 

@@ -1,4 +1,4 @@
-"""Rows that are read as choices but may not be: events that take a choice back, negative quantities, a crawler."""
+"""Rows that are read as choices but may not be, or not at their time: events that take a choice back, a crawler, missing times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shortlist.data.source import Source, SourceFile
 from shortlist.data.text import Text
 from shortlist.language import counted
 
-__all__ = ["crawler", "doubtful_rows", "first_rows", "mixed_units"]
+__all__ = ["crawler", "doubtful_rows", "doubtful_times", "first_rows"]
 
 ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
@@ -29,6 +29,10 @@ UNITS = {  # the numbers that are times from 1985 to 2100 in each unit
     "microseconds": (4.8e14, 4.1e15),
     "nanoseconds": (4.8e17, 4.1e18),
 }
+FAR, OTHERS = (
+    3,
+    10,
+)  # a time is alone that is so many times the span of the others away from them, and there are so many
 SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
 
 _TAKEN_BACK = re.compile(
@@ -73,12 +77,48 @@ def doubtful_rows(frame: pl.DataFrame, known: Collection[str], whole: bool = Tru
                 )
 
 
-def mixed_units(times: pl.Series, column: str, some: str = "") -> Iterator[str]:
-    """Whether numbers seem to be times in seconds next to times in milliseconds or smaller units; one sentence, or none.
+def doubtful_times(times: pl.Series, column: str, some: str = "") -> Iterator[str]:
+    """Signs that the order in time is not what the numbers say: two units, or one time far from all others.
 
     Args:
         some: which of all rows these are, in words.
     """
+    mixed = list(_mixed_units(times, column, some))
+    yield from mixed or _lone_times(times, column, some)
+
+
+def _lone_times(times: pl.Series, column: str, some: str) -> Iterator[str]:
+    """Whether the earliest or the latest time is ``FAR`` times as far from the others as these are from each other, as 0,
+    1970-01-01 and 9999-12-31 are, which programs write for a missing time; at most two sentences."""
+    if not len(times):
+        return
+    numbers = times if times.dtype.is_numeric() else times.to_physical()
+    first, last = numbers.min(), numbers.max()
+    others = numbers.filter((numbers > first) & (numbers < last))
+    if len(others) < OTHERS or others.min() == others.max():
+        return
+    low, high = float(others.min()), float(others.max())  # type: ignore[arg-type]
+    for end, gap, where in ((first, low - float(first), "before"), (last, float(last) - high, "after")):  # type: ignore[arg-type]
+        if gap <= FAR * (high - low):
+            continue
+        rows, value = counted(int((numbers == end).sum()), "row"), times.min() if where == "before" else times.max()
+        leave = (
+            f'--where "{quoted(column)} <> {end}", Events(where=…)' if numbers is times else "--where, Events(where=…)"
+        )
+        if where == "before":
+            yield (
+                f"the timestamp column {column!r} has {rows}{some} at {value}, far before all others, as programs write a missing "
+                f"time; they count as the earliest (to leave them out: {leave})"
+            )
+        else:
+            yield (
+                f"the timestamp column {column!r} has {rows}{some} at {value}, far after all others, as programs write a missing "
+                f"time; they count as the latest, which models are measured on (to leave them out: {leave})"
+            )
+
+
+def _mixed_units(times: pl.Series, column: str, some: str) -> Iterator[str]:
+    """Whether numbers seem to be times in seconds next to times in milliseconds or smaller units; one sentence, or none."""
     if not times.dtype.is_numeric():
         return
     sizes = times.cast(pl.Float64)

@@ -14,7 +14,7 @@ from shortlist.evaluation.scorers import Scorer
 from shortlist.evaluation.testset import TestSet
 from shortlist.intervals import PairSums
 
-__all__ = ["RankedPairs"]
+__all__ = ["RankedPairs", "Truths", "distinct_places"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class Truths:
         first = np.ones(len(kept), np.bool_)  # the first of the truths that share their places
         size = np.ones(len(kept))
         if ranked.best is None:
-            place[found] = _distinct_places(place[found], query[found])
+            place[found] = distinct_places(place[found], query[found])
         else:
             size[found] = worst[found] - place[found] + 1
             first[1:] = (query[1:] != query[:-1]) | (place[1:] != place[:-1]) | (worst[1:] != worst[:-1])
@@ -192,7 +192,7 @@ def _summed(query: NDArray[np.int64], values: NDArray[np.float64], queries: int)
     return np.bincount(query, values, queries).astype(np.float64)
 
 
-def _distinct_places(place: NDArray[np.float64], query: NDArray[np.int64]) -> NDArray[np.float64]:
+def distinct_places(place: NDArray[np.float64], query: NDArray[np.int64]) -> NDArray[np.float64]:
     """Places in one list: truths that tie counted each other as above, so m of them at rank r hold r−m+1, …, r.
 
     From a query's last truth backwards each place is at most the next one's less 1.

@@ -18,6 +18,7 @@ from shortlist.features.stable_hash import hash_strings
 
 __all__ = ["data_fingerprint", "plain_time", "run_record"]
 
+WIDE = ("Int128", "UInt128")  # types of integers that NumPy lacks
 PACKAGES = ("torch", "polars", "numpy", "turbovec", "scann", "faiss-cpu")
 
 
@@ -75,10 +76,16 @@ def data_fingerprint(train: Dataset | Shards) -> str:
 
 def _hashed(values: pl.Series) -> bytes:
     nulls = values.is_null().to_numpy().tobytes()
-    if values.dtype.is_numeric() and not values.dtype.is_decimal():
+    if isinstance(values.dtype, pl.Duration):
+        values = values.to_physical()
+    if values.dtype.is_numeric() and not values.dtype.is_decimal() and str(values.dtype) not in WIDE:
         return nulls + np.ascontiguousarray(values.fill_null(0).to_numpy()).tobytes()
-    if isinstance(values.dtype, (pl.List, pl.Array, pl.Struct)):
+    if isinstance(values.dtype, (pl.List, pl.Array)):
         text = pl.Series([str(None if one is None else list(one)) for one in values.to_list()], dtype=pl.String)
+    elif values.dtype == pl.Binary:
+        text = values.bin.encode("hex")
+    elif isinstance(values.dtype, pl.Struct) or values.dtype == pl.Object or str(values.dtype) in WIDE:
+        text = pl.Series([None if one is None else str(one) for one in values.to_list()], dtype=pl.String)
     else:
         text = values.cast(pl.String)
     return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()

@@ -21,7 +21,7 @@ from shortlist.data.shards.growth import Grown
 from shortlist.data.shards.interactions import plain
 from shortlist.data.shards.work import CONTEXTS, SIDES, IdsRead, Work
 from shortlist.data.source import Source
-from shortlist.data.suspicious_rows import doubtful_rows, first_rows, mixed_units
+from shortlist.data.suspicious_rows import doubtful_rows, doubtful_times, first_rows
 from shortlist.data.times import form_in_words
 from shortlist.errors import DataError
 from shortlist.language import counted
@@ -187,7 +187,7 @@ def _doubts(work: Work) -> Iterator[str]:
     if time in head.columns:
         values, some = head[time], "" if whole else f" among {head.height:,} rows that were looked at"
         times = values if work.form is None else work.form.read(values)
-        yield from mixed_units(unpatterned(times.drop_nulls()), time, some)
+        yield from doubtful_times(unpatterned(times.drop_nulls()), time, some)
 
 
 def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
