@@ -10,7 +10,7 @@
  * No Python, no memory that is kept. */
 #include "scores.h"
 
-#define ABI 1 /* `library.py` has the same number: change both with any argument, here or in `scan.c` */
+#define ABI 2 /* `library.py` has the same number: change both with any argument, here or in `scan.c` */
 
 enum { AHEAD = 24 /* rows fetched before they are needed */, LINE = 64 };
 
