@@ -28,7 +28,10 @@ def _none() -> None:
 
 class _Heaviest(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("size", "length", "brief", "sampled", "count", "also_count", "room")),
+        *(
+            (name, ctypes.c_int64)
+            for name in ("size", "length", "brief", "every", "sampled", "count", "also_count", "room")
+        ),
         *(
             (name, ctypes.c_void_p)
             for name in ("offsets", "columns", "weights", "ages", "history", "also", "rows", "scores")
@@ -77,7 +80,7 @@ _workspace = _Workspace()
 
 
 def heaviest(
-    table: Neighbours, history: NDArray[np.int64], brief: int, sampled: int, also: NDArray[np.int64]
+    table: Neighbours, history: NDArray[np.int64], brief: int, every: int, sampled: int, also: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], float] | None:
     """What ``Neighbours.heaviest`` returns; None where the library is missing, or more is to be added up than it does faster.
 
@@ -85,7 +88,8 @@ def heaviest(
         table: of neighbours.
         history: candidate rows, oldest first.
         brief: so many weights are all added up by candidate.
-        sampled: of every 16th weight, how many are above the least that is kept.
+        every: one in so many weights is looked at for where the highest begin.
+        sampled: how many of these are above the least that is kept.
         also: candidates whose scores are wanted in any case.
     """
     library, work = index_library(), _workspace
@@ -96,7 +100,8 @@ def heaviest(
         work.widen(count, more, table.age)
     given = work.given
     work.history[:count], work.also[:more] = history, also
-    given.brief, given.sampled, given.count, given.also_count = brief, sampled, count, more
+    given.brief, given.every, given.sampled = brief, every, sampled
+    given.count, given.also_count = count, more
     if library.shortlist_heaviest(work.reference):
         return None
     found = given.found
@@ -106,5 +111,3 @@ def heaviest(
 def _rounded(score: float) -> float:
     """The float32 that is nearest."""
     return ctypes.c_float(score).value
-
-

@@ -137,7 +137,7 @@ class Neighbours:
             Candidate rows, rising, their scores as ``scores`` has them, and a score that no other candidate is above; 0 where
             these are all.
         """
-        if (found := heaviest(self, history, BRIEF * most, most // SAMPLE, also)) is not None:
+        if (found := heaviest(self, history, BRIEF * most, SAMPLE, most // SAMPLE, also)) is not None:
             return found
         items = np.array([*dict.fromkeys(reversed(history.tolist()))], np.int64)[: self.length][::-1]
         back = np.arange(len(items))[::-1]

@@ -11,12 +11,13 @@
 
 #include "scores.h"
 
-enum { AHEAD = 3 /* items whose weights are fetched before they are needed */, LINE = 64, SAMPLE = 16, WEIGHTS = 16 /* in a line */ };
+enum { AHEAD = 3 /* items whose weights are fetched before they are needed */, WEIGHTS = 16 /* in a line of the cache */ };
 
 typedef struct {
     int64_t size;           /* candidates of the table */
     int64_t length;         /* items that count */
-    int64_t brief, sampled; /* from more weights than the first on there are buckets, the last kept of which has this place in the sample */
+    int64_t brief;          /* so many weights are all added up by candidate */
+    int64_t every, sampled; /* one in so many weights is looked at; so many of these are above the least that is kept */
     int64_t count, also_count, room;
     const int64_t *offsets; /* [size + 1] */
     const int32_t *columns; /* from 0 to size - 1 */
@@ -98,8 +99,8 @@ static void in_buckets(heaviest *h, const item *items, int64_t count, double *su
     int64_t at = 0, before = 0; /* weights of the items before */
     for (int64_t i = 0; i < count; i++) {
         int64_t many = items[i].last - items[i].first;
-        for (; at * SAMPLE < before + many; at++) {
-            double sum = sums[h->columns[items[i].first + at * SAMPLE - before] & mask];
+        for (; at * h->every < before + many; at++) {
+            double sum = sums[h->columns[items[i].first + at * h->every - before] & mask];
             uint64_t bits;
             memcpy(&bits, &sum, sizeof bits); /* sums are above 0: their bits rise with them */
             sample[at] = ~bits;
@@ -133,7 +134,7 @@ static int add_up(heaviest *h, item *items, uint64_t *keys, double *values) {
     int64_t mask = 0;
     h->least = 0;
     if (total > h->brief) {
-        int64_t buckets = power_above(total), sampled = (total + SAMPLE - 1) / SAMPLE;
+        int64_t buckets = power_above(total), sampled = (total + h->every - 1) / h->every;
         uint64_t *sample = malloc((size_t)sampled * sizeof *sample);
         sums = calloc((size_t)buckets, sizeof *sums);
         mask = buckets - 1;
