@@ -69,7 +69,7 @@ class _Workspace(threading.local):
 
     def widen(self, count: int, also: int, age: float) -> None:
         """Room for so many items and candidates."""
-        self.ages = np.empty(0)  # until the addresses of what replaces the arrays are noted
+        self.ages, self.also = np.empty(0), np.empty(0, np.int64)  # until the addresses of what replaces them are noted
         items = max(64, 2 * count)
         history, more, ages = np.empty(items, np.int64), np.empty(max(64, 2 * also), np.int64), age ** np.arange(items)
         self.given.history, self.given.also, self.given.ages = addresses(history, more, ages)
