@@ -1,7 +1,9 @@
-"""Candidates that an index found for one query and those of another source, together: by a compiled library or by numpy, to the same bits.
+"""Candidates that an index found for one query and those of another source, joined by the compiled library (``native/joined.c``).
 
 1. What the index found, with the scores that the other source has for them, 0 for none.
 2. What only the other source found, scored as the index scores: in float64 by the query's best head, rounded once.
+
+Where ``joined`` has no answer its caller does the same in numpy, with ``best_heads``, to the same bits.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 
 from shortlist.index.contract import Index
-from shortlist.index.exact import pair_scores
 from shortlist.index.library import addresses, index_library
 from shortlist.index.values import Floats, Ints
 
@@ -115,9 +116,9 @@ def best_heads(query: Floats, vectors: Floats) -> Floats:
         query: float32 ``[heads · dim]``.
         vectors: float32 ``[candidates, dim]``.
     """
-    heads = query.reshape(-1, vectors.shape[1])
-    places, none = np.arange(len(vectors)), np.zeros(len(vectors), np.int64)
-    best = pair_scores(heads[:1], vectors, none, places)
-    for head in range(1, len(heads)):
-        np.maximum(best, pair_scores(heads[head : head + 1], vectors, none, places), out=best)
-    return best
+    heads, wide = query.reshape(-1, vectors.shape[1]).astype(np.float64), vectors.astype(np.float64)
+    best = np.einsum("ij,j->i", wide, heads[0])
+    for head in heads[1:]:
+        np.maximum(best, np.einsum("ij,j->i", wide, head), out=best)
+    found: Floats = best.astype(np.float32)
+    return found

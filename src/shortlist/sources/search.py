@@ -251,16 +251,16 @@ class _First(NamedTuple):
         )
         ids, scores = hits.ids, hits.scores
         brief = near, of_near, rest = _brief(added, context, k, filters, [ids])
-        if len(ids) < k or not 0 < len(near) <= AT_ONCE or tower.vectors_of != tower.index.vectors_of:
+        if len(ids) < k or len(near) > AT_ONCE or tower.vectors_of != tower.index.vectors_of:
             return _First(hits, brief, None)
-        most = float(of_near.max())
+        most = float(of_near.max(initial=0.0))
         both = None if most < rest else joined(tower.index, tower.queries[0], ids, scores, near, of_near)
         if both is None:
             return _First(hits, brief, None)
         weights, best = added.weights_of(len(context.histories.values)), (float(scores[0]), most)
         one = compared_at_once(*both, float(scores[-1]), best, rest, weights)
         order = first_of(one.rows, one.totals, k)
-        if not one.totals[order[-1]] > one.bound:
+        if one.bound is not None and not one.totals[order[-1]] > one.bound:
             return _First(hits, brief, None)
         listed = Hits(np.array([0, len(order)]), one.rows[order], one.totals[order].astype(np.float32))
         return _First(hits, brief, (listed, Scale(one.best[None], scores[-1:][None].astype(np.float64))))

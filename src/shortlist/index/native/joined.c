@@ -1,4 +1,4 @@
-/* Candidates that an index found for one query and those of another source, together; `joined.py` has the same in numpy.
+/* Candidates that an index found for one query and those of another source, together; `sources/compared.py` has the same in numpy.
  *
  * 1. What the index found, with the scores that the other source has for them, 0 for none.
  * 2. What only the other source found, scored for the query: by its best head, in float64 and rounded once, as the index scores.
