@@ -287,8 +287,9 @@ class LiveIndex(ABC):
         if base.dead is not None or now.extra.ids.size or not base.positions.counting:
             return None
         vectors = base.vectors
-        plain = isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.flags.c_contiguous
-        return vectors if plain else None
+        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
+            return None
+        return vectors
 
     @property
     def churn(self) -> float:

@@ -1,7 +1,7 @@
 """Candidates that an index found for one query and those of another source, joined by the compiled library (``native/joined.c``).
 
-1. What the index found, with the scores that the other source has for them, 0 for none.
-2. What only the other source found, scored as the index scores: in float64 by the query's best head, rounded once.
+1. The candidates that the index found, with the scores that the other source has for them, 0 for none.
+2. Those that only the other source found, scored as the index scores: in float64 by the query's best head, rounded once.
 
 Where ``joined`` has no answer its caller does the same in numpy, with ``best_heads``, to the same bits.
 """
@@ -79,7 +79,7 @@ _workspace = _Workspace()
 
 
 def joined(index: Index, query: Floats, found: Ints, scores: Floats, near: Ints, weights: Floats) -> Joined | None:
-    """What the index found, then what only the other source did, each with the scores of both.
+    """The candidates that the index found, then those that only the other source did, each with the scores of both.
 
     None where the library is missing or the index has its vectors elsewhere, and for very many candidates.
 
@@ -104,7 +104,7 @@ def joined(index: Index, query: Floats, found: Ints, scores: Floats, near: Ints,
     work.near[:more], work.weights[:more] = near, weights
     given.count, given.more = count, more
     if library.shortlist_join(work.reference):
-        return None  # for an id that the index lacks too: who asks for its vector is told
+        return None  # also for an id that the index lacks: asking for its vector is an error
     size = given.size
     return Joined(work.rows[:size].copy(), work.of_index[:size].copy(), work.of_near[:size].copy())
 

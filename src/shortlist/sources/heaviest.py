@@ -6,7 +6,7 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class _Workspace(threading.local):
         self.table: Callable[[], object] = _none
         self.rows, self.scores = np.empty(_ROOM, np.int64), np.empty(_ROOM, np.float32)
         self.history = self.also = np.empty(0, np.int64)
-        self.ages = np.empty(0)
+        self.ages: NDArray[Any] = np.empty(0)
         self.given.rows, self.given.scores = addresses(self.rows, self.scores)
 
     def hold(self, table: Neighbours) -> bool:
@@ -82,7 +82,7 @@ _workspace = _Workspace()
 def heaviest(
     table: Neighbours, history: NDArray[np.int64], brief: int, every: int, sampled: int, also: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], float] | None:
-    """What ``Neighbours.heaviest`` returns; None where the library is missing, or more is to be added up than it does faster.
+    """The result of ``Neighbours.heaviest``; None where the library is missing, or more is to be added up than it does faster.
 
     Args:
         table: of neighbours.

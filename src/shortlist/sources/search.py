@@ -245,7 +245,7 @@ class _First(NamedTuple):
 
     @staticmethod
     def of(tower: Searched, added: Added, context: Context, k: int, filters: Filters) -> _First:
-        """What ``search_with_scale`` comes to as well, with all that is compared read at once."""
+        """The result of ``search_with_scale``, with all that is compared read at once."""
         hits = search_heads(
             tower.index, tower.queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny
         )
@@ -273,7 +273,7 @@ class _Near:
     Attributes:
         k: length of the lists.
         within: as of ``search_with_scale``.
-        first: what is known of a single query.
+        first: a single query's, as far as it is known.
     """
 
     k: int
