@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from types import FrameType
 
 import pytest
 
@@ -17,3 +18,19 @@ needs_library = pytest.mark.skipif(not BUILT, reason="no library was built for t
 
 def library(name: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(FOLDER / f"kernel-{name}.so"))
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt before the given line of a file that is run, counted from 0; for ``sys.settrace``."""
+
+    def __init__(self, line: int, file: str) -> None:
+        self.left, self.file = line, file
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> Interrupt | None:
+        if frame.f_code.co_filename != self.file:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left < 0:
+                raise KeyboardInterrupt
+        return self

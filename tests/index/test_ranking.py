@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.index.libraries import BUILT, library, needs_library
+from tests.index.libraries import BUILT, Interrupt, library, needs_library
 
 from shortlist.index import ranking
 from shortlist.index.exact import slack_of
@@ -162,22 +161,6 @@ def test_results_outlive_the_next_ranking_and_vectors_that_are_gone() -> None:
     assert np.array_equal(kept.scores, before[1])
 
 
-class Interrupt:
-    """Raises KeyboardInterrupt before the given line of ``ranking.py`` that is run, counted from 0."""
-
-    def __init__(self, line: int) -> None:
-        self.left = line
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> Interrupt | None:
-        if frame.f_code.co_filename != ranking.__file__:
-            return None
-        if event == "line":
-            self.left -= 1
-            if self.left < 0:
-                raise KeyboardInterrupt
-        return self
-
-
 @needs_library
 @pytest.mark.parametrize("line", range(60))
 def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +181,7 @@ def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monk
     search(*few)
     before = sys.gettrace()
     try:
-        sys.settrace(Interrupt(line))
+        sys.settrace(Interrupt(line, ranking.__file__))
         search(*many)
     except KeyboardInterrupt:
         pass

@@ -64,7 +64,8 @@ def asked(draw):
 
 def search_blend(vectors, table, blend, queries, histories, k, filters):
     """One pair of towers and one table through an exact index."""
-    towers = Searched(BruteForce().build(vectors), lambda rows: vectors[rows], queries)
+    index = BruteForce().build(vectors)
+    towers = Searched(index, index.vectors_of, queries)
     context = Context(histories, np.zeros((len(queries), 0), np.int64))
     return search([towers], Added((table,), (), histories, blend.weights), context, k, filters)
 
@@ -333,3 +334,64 @@ def test_one_query_of_a_large_table_has_the_list_of_many_and_reads_few_vectors()
     reached = np.diff(table.scores(histories).offsets)
     assert reached.min() > 1500  # candidates with a score of the table
     assert max(read) < 300
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    heads=st.integers(1, 2),
+    k=st.sampled_from([1, 5, 10]),
+    share=st.sampled_from([0.0, 0.3, 0.9, 1.0]),
+    temperature=st.sampled_from([0.01, 0.5, 3.0]),
+    filtered=st.sampled_from([None, "exclude", "allow", "deny"]),
+)
+def test_the_shortest_way_of_one_query_has_the_list_of_the_others(seed, heads, k, share, temperature, filtered) -> None:
+    """To the same bits, with the scale of the scores, whether the shortest way gets there or not."""
+    rng = np.random.default_rng(seed)
+    n, dim, each, length = 400, 8, 30, 20
+    index = BruteForce().build(rng.standard_normal((n, dim)).astype(np.float32))
+    columns = rng.integers(0, n, n * each, dtype=np.int32)
+    table = Neighbours(
+        np.arange(n + 1) * each, columns, rng.random(n * each, dtype=np.float32) + np.float32(0.01), age=0.7
+    )
+    histories = Lists.of([rng.integers(0, n, length)])
+    towers = [Searched(index, index.vectors_of, rng.standard_normal((1, heads * dim)).astype(np.float32))]
+    elsewhere = [Searched(index, lambda rows: index.vectors_of(rows), towers[0].queries)]  # no short way to its vectors
+    added = Added((table,), (), histories, Weights((1 - share, share), (temperature,)))
+    chosen = rng.permutation(n)
+    filters = {
+        None: Filters(),
+        "exclude": Filters(exclude=Lists.of([chosen[:150]])),
+        "allow": Filters(allow=chosen[:60]),
+        "deny": Filters(deny=chosen[:200]),
+    }[filtered]
+    context = Context(histories, np.zeros((1, 0), np.int64))
+    short, plain = (search_with_scale(each, added, context, k, filters) for each in (towers, elsewhere))
+    for one, other in zip(
+        (short[0].offsets, short[0].ids, short[0].scores, short[1].best, short[1].last),
+        (plain[0].offsets, plain[0].ids, plain[0].scores, plain[1].best, plain[1].last),
+        strict=True,
+    ):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        assert one.tolist() == other.tolist()
+
+
+def test_the_shortest_way_searches_once_and_reads_no_vector_through_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    if searching.joined.__globals__["index_library"]() is None:
+        pytest.skip("no library was built for this processor")
+    rng = np.random.default_rng(0)
+    n, each = 20_000, 100
+    index = BruteForce().build(rng.standard_normal((n, 8)).astype(np.float32))
+    columns, weights = rng.integers(0, n, n * each, dtype=np.int32), rng.random(n * each, dtype=np.float32)
+    table = Neighbours(np.arange(n + 1) * each, columns, weights + np.float32(0.01), age=0.7)
+    histories = Lists.of([rng.integers(0, n, 50)])
+    asked_of: list[int] = []
+    find = BruteForce.search
+    monkeypatch.setattr(BruteForce, "vectors_of", lambda *_: pytest.fail("a vector was read by itself"))
+    monkeypatch.setattr(BruteForce, "search", lambda *given, **more: asked_of.append(1) or find(*given, **more))
+    monkeypatch.setattr(Neighbours, "scores", lambda *_: pytest.fail("all weights were added up"))
+    towers = [Searched(index, index.vectors_of, rng.standard_normal((1, 8)).astype(np.float32))]
+    context = Context(histories, np.zeros((1, 0), np.int64))
+    added = Added((table,), (), histories, Weights((0.6, 0.4), (0.2,)))
+    assert search(towers, added, context, 10, Filters()).ids.size == 10
+    assert len(asked_of) == 1

@@ -280,6 +280,17 @@ class LiveIndex(ABC):
         """The vectors of some candidates (see :class:`~shortlist.index.contract.Index`)."""
         return self._now().vectors_of(as_ids(ids, "ids"))
 
+    def _vectors_by_id(self) -> Floats | None:
+        """All vectors, float32 ``[n, dim]``, where ids are 0, 1, 2, … and the vectors are in one array of memory."""
+        now = self._now()
+        base = now.base
+        if base.dead is not None or now.extra.ids.size or not base.positions.counting:
+            return None
+        vectors = base.vectors
+        if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
+            return None
+        return vectors
+
     @property
     def churn(self) -> float:
         """Changes since the build, as a fraction of the candidates built from."""

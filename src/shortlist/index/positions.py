@@ -44,6 +44,11 @@ class Positions:
         return all(bool((part[1:] - part[:-1] == 1).all()) for part in parts)
 
     @functools.cached_property
+    def counting(self) -> bool:
+        """Whether ids are 0, 1, 2, …"""
+        return self.ids.size > 0 and int(self.ids[0]) == 0 and self._consecutive
+
+    @functools.cached_property
     def _table(self) -> Ints | None:
         span = int(self.ids.max()) - self._low + 1
         if span > _SLOTS_PER_ID * self.ids.size + 1024:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from shortlist.sources.blend import Weights
 
-__all__ = ["Compared", "Found", "compared", "looked_up"]
+__all__ = ["Compared", "Found", "compared", "compared_at_once", "looked_up"]
 
 FEW = 200  # so many candidates are scored at once: a look at which of them matter would take longer
 PAIRS = 1 << 14  # ids are compared with all rows while these are so few pairs: sorting them takes longer
@@ -92,6 +92,30 @@ def compared(
     scored = scored.joined(beyond, towers)
     highest = _highest(scored, by_near, best)
     return Compared(scored.rows, _total(weights, scored.towers, scored.near, highest), np.array(highest), bound)
+
+
+def compared_at_once(
+    rows: NDArray[np.int64],
+    of_towers: NDArray[np.float32],
+    of_near: NDArray[np.float32],
+    last: float,
+    best: Sequence[float],
+    rest: float,
+    weights: Weights,
+) -> Compared:
+    """As ``compared``, of one pair of towers and one other source that found so little that all of it has scores by both.
+
+    Args:
+        rows: of the candidates that either found; those of the towers first.
+        of_towers: scores of each.
+        of_near: scores of each by the other source.
+        last: the score of the last of those that the towers found, as many as they were asked for.
+        best: of what the towers found, and of what the other source found.
+        rest: the most that the other source has for a candidate that is not in ``rows``.
+    """
+    highest = [float(of_towers.max()), best[1]]
+    totals = _total(weights, [of_towers], [of_near], highest)
+    return Compared(rows, totals, np.array(highest), _total_of_one(weights, [last], [rest], best))
 
 
 class _Scored(NamedTuple):

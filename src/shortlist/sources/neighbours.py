@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shortlist.errors import ConfigError
 from shortlist.index import Lists
 from shortlist.language import counted
+from shortlist.sources.heaviest import heaviest
 
 __all__ = ["Neighbours", "Scored", "latest"]
 
@@ -125,6 +126,8 @@ class Neighbours:
            at least the score of each of its candidates.
         2. The candidates of the highest buckets, and of those of ``also``, get their scores.
 
+        By a compiled library (``heaviest.py``) or by numpy, to the same bits.
+
         Args:
             history: candidate rows that a query chose, oldest first.
             most: about how many weights are added up by candidate.
@@ -134,6 +137,8 @@ class Neighbours:
             Candidate rows, rising, their scores as ``scores`` has them, and a score that no other candidate is above; 0 where
             these are all.
         """
+        if (found := heaviest(self, history, BRIEF * most, SAMPLE, most // SAMPLE, also)) is not None:
+            return found
         items = np.array([*dict.fromkeys(reversed(history.tolist()))], np.int64)[: self.length][::-1]
         back = np.arange(len(items))[::-1]
         inside = (items >= 0) & (items < len(self))

@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index import Hits, Index, Lists, score_heads, search_heads
+from shortlist.index import Hits, Index, Lists, search_heads
+from shortlist.index.joined import best_heads, joined
 from shortlist.sources.added import Added, Context
-from shortlist.sources.compared import Found, compared, looked_up
+from shortlist.sources.compared import FEW as AT_ONCE
+from shortlist.sources.compared import Found, compared, compared_at_once, looked_up
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
 
@@ -119,8 +121,7 @@ class Searched:
 
     def scores(self, query: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The scores of candidate rows for one query, rounded as the index rounds: equal vectors have equal scores."""
-        found: NDArray[np.float32] = score_heads(self.queries[query][None], self.vectors_of(rows))[0].astype(np.float32)
-        return found
+        return best_heads(self.queries[query], self.vectors_of(rows))
 
 
 def search(towers: Sequence[Searched], added: Added, context: Context, k: int, filters: Filters) -> Hits:
@@ -162,7 +163,12 @@ def search_with_scale(
         within: rows of candidates that are searched alone; scores and places of lists are still those by ``filters``.
         scale: of an earlier search with the same filters; None makes it here, of all that is compared.
     """
-    near = _Near(k, added, context, filters, within)
+    first = None
+    if len(towers) == len(towers[0].queries) == 1 and within is None and scale is None and _is_one_table(added):
+        first = _First.of(towers[0], added, context, k, filters)
+        if first.answer is not None:
+            return first.answer
+    near = _Near(k, added, context, filters, within, first)
     filters = filters.within(within)
     count, offsets = len(towers[0].queries), context.histories.offsets
     best: list[Found] = [NOTHING] * count
@@ -173,7 +179,10 @@ def search_with_scale(
         some = filters if whole else filters.of(waiting)
         limits: dict[str, Any] = {"exclude": some.exclude, "allow": some.allow, "deny": some.deny}
         asked = [one.queries if whole else one.queries[waiting] for one in towers]
-        found = [search_heads(one.index, queries, depth, **limits) for one, queries in zip(towers, asked, strict=True)]
+        if first is not None:
+            found = [first.hits]
+        else:
+            found = [search_heads(one.index, q, depth, **limits) for one, q in zip(towers, asked, strict=True)]
         left = []
         for place, number in enumerate(waiting.tolist()):
             of_towers = [hits.row(place) for hits in found]
@@ -199,6 +208,64 @@ def search_with_scale(
     return _hits(best), made if scale is None else scale
 
 
+def _is_one_table(added: Added) -> bool:
+    """Whether a table of neighbours is all that the towers have next to them, without quotas."""
+    return len(added.tables) == 1 and not added.lists and not added.quotas
+
+
+def _brief(
+    added: Added, context: Context, k: int, filters: Filters, found: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], float]:
+    """Rows and scores of the one table's heaviest candidates that a single query may have, and the most that any other has.
+
+    Args:
+        found: rows that the towers found, which are among these where they have a score.
+    """
+    table = added.tables[0]
+    also = found[0] if len(found) == 1 else np.concatenate(found)
+    rows, scores, rest = table.heaviest(context.histories.row(0), max(BRIEF, WIDE * k), also)
+    if filters.exclude is not None or filters.allow is not None or filters.deny is not None:
+        open_ = _open(Scored(np.array([0, len(rows)]), rows, scores), filters, max(len(table), 1))
+        rows, scores = open_.rows, open_.scores
+    return rows, scores, rest
+
+
+class _First(NamedTuple):
+    """A single query of one pair of towers and one table of neighbours, as far as the shortest way leads.
+
+    Attributes:
+        hits: the k best of the towers.
+        brief: as ``_brief`` returns it.
+        answer: as ``search_with_scale`` returns it; None where more is to be looked at.
+    """
+
+    hits: Hits
+    brief: tuple[NDArray[np.int64], NDArray[np.float32], float]
+    answer: tuple[Hits, Scale] | None
+
+    @staticmethod
+    def of(tower: Searched, added: Added, context: Context, k: int, filters: Filters) -> _First:
+        """The result of ``search_with_scale``, with all that is compared read at once."""
+        hits = search_heads(
+            tower.index, tower.queries, k, exclude=filters.exclude, allow=filters.allow, deny=filters.deny
+        )
+        ids, scores = hits.ids, hits.scores
+        brief = near, of_near, rest = _brief(added, context, k, filters, [ids])
+        if len(ids) < k or len(near) > AT_ONCE or tower.vectors_of != tower.index.vectors_of:
+            return _First(hits, brief, None)
+        most = float(of_near.max(initial=0.0))
+        both = None if most < rest else joined(tower.index, tower.queries[0], ids, scores, near, of_near)
+        if both is None:
+            return _First(hits, brief, None)
+        weights, best = added.weights_of(len(context.histories.values)), (float(scores[0]), most)
+        one = compared_at_once(*both, float(scores[-1]), best, rest, weights)
+        order = first_of(one.rows, one.totals, k)
+        if one.bound is not None and not one.totals[order[-1]] > one.bound:
+            return _First(hits, brief, None)
+        listed = Hits(np.array([0, len(order)]), one.rows[order], one.totals[order].astype(np.float32))
+        return _First(hits, brief, (listed, Scale(one.best[None], scores[-1:][None].astype(np.float64))))
+
+
 @dataclass(frozen=True, eq=False)
 class _Near:
     """The candidates that tables and ranked lists found for the queries of a search.
@@ -206,6 +273,7 @@ class _Near:
     Attributes:
         k: length of the lists.
         within: as of ``search_with_scale``.
+        first: a single query's, as far as it is known.
     """
 
     k: int
@@ -213,19 +281,21 @@ class _Near:
     context: Context
     filters: Filters
     within: NDArray[np.int64] | None
+    first: _First | None = None
 
     def of(self, number: int, found: Sequence[Found]) -> Iterator[tuple[list[Found], list[float] | None]]:
         """The rows and scores by each source of one query, and the most that any other row has: the highest scores of one
         table, if there is nothing else to look at, and then all of them.
         """
-        one_table = (len(self.added.tables), len(self.added.lists)) == (1, 0) and not self.added.quotas
-        if one_table and len(self.context.histories) == 1 and self.within is None:
-            table = self.added.tables[0]
-            also = found[0][0] if len(found) == 1 else np.concatenate([rows for rows, _ in found])
-            rows, scores, rest = table.heaviest(self.context.histories.row(0), max(BRIEF, WIDE * self.k), also)
-            brief = _open(Scored(np.array([0, len(rows)]), rows, scores), self.filters, max(len(table), 1))
-            if brief.scores.max(initial=0.0) >= rest:
-                yield [brief.row(0)], [rest]
+        if self.first is not None:
+            rows, scores, rest = self.first.brief
+        elif _is_one_table(self.added) and len(self.context.histories) == 1 and self.within is None:
+            rows, scores, rest = _brief(self.added, self.context, self.k, self.filters, [ids for ids, _ in found])
+        else:
+            rest = np.inf
+        if rest < np.inf:
+            if scores.max(initial=0.0) >= rest:
+                yield [(rows, scores)], [rest]
             if not rest:
                 return
         yield [scored.row(number) for scored in self.all], None

@@ -5,16 +5,12 @@
  * 3. The others are scored in float64 and rounded once.
  * 4. The k best, equal scores by rising place.
  *
- * Products of two float32 are exact in float64, so a score depends on the order of its additions alone. It is that of numpy's
- * einsum, two lanes wide: with and without this library an index reports the same numbers.
  * No Python, no memory that is kept. */
 #include "scores.h"
 
-#define ABI 1 /* `library.py` has the same number: change both with any argument, here or in `scan.c` */
+#define ABI 2 /* `library.py` has the same number: change both with any argument, here or in `scan.c` */
 
 enum { AHEAD = 24 /* rows fetched before they are needed */, LINE = 64 };
-
-typedef double two __attribute__((vector_size(16)));
 
 typedef struct {
     int64_t n, dim;
@@ -32,18 +28,6 @@ typedef struct {
 } ranking;
 
 int shortlist_abi(void) { return ABI; }
-
-static inline two pair(const float *from) { return (two){from[0], from[1]}; }
-
-static inline float exact(const float *row, const float *query, int64_t dim) {
-    two sum = {0, 0};
-    int64_t d = 0;
-    for (; d + 8 <= dim; d += 8)
-        for (int64_t i = d + 6; i >= d; i -= 2) sum += pair(row + i) * pair(query + i);
-    for (; d + 2 <= dim; d += 2) sum += pair(row + d) * pair(query + d);
-    if (d < dim) sum[0] += (double)row[d] * query[d];
-    return (float)(sum[0] + sum[1]);
-}
 
 static int is_excluded(const ranking *r, int64_t place) {
     int64_t low = 0, high = r->taken;
