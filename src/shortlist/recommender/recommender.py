@@ -639,7 +639,8 @@ class Recommender:
 
         Raises:
             BundleError: where MLflow refuses.
-            MissingExtraError: without the extra ``mlflow``.
+            ConfigError: where ``name`` or ``registered`` is not a name.
+            MissingExtraError: without the extras ``mlflow`` and ``pandas``.
         """
         return mlflow_model.log(folded(self.served), name, registered)
 
@@ -653,6 +654,7 @@ class Recommender:
 
         Raises:
             BundleError: where there is no such model, or one of another kind.
+            ConfigError: for anything but an address.
             MissingExtraError: without the extra ``mlflow``.
         """
         check_flags("from_mlflow()", trusted=trusted)
