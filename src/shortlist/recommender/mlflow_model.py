@@ -63,7 +63,7 @@ def log(served: Served, name: str, registered: str | None) -> str:
     return str(written.model_uri)
 
 
-def fetched(uri: str) -> Path:
+def fetched(uri: object) -> Path:
     """The folder of the bundle of a model, downloaded where it is not on this machine.
 
     Args:
@@ -74,8 +74,7 @@ def fetched(uri: str) -> Path:
         ConfigError: for anything but an address.
         MissingExtraError: without mlflow, or without what its store needs.
     """
-    if isinstance(uri, Path):
-        uri = str(uri)
+    uri = str(uri) if isinstance(uri, Path) else uri
     if not isinstance(uri, str):
         raise ConfigError(
             f"from_mlflow() got {kind_of(uri)}; the address of a model was expected.", hint='"models:/films/1"'
