@@ -43,7 +43,7 @@ docs: $(INSTALLED)
 versions: docs
 	$(BIN)/python docs/versions.py $(FOLDER)
 
-# Wheel and sdist, installed into bare environments of every Python from 3.10 on that is found.
+# Wheel and sdist, into dist/, once installed into bare environments of every Python from 3.10 on that is found.
 packages: $(INSTALLED)
 	$(BIN)/python -m tests.packaging
 

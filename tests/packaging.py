@@ -2,7 +2,7 @@
 
 In each: the version, the front page, what doctor says, a bundle's recommendations without torch, and that what an extra
 brings fails with the line to type. Then the wheel with its extra ``serve`` goes into a bare folder (pip install --target), and
-two workers answer from there, read-only.
+two workers answer from there, read-only. Archives that passed are left in ``dist/``.
 """
 
 from __future__ import annotations
@@ -126,6 +126,10 @@ def main() -> None:
             for archive in archives:
                 check(python, archive, folder)
         serve(Path(sys.executable), next(one for one in archives if one.suffix == ".whl"), folder)
+        (ROOT / "dist").mkdir(exist_ok=True)
+        for archive in archives:
+            shutil.copy(archive, ROOT / "dist")
+            print(f"dist/{archive.name}: {archive.stat().st_size / 1e6:.1f} MB")
         print("not found here: " + (", ".join(sorted(set(SUPPORTED) - set(found))) or "none"))
 
 

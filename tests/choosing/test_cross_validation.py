@@ -50,6 +50,19 @@ def test_the_figures_are_those_of_evaluate() -> None:
     assert left_in.rows[0]["recall_5"] == expected["model"]["seen_in"]["recall_5"]
 
 
+@pytest.mark.parametrize("figures", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("name", ["als", "recipes/of/the/third/experiment/with/sessions/and/features.toml"])
+def test_printed_lines_fit_a_terminal(figures: int, name: str) -> None:
+    """Of 80 columns, with every figure and every second once."""
+    measured = {f"f_{number}": number / 10 for number in range(figures)}
+    rows = [{"recipe": name, "split": split, **measured, "seconds": 61.0} for split in (1, 2)]
+    printed = str(CrossValidation(tuple(rows), "seen_out"))
+    assert max(map(len, printed.splitlines())) <= 80
+    assert [printed.count(f"{value:.4f} ± 0.0000") for value in measured.values()] == [1] * figures
+    assert (printed.count("seconds"), printed.count(" 61.0")) == (1, 1)
+    assert name[-20:] in printed
+
+
 def test_mean_and_spread_best_first() -> None:
     rows = [
         {"recipe": name, "split": split, "recall_10": value, "seconds": 1.0}

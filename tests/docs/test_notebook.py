@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from docs.notebook import PAGES, notebook, text_of
+from tests.browser import browser, watched  # noqa: F401
 
 nbclient = pytest.importorskip("nbclient")
 nbformat = pytest.importorskip("nbformat")
@@ -42,23 +43,45 @@ def _text(output: Any) -> str:
     return str(output["text"]) if output.get("name") == "stdout" else str(output.get("data", {}).get("text/plain", ""))
 
 
-def test_the_notebook_runs(tmp_path: Path) -> None:
-    found = nbformat.read(PAGES[0].with_suffix(".ipynb"), as_version=4)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """The English notebook with its outputs, and the folder that it ran in."""
+    found, folder = nbformat.read(PAGES[0].with_suffix(".ipynb"), as_version=4), tmp_path_factory.mktemp("notebook")
     nbformat.validate(found)
     nbclient.NotebookClient(
-        found, timeout=300, iopub_timeout=60, resources={"metadata": {"path": str(tmp_path)}}
+        found, timeout=300, iopub_timeout=60, resources={"metadata": {"path": str(folder)}}
     ).execute()
-    by_cell = ("".join(map(_text, cell.get("outputs", ()))) for cell in found.cells)
-    printed = [text for text in by_cell if text]  # one cell may print in several pieces, or in one
-    assert len(printed) == 10  # each code cell that prints or ends in a value
-    shown = [
+    return found, folder
+
+
+def _tables(found: Any) -> list[str]:
+    """The values that are shown as HTML."""
+    return [
         out["data"]["text/html"]
         for cell in found.cells
         for out in cell.get("outputs", ())
         if "data" in out and "text/html" in out["data"]
     ]
+
+
+def test_the_notebook_runs(run: tuple[Any, Path]) -> None:
+    found, folder = run
+    by_cell = ("".join(map(_text, cell.get("outputs", ()))) for cell in found.cells)
+    printed = [text for text in by_cell if text]  # one cell may print in several pieces, or in one
+    assert len(printed) == 10  # each code cell that prints or ends in a value
+    shown = _tables(found)
     titles = ["TrainingHistory", "Evaluation", "Evaluation", "Recommendations", "Recommendations", "Recommendations"]
     assert [title for html in shown for title in dict.fromkeys(titles) if f">{title}" in html] == titles
     assert "popularity" in printed[3]
     assert "False" in printed[6]  # nobody is not known
-    assert (tmp_path / "movielens.shortlist" / "manifest.json").is_file()
+    assert (folder / "movielens.shortlist" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_value_is_wider_than_a_phone(run: tuple[Any, Path], browser: Any, width: int) -> None:  # noqa: F811
+    """Where the page around it has no scroll area of its own, as in plain HTML; Polars' tables bring none."""
+    found, folder = run
+    (folder / "page.html").write_text("<!doctype html><meta charset=utf-8>" + "\n".join(_tables(found)), "utf-8")
+    with watched(browser, (folder / "page.html").as_uri(), width) as (page, _):
+        assert page.locator("table").count() >= 7
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

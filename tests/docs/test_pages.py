@@ -80,6 +80,23 @@ def test_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         exec(compile(program, page, "exec"), {"__name__": "__main__"})
 
 
+def test_the_cookbook_says_what_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comment behind a print has the products that it prints first, or words of it."""
+    program = code("guides/cookbook.md")
+    notes = re.findall(r"^ *print\(.*\)  # (.*)$", program, flags=re.MULTILINE)
+    printed: list[list[str]] = [[] for _ in notes]
+    for number, note in enumerate(notes):
+        program = re.sub(r"print\((.*)\)  # " + re.escape(note), rf"note({number}, \1)", program)
+    monkeypatch.chdir(tmp_path)
+    exec(program, {"note": lambda number, *values: printed[number].append(" ".join(map(str, values)))})
+    assert len(notes) == 11
+    for note, (text, *_) in zip(notes, printed, strict=True):  # of a loop its first turn
+        products = re.findall(r"\bp\d+", note)
+        listed = re.findall(r"\bp\d+", text.partition("\n")[2] or text)  # without the line of the query
+        assert listed[: len(products)] == products
+        assert products or note in text
+
+
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_a_translation_shows_the_same_code(page: str) -> None:
     assert code(f"ko/{page}") == code(page)

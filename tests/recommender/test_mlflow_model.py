@@ -45,7 +45,27 @@ table = pandas.DataFrame({"user": ["v"]})
 said["predicted"] = model.predict(table, params={"k": 1}).to_dict("records")
 said["where"] = model.predict(table, params={"where": "film = 'c'"})["film"].tolist()
 said["seen"] = model.predict(table, params={"exclude_seen": False, "k": 1})["film"].tolist()
+for name, given in (
+    ("lists", {"user": ["v", "w"]}), ("list", {"user": ["v"]}), ("values", {"user": "v"}),
+    ("records", [{"user": "v"}, {"user": "w"}]), ("table", pandas.DataFrame({"user": ["v", "w"]}, index=[5, 9])),
+    ("none", pandas.DataFrame({"user": pandas.Series([], dtype=str)})),
+):  # fmt: skip
+    said[f"given {name}"] = model.predict(given, params={"k": 1})["film"].tolist()
+said["example"] = [model.input_example.to_dict("list"), model.metadata.load_input_example_params(model.metadata.artifact_path)]
+users = {"user": ["u", "v", "w"], "city": ["x", "y", "x"]}
+tower = sl.Tower(sl.StringLookup("city"), sl.History(), dim=4)
+featured = sl.TwoTower(tower, sl.Tower(sl.StringLookup("film"), dim=4))
+sl.fit(featured, sl.Dataset(data.interactions, "user", "film", queries=users), epochs=1)
+featured = sl.Recommender(featured, index=sl.BruteForce())
+reading = mlflow.pyfunc.load_model(featured.log_to_mlflow("featured"))
+said["columns"] = [(column.name, column.required) for column in reading.metadata.get_input_schema()]
+table = pandas.DataFrame({"user": ["new", "newer"], "city": ["x", "y"], "history": [["a"], ["b", "c"]]})
+said["with columns"] = reading.predict(table).to_dict("list")
+said["the same"] = featured.recommend(table).to_pandas().to_dict("list")
+recommender.save("my.shortlist")
 for name, call in (
+    ("bundle", lambda: sl.Recommender.from_mlflow("my.shortlist")),
+    ("model", lambda: sl.Recommender.load(mlflow.artifacts.download_artifacts("models:/films/1", dst_path="moved"))),
     ("unknown", lambda: sl.Recommender.from_mlflow("models:/nothing/1")),
     ("bare", lambda: sl.Recommender.from_mlflow("films")),
     ("foreign", lambda: sl.Recommender.from_mlflow(f"runs:/{run.info.run_id}/other")),
@@ -108,6 +128,35 @@ def test_a_pyfunc_answers_tables_with_tables(said: dict[str, Any]) -> None:
     assert said["seen"] == ["b"]
 
 
+def test_queries_arrive_in_every_form_that_mlflow_takes(said: dict[str, Any]) -> None:
+    both = ["given lists", "given records", "given table"]
+    assert [said[name] for name in both] == [["a", "b"]] * 3
+    assert said["given list"] == said["given values"] == ["a"]
+    assert said["given none"] == []
+
+
+def test_an_input_example_asks_for_a_known_query(said: dict[str, Any]) -> None:
+    assert said["example"] == [{"user": ["u"]}, {"k": 10}]
+
+
+def test_columns_that_the_query_tower_reads_reach_it(said: dict[str, Any]) -> None:
+    """Not the id alone, as MLflow drops what the signature does not have."""
+    assert said["columns"] == [["user", True], ["city", False], ["history", False]]
+    assert said["with columns"] == said["the same"]
+    answered = sorted(zip(said["with columns"]["user"], said["with columns"]["film"], strict=True))
+    assert answered == [("new", "b"), ("new", "c"), ("newer", "a")]  # without each request's own history
+
+
+def test_a_bundle_and_a_model_are_told_apart(said: dict[str, Any]) -> None:
+    assert said["bundle"] == [
+        "the model 'my.shortlist' holds no bundle.",
+        "it is a bundle itself: Recommender.load('my.shortlist')",
+    ]
+    message, hint = said["model"]
+    assert "has no manifest.json" in message
+    assert re.fullmatch(r"it is a model of MLflow: Recommender.from_mlflow\('.*/moved.*'\)", hint)
+
+
 def test_what_is_not_there_is_said(said: dict[str, Any]) -> None:
     assert said["unknown"][0].startswith("the model 'models:/nothing/1' cannot be loaded: ")
     assert said["unknown"][1] == "look for a typing error; MLFLOW_TRACKING_URI says which server is asked"
@@ -130,6 +179,31 @@ def test_a_parameter_that_predict_does_not_have() -> None:
     with pytest.raises(sl.ConfigError, match=r"predict\(\) got 'kk'") as refused:
         _Predictor(served).predict(["u"], {"kk": 1})
     assert refused.value.hint == "params: k, exclude_seen, where"
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"films", ["films"], ""])
+def test_a_name_and_an_address_are_texts(wrong: Any) -> None:
+    data = sl.Dataset({"user": ["u"], "film": ["a"]}, "user", "film")
+    recommender = sl.Recommender(sl.popularity(data), seen=data)
+    with pytest.raises(sl.ConfigError, match=r"log_to_mlflow\(\) got name=.*; a name was expected") as refused:
+        recommender.log_to_mlflow(wrong)
+    assert refused.value.hint == 'name="films"'
+    if wrong is not None:
+        with pytest.raises(sl.ConfigError, match=r"log_to_mlflow\(\) got registered=.*; a name was expected"):
+            recommender.log_to_mlflow("films", registered=wrong)
+    if not isinstance(wrong, str):
+        with pytest.raises(sl.ConfigError, match=r"from_mlflow\(\) got .*; the address of a model was expected"):
+            sl.Recommender.from_mlflow(wrong)
+
+
+def test_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow imports without it, its models do not."""
+    monkeypatch.setattr("shortlist.recommender.mlflow_model._mlflow", lambda: None)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    data = sl.Dataset({"user": ["u"], "film": ["a"]}, "user", "film")
+    with pytest.raises(sl.MissingExtraError, match="needs the package 'pandas'") as missing:
+        sl.Recommender(sl.popularity(data), seen=data).log_to_mlflow("films")
+    assert missing.value.hint == 'pip install "shortlist[pandas]"'
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from shortlist.train.recipe import Recipe
 
 __all__ = ["CrossValidation", "compare_all", "cross_validate"]
 
+SIDE_BY_SIDE = 2  # figures of a printed line
+NAME = 80 - SIDE_BY_SIDE * 19 - 9  # characters of a printed name
 Named = str | Recipe
 Part = tuple[Dataset, Dataset, Dataset]
 
@@ -75,16 +77,20 @@ class CrossValidation(Tabular):
         return f"mean ± standard deviation over {splits} splits, seen items {out}"
 
     def __str__(self) -> str:
+        """Lines of at most 80 characters: figures two at a time, and of long names the end."""
         table = self.summary()
-        width = max(len(name) for name in ["recipe", *table["recipe"]])
-        head = f"{'recipe':<{width}}" + "".join(f"  {name:>17}" for name in self.metrics) + "  seconds"
-        lines = [head]
-        for row in table.iter_rows(named=True):
-            cells = [_figure(row[name], row[f"{name} ±"]) for name in self.metrics]
-            lines.append(
-                f"{row['recipe']:<{width}}" + "".join(f"  {cell:>17}" for cell in cells) + f"  {row['seconds']:7.1f}"
-            )
-        return "\n".join([*lines, self._note()])
+        names = [_cut(name) for name in table["recipe"]]
+        width = max(len(name) for name in ["recipe", *names])
+        blocks = []
+        for first in range(0, len(self.metrics), SIDE_BY_SIDE):
+            shown = self.metrics[first : first + SIDE_BY_SIDE]
+            last = first + SIDE_BY_SIDE >= len(self.metrics)
+            lines = [f"{'recipe':<{width}}" + "".join(f"  {one:>17}" for one in shown) + ("  seconds" if last else "")]
+            for name, row in zip(names, table.iter_rows(named=True), strict=True):
+                cells = "".join(f"  {_figure(row[one], row[f'{one} ±']):>17}" for one in shown)
+                lines.append(f"{name:<{width}}{cells}" + (f"  {row['seconds']:7.1f}" if last else ""))
+            blocks.append("\n".join(lines))
+        return "\n\n".join(blocks) + f"\n{self._note()}"
 
 
 def compare_all(
@@ -219,8 +225,13 @@ def _shown(number: int, recipe: Named) -> str:
 def _checked(split: Any) -> Split:
     """ConfigError for anything but a Split."""
     if not isinstance(split, Split):
-        raise ConfigError(f"a split is a {type(split).__name__}; a Split was expected.", hint="sl.split_random(data)")
+        raise ConfigError(f"a split is a {type(split).__name__}; a Split was expected.", hint="[sl.split_random(data)]")
     return split
+
+
+def _cut(name: str) -> str:
+    """A name as it is printed; of a long one the end, where the paths of recipe files differ."""
+    return name if len(name) <= NAME else "…" + name[1 - NAME :]
 
 
 def _figure(value: float, spread: float | None) -> str:

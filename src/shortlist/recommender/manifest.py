@@ -18,6 +18,7 @@ __all__ = [
     "FORMAT",
     "HALVES",
     "MANIFEST",
+    "MLFLOW_MODEL",
     "PLAIN",
     "SAVE_AGAIN",
     "UNSEALED",
@@ -42,6 +43,8 @@ PLAIN = 2  # 1 had no neighbours, no cold_start "auto", and the candidates' vect
 HALVES = 3  # vectors of bfloat16
 FORMAT = HALVES  # the newest
 MANIFEST = "manifest.json"
+MLFLOW_MODEL = "MLmodel"
+"""The file by which MLflow knows a model."""
 LEARNED = ("model/weights.safetensors", "neighbours.safetensors", "sources.safetensors", "vectors.safetensors")
 INDEX_VECTORS = "index/vectors-"
 SAVE_AGAIN = "copy the bundle again, or save it again from the model"
@@ -217,8 +220,11 @@ def decoded(path: Path) -> Manifest:
         with refused():
             text = read_file(path)
     except FileNotFoundError:
+        hint = SAVE_AGAIN
+        if (path.parent / MLFLOW_MODEL).is_file():
+            hint = f"it is a model of MLflow: Recommender.from_mlflow({bundle!r})"
         raise BundleError(
-            f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=SAVE_AGAIN
+            f"{bundle!r} has no {MANIFEST}: it is not a bundle, or an incomplete one.", hint=hint
         ) from None
     try:
         head = msgspec.json.decode(text, type=_Head)

@@ -10,9 +10,13 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from shortlist._public import __version__
+from shortlist.data.argument_checks import kind_of
 from shortlist.errors import BundleError, ConfigError, MissingExtraError
 from shortlist.recommender import bundle, pipeline
+from shortlist.recommender.manifest import MANIFEST, MLFLOW_MODEL
 from shortlist.recommender.served import Served
 
 __all__ = ["fetched", "incomplete", "log", "save_model"]
@@ -32,9 +36,14 @@ def log(served: Served, name: str, registered: str | None) -> str:
 
     Raises:
         BundleError: where MLflow refuses.
-        MissingExtraError: without mlflow, or without what its store needs.
+        ConfigError: where ``name`` or ``registered`` is not a name.
+        MissingExtraError: without mlflow or pandas, or without what its store needs.
     """
+    for label, value in (("name", name), ("registered", registered)):
+        if not (isinstance(value, str) and value) and not (label == "registered" and value is None):
+            raise ConfigError(f"log_to_mlflow() got {label}={value!r}; a name was expected.", hint=f'{label}="films"')
     mlflow = _mlflow()
+    _pandas()
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
@@ -44,7 +53,9 @@ def log(served: Served, name: str, registered: str | None) -> str:
         {"name": name, "artifact_path": None} if "name" in signature(Model.log).parameters else {"artifact_path": name}
     )
     try:  # MLflow 2 has no names
-        written = Model.log(flavor=flavour, registered_model_name=registered, served=served, **named)
+        written = Model.log(
+            flavor=flavour, registered_model_name=registered, served=served, validate_serving_input=False, **named
+        )
     except (MlflowException, mlflow.exceptions.RestException) as error:
         raise BundleError(f"MLflow refused the model: {error}", hint="see MLFLOW_TRACKING_URI") from error
     except ModuleNotFoundError as missing:
@@ -52,7 +63,7 @@ def log(served: Served, name: str, registered: str | None) -> str:
     return str(written.model_uri)
 
 
-def fetched(uri: str) -> Path:
+def fetched(uri: object) -> Path:
     """The folder of the bundle of a model, downloaded where it is not on this machine.
 
     Args:
@@ -60,8 +71,14 @@ def fetched(uri: str) -> Path:
 
     Raises:
         BundleError: where there is no such model, or one of another kind.
+        ConfigError: for anything but an address.
         MissingExtraError: without mlflow, or without what its store needs.
     """
+    uri = str(uri) if isinstance(uri, Path) else uri
+    if not isinstance(uri, str):
+        raise ConfigError(
+            f"from_mlflow() got {kind_of(uri)}; the address of a model was expected.", hint='"models:/films/1"'
+        )
     mlflow = _mlflow()
     from mlflow.exceptions import MlflowException
 
@@ -75,10 +92,10 @@ def fetched(uri: str) -> Path:
     except ModuleNotFoundError as missing:
         raise incomplete(missing) from missing
     if not (folder / FOLDER).is_dir():
-        raise BundleError(
-            f"the model {uri!r} holds no bundle.",
-            hint="Recommender.log_to_mlflow writes one; this model holds something else",
-        )
+        hint = "Recommender.log_to_mlflow writes one; this model holds something else"
+        if (folder / MANIFEST).is_file():
+            hint = f"it is a bundle itself: Recommender.load({uri!r})"
+        raise BundleError(f"the model {uri!r} holds no bundle.", hint=hint)
     return folder / FOLDER
 
 
@@ -94,6 +111,7 @@ def save_model(path: str, mlflow_model: Any = None, served: Served | None = None
     """Write a model's folder, as ``Model.log`` of MLflow asks for it."""
     from mlflow import pyfunc
     from mlflow.models import Model
+    from mlflow.models.utils import _save_example  # the way that MLflow's guide gives to flavours
 
     assert served is not None
     folder = Path(path)
@@ -102,9 +120,11 @@ def save_model(path: str, mlflow_model: Any = None, served: Served | None = None
     (folder / "requirements.txt").write_text(f"shortlist[pandas]=={__version__}\n", encoding="utf-8")
     model = Model() if mlflow_model is None else mlflow_model
     model.signature = _signature(served)
+    if (example := _example(served)) is not None:
+        _save_example(model, example, str(folder))
     pyfunc.add_to_model(model, loader_module=__name__, data=FOLDER)
     model.add_flavor(FLAVOUR, shortlist_version=__version__, data=FOLDER)
-    model.save(str(folder / "MLmodel"))
+    model.save(str(folder / MLFLOW_MODEL))
 
 
 class _Predictor:
@@ -125,13 +145,53 @@ class _Predictor:
         if unknown:
             raise ConfigError(f"predict() got {unknown[0]!r}.", hint=f"params: {', '.join(PARAMETERS)}")
         found = pipeline.recommend(
-            self._served, model_input, int(given["k"]), exclude_seen=given["exclude_seen"], where=given["where"] or None
+            self._served,
+            _in_rows(model_input, self._served.state.query),
+            int(given["k"]),
+            exclude_seen=given["exclude_seen"],
+            where=given["where"] or None,
         )
         return found.to_pandas()
 
 
 def _load_pyfunc(path: str) -> _Predictor:
     return _Predictor(bundle.load(Path(path)))
+
+
+def _in_rows(table: Any, query: str) -> Any:
+    """The table with a row for each query; MLflow makes one row, of lists, of ``{"user_id": ["42", "7"]}``."""
+    if (
+        getattr(table, "shape", ())[:1] == (1,)
+        and query in table
+        and isinstance(table[query].iloc[0], (list, np.ndarray))
+    ):
+        return {name: list(table[name].iloc[0]) for name in table}
+    return table
+
+
+def _example(served: Served) -> Any:
+    """A query and parameters to ask the model with; None where only a request has what its tower reads."""
+    import pandas as pd
+
+    state = served.state
+    if not len(state.queries) or not set(state.reads) <= set(state.queries.columns):
+        return None
+    return pd.DataFrame({state.query: state.queries[state.query].head(1).to_list()}), {"k": PARAMETERS["k"][1]}
+
+
+def _optional(served: Served) -> list[Any]:
+    """The columns that the query tower reads, of any type; none before MLflow 2.20, which has no such type."""
+    from mlflow.types import schema
+
+    state = served.state
+    if not hasattr(schema, "AnyType"):
+        return []
+    stored = set(state.queries.columns)
+    return [
+        schema.ColSpec(schema.AnyType(), name, required=name not in stored)
+        for name in state.reads
+        if name != state.query
+    ]
 
 
 def _signature(served: Served) -> Any:
@@ -146,7 +206,7 @@ def _signature(served: Served) -> Any:
         ("double", "score"), ("string", "source"), ("boolean", "known"),
     ]  # fmt: skip
     return ModelSignature(
-        inputs=Schema([ColSpec(query, state.query)]),
+        inputs=Schema([ColSpec(query, state.query), *_optional(served)]),
         outputs=Schema([ColSpec(kind, name) for kind, name in columns]),
         params=ParamSchema([ParamSpec(name, kind, default) for name, (kind, default) in PARAMETERS.items()]),
     )
@@ -159,3 +219,11 @@ def _mlflow() -> Any:
     except ModuleNotFoundError as missing:
         raise MissingExtraError("mlflow", "mlflow", "MLflow") from missing
     return mlflow
+
+
+def _pandas() -> None:
+    """MissingExtraError without pandas: MLflow's models need it, mlflow-skinny does not bring it."""
+    try:
+        import pandas  # noqa: F401
+    except ImportError as missing:
+        raise MissingExtraError("pandas", "pandas", "log_to_mlflow()") from missing

@@ -642,7 +642,8 @@ class Recommender:
 
         Raises:
             BundleError: where MLflow refuses.
-            MissingExtraError: without the extra ``mlflow``.
+            ConfigError: where ``name`` or ``registered`` is not a name.
+            MissingExtraError: without the extras ``mlflow`` and ``pandas``.
         """
         refuse_after_fork("Recommender.log_to_mlflow()")
         return mlflow_model.log(folded(self.served), name, registered)
@@ -657,6 +658,7 @@ class Recommender:
 
         Raises:
             BundleError: where there is no such model, or one of another kind.
+            ConfigError: for anything but an address.
             MissingExtraError: without the extra ``mlflow``.
         """
         check_flags("from_mlflow()", trusted=trusted)
