@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -30,6 +32,30 @@ def test_repeats_are_one_pair_and_columns_turn_into_rows() -> None:
 
 
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(1, 4)), min_size=1, max_size=30)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(1, 4)), max_size=30))
+def test_few_pairs_are_sorted_by_numpy_as_scipy_does(given_pairs) -> None:
+    table = np.array(given_pairs, np.int64).reshape(-1, 3)
+    parts = table[:, 0], table[:, 1], table[:, 2].astype(np.float32), (6, 7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "scipy.sparse", None)
+        few = Chosen.of(*parts)
+        turned = few.turned()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "FEW", -1)
+        many = Chosen.of(*parts)
+        assert plain(few) == plain(many)
+        assert plain(turned) == plain(many.turned())
+        assert few.columns.dtype == many.columns.dtype
+    assert plain(turned.turned()) == plain(few)
+
+
+def test_rows_beyond_16_bits_are_not_sorted_as_if_they_fitted() -> None:
+    chosen = Chosen.of(np.array([65536, 0, 65536]), np.array([1, 0, 0]), np.array([1, 2, 3], np.float32), (65537, 2))
+    assert chosen.offsets[[0, 1, 65536, 65537]].tolist() == [0, 1, 1, 3]
+    assert chosen.columns.tolist() == [0, 0, 1]
+    assert chosen.weights.tolist() == [2, 3, 1]
 
 
 @given(pairs, st.lists(st.integers(0, 30), max_size=4))

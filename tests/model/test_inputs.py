@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.features import Bags, Codes, Floats
-from shortlist.model import TowerInputs
-from shortlist.model.inputs import CodeTensor
+from shortlist.model import TowerInputs, embedding
+from shortlist.model.inputs import BagTensor, CodeTensor
 
 
 def column(*codes: int) -> CodeTensor:
@@ -44,8 +46,8 @@ def test_a_batch_of_occurring_rows_needs_no_search_for_repeats(monkeypatch: pyte
     table = {"who": ["a", "b", "a"], "what": ["x", "y", "y"]}
     candidates = pl.DataFrame({"what": ["x", "y", *"stuv"]})
     calls: list[int] = []
-    unique = torch.unique
-    monkeypatch.setattr(torch, "unique", lambda *args, **kwargs: calls.append(1) or unique(*args, **kwargs))
+    search = embedding.distinct_codes
+    monkeypatch.setattr(embedding, "distinct_codes", lambda *args: calls.append(1) or search(*args))
     for task, searched in ((sl.Retrieval(), False), (sl.Retrieval(negatives=sl.WholeCatalogue()), True)):
         train = sl.Dataset(table, "who", "what", candidates=candidates)
         model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
@@ -66,3 +68,13 @@ def test_rows_are_taken_from_codes_bags_and_floats() -> None:
     assert inputs.columns["bag"].offsets.tolist() == [0, 1, 3, 3]
     assert inputs.columns["bag"].codes.tolist() == [7, 5, 6]
     assert inputs.columns["number"].values.tolist() == [[2.5], [0.5], [1.5]]
+
+
+@given(st.lists(st.lists(st.integers(0, 8), max_size=4), min_size=1, max_size=8), st.data())
+def test_bags_are_those_of_the_rows(bags: list[list[int]], data: st.DataObject) -> None:
+    rows = data.draw(st.lists(st.integers(0, len(bags) - 1), max_size=8))
+    offsets = torch.tensor([0, *np.cumsum([len(bag) for bag in bags]).tolist()])
+    whole = BagTensor(offsets, torch.tensor([code for bag in bags for code in bag], dtype=torch.long))
+    taken = whole.take(torch.tensor(rows, dtype=torch.long))
+    lengths = taken.offsets.diff().tolist()
+    assert [part.tolist() for part in taken.codes.split(lengths)] == [bags[row] for row in rows]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import chain
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shortlist.features import Codes
 from shortlist.model import EncodedDataset
-from shortlist.train.batches import READ_AHEAD, Interactions, distinct
+from shortlist.train.batches import READ_AHEAD, Interactions
 
 
 def interactions(sequences: list[int] | None, count: int) -> Interactions:
@@ -38,15 +37,6 @@ def test_independent_interactions_fill_their_batches(count: int, size: int) -> N
     batches = [batch.tolist() for batch in interactions(None, count).batches(0, 1, size)]
     assert sorted(chain.from_iterable(batches)) == list(range(count))
     assert all(len(batch) == size for batch in batches[:-1])
-
-
-@pytest.mark.parametrize(("total", "counted"), [(10, True), (100, False)])  # few values are counted, many are sorted
-def test_distinct_rows_their_places_and_how_often_each_occurs(total: int, counted: bool) -> None:
-    found = distinct(torch.tensor([7, 2, 7, 9]), total)
-    assert found.values.tolist() == [2, 7, 9]
-    assert found.places.tolist() == [1, 0, 1, 2]
-    assert (found.counts is not None) == counted
-    assert found.counts is None or found.counts.tolist() == [1, 2, 1]
 
 
 def test_a_batch_read_ahead_is_the_batch_of_the_same_interactions() -> None:

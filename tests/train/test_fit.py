@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.train.batches import distinct, shuffled
+from shortlist.train.batches import shuffled
 
 
 def camps(readers: int = 20) -> sl.Dataset:
@@ -109,15 +109,6 @@ def test_divergence_stops_with_the_reason() -> None:
 def test_options_that_cannot_work_are_refused(options: dict[str, object], says: str) -> None:
     with pytest.raises(sl.ConfigError, match=says):
         sl.fit(towers(), camps(), **options)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("total", [5, 1000])
-def test_distinct_is_unique(total: int) -> None:
-    rows = torch.tensor([3, 1, 3, 0, 1])
-    values, place, counts = distinct(rows, total)
-    assert values.tolist() == [0, 1, 3]
-    assert place.tolist() == [2, 1, 2, 0, 1]
-    assert counts is None if total > 4 * len(rows) else counts.tolist() == [1, 2, 2]
 
 
 def test_the_order_is_a_function_of_seed_and_epoch() -> None:

@@ -19,6 +19,8 @@ __all__ = ["Block", "Chosen", "Pairs"]
 ROWS = 4096  # of a block, so that its vectors stay in the processor's cache
 PAIRS = 1 << 20  # of a block, unless one row has more
 ELEMENTS = 1 << 22  # gathered at a time on other devices than processors
+FEW = 1 << 20  # pairs that are sorted by numpy
+NARROW = 1 << 16  # rows and columns of these: numpy counts numbers of 16 bits, and sorts others by comparing
 
 
 class Pairs(NamedTuple):
@@ -54,6 +56,8 @@ class Chosen:
         shape: tuple[int, int],
     ) -> Chosen:
         """Distinct pairs with the sums of their weights."""
+        if len(rows) <= FEW and max(shape) <= NARROW:
+            return cls._by_sorting(rows, columns, weights.astype(np.float64), shape)
         from scipy.sparse import coo_matrix
 
         return cls._of_matrix(coo_matrix((weights.astype(np.float64), (rows, columns)), shape).tocsr())
@@ -86,16 +90,38 @@ class Chosen:
         return cls._of_matrix(csr_matrix((weights, columns, offsets), shape))
 
     @classmethod
+    def _by_sorting(
+        cls,
+        rows: NDArray[np.integer[Any]],
+        columns: NDArray[np.integer[Any]],
+        weights: NDArray[np.float64],
+        shape: tuple[int, int],
+    ) -> Chosen:
+        """As ``of``, for at most ``NARROW`` rows and columns, by numpy alone: loading scipy takes longer than few pairs do."""
+        order = np.lexsort((columns.astype(np.uint16), rows.astype(np.uint16)))
+        rows, columns = rows[order], columns[order]
+        first = np.flatnonzero(np.append(True, (rows[1:] != rows[:-1]) | (columns[1:] != columns[:-1]))[: len(rows)])
+        sums = np.add.reduceat(weights[order], first) if len(first) else weights
+        counts = np.bincount(rows[first], minlength=shape[0])
+        return cls._of_parts(np.append(0, np.cumsum(counts)), columns[first], sums, shape[1])
+
+    @classmethod
     def _of_matrix(cls, matrix: Any) -> Chosen:
         """Of a ``csr_matrix``, in which a pair may be repeated; it is changed."""
         matrix.sum_duplicates()
+        return cls._of_parts(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1])
+
+    @classmethod
+    def _of_parts(
+        cls, offsets: NDArray[Any], columns: NDArray[Any], weights: NDArray[np.floating[Any]], width: int
+    ) -> Chosen:
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, which a sweep refuses
-            weights = matrix.data.astype(np.float32)
+            narrow = weights.astype(np.float32)
         return cls(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int32)),
-            torch.from_numpy(weights),
-            matrix.shape[1],
+            torch.from_numpy(offsets.astype(np.int64)),
+            torch.from_numpy(columns.astype(np.int32)),
+            torch.from_numpy(narrow),
+            width,
         )
 
     def __len__(self) -> int:
@@ -103,9 +129,14 @@ class Chosen:
 
     def turned(self) -> Chosen:
         """Columns as rows."""
+        parts = (self.weights.cpu().numpy(), self.columns.cpu().numpy(), self.offsets.cpu().numpy())
+        if len(self.columns) <= FEW and max(len(self), self.width) <= NARROW:
+            weights, columns, offsets = parts
+            rows = np.arange(len(self), dtype=np.int32).repeat(np.diff(offsets))
+            turned = self._by_sorting(columns, rows, weights.astype(np.float64), (self.width, len(self)))
+            return turned.to(self.weights.device)
         from scipy.sparse import csr_matrix
 
-        parts = (self.weights.cpu().numpy(), self.columns.cpu().numpy(), self.offsets.cpu().numpy())
         return Chosen._of_matrix(csr_matrix(parts, (len(self), self.width)).T.tocsr()).to(self.weights.device)
 
     def to(self, device: torch.device) -> Chosen:

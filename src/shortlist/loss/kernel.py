@@ -30,6 +30,7 @@ __all__ = [
     "Kernel",
     "Mass",
     "RowUpdate",
+    "is_table",
     "kernel_for",
     "kernel_for_lists",
     "kernel_for_rows",
@@ -189,9 +190,10 @@ class Kernel:
             TrainingError: where there is no memory for the blocks.
         """
         query, candidate = query.contiguous(), candidate.contiguous()
-        columns, width = len(candidate), -(-len(candidate) // 96) * 96
+        queries, columns = query.shape[0], candidate.shape[0]
+        width = -(-columns // 96) * 96
         rows = BLOCK_BYTES // max(1, width * 4) // self._tile * self._tile
-        tiles = -(-len(query) // self._tile)
+        tiles = -(-queries // self._tile)
         weights = None if pairs[2] is None else pairs[2].to(exact(query)).contiguous()
         nowhere = (pairs[0][:0], pairs[1][:0])
         places = [one.to(torch.int64).contiguous() for both in (hidden or nowhere, explicit or nowhere) for one in both]
@@ -210,8 +212,7 @@ class Kernel:
         pairs_shape, counts = pairs[0].shape[:1], (places[0].shape[:1], places[2].shape[:1])
         shapes = [*[(columns,)] * 3, *[pairs_shape] * 3, *[counts[0]] * 2, *[counts[1]] * 2]
         fits = all(
-            one is None or (one.shape == shape and one.device.type == "cpu")
-            for one, shape in zip(given[2:], shapes, strict=True)
+            one is None or (one.shape == shape and one.is_cpu) for one, shape in zip(given[2:], shapes, strict=True)
         )
         numbers = (*pairs[:2], *(hidden or ()), *(explicit or ()))
         fits = fits and not any(one.dtype.is_floating_point or one.dtype in NO_NUMBERS for one in numbers)
@@ -219,7 +220,7 @@ class Kernel:
         written = zip(addresses[-3:], (loss, d_query, d_candidate), strict=True)
         fits = fits and all(address or not one.numel() for address, one in written)  # fake tensors have no memory
         batch = _Batch(
-            len(query),
+            queries,
             columns,
             query.shape[1],
             pairs[0].numel(),
@@ -236,12 +237,12 @@ class Kernel:
         status = self._library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
         if status & OUTSIDE:
             raise ConfigError(
-                f"the pairs, weights or masses of a loss do not fit its {len(query):,} queries and {columns:,} candidates.",
+                f"the pairs, weights or masses of a loss do not fit its {queries:,} queries and {columns:,} candidates.",
                 hint="rows are whole numbers from 0; one weight a pair, one count a candidate, all on the same device",
             )
         if status:
             raise TrainingError(
-                f"there is no memory for the scores of {len(query):,} queries and {columns:,} candidates.",
+                f"there is no memory for the scores of {queries:,} queries and {columns:,} candidates.",
                 hint="a smaller batch_size, or fewer threads",
             )
         return loss.to(query.dtype), d_query, d_candidate
@@ -262,9 +263,9 @@ class Kernel:
         numbers = (1.0, 0.0, 0.0, 0.0, 0.0)
         if adam is not None:
             numbers = (adam.kept, adam.beta_1, adam.beta_2, 1 - adam.beta_1, 1 - adam.beta_2)
-        held = [one._replace(codes=_whole(one.codes), gradient=one.gradient.contiguous()) for one in updates]
+        held = [RowUpdate(one.table, one.slots, _whole(one.codes), one.gradient.contiguous()) for one in updates]
         fits = all(_fits(one, adam is not None) for one in held)
-        parts = (_Part * len(held))(*(_part(one) for one in held if fits))
+        parts = (_Part * len(held))(*map(_part, held if fits else ()))
         given = _Updates(parts, len(held), self._threads(), adam is not None, rate, epsilon, *numbers)
         if not fits or self._library.shortlist_update(ctypes.byref(given)):
             raise ConfigError(
@@ -345,11 +346,12 @@ def kernel_for(query: Tensor, candidate: Tensor, lower: torch.dtype | None) -> K
 def kernel_for_rows(*tables: Tensor) -> Kernel | None:
     """The kernel, if there is one for this processor that updates rows of such tables in place."""
     kernel = _of_this_machine()
-    fits = all(
-        one.device.type == "cpu" and one.dtype == torch.float32 and one.ndim == 2 and one.is_contiguous()
-        for one in tables
-    )
-    return kernel if fits and isinstance(kernel, Kernel) else None
+    return kernel if isinstance(kernel, Kernel) and all(map(is_table, tables)) else None
+
+
+def is_table(rows: Tensor) -> bool:
+    """Whether the kernel updates such rows in place, where there is one."""
+    return rows.is_cpu and rows.dtype == torch.float32 and rows.ndim == 2 and rows.is_contiguous()
 
 
 def kernel_for_lists(offsets: Tensor, values: Tensor) -> Kernel | None:
@@ -371,22 +373,21 @@ def _whole(codes: Tensor | None) -> Tensor | None:
 
 def _fits(one: RowUpdate, adam: bool) -> bool:
     """Whether slots and gradient have the shapes that the optimizer gives them, and rows are numbered by whole numbers."""
-    rows, dim = one.table.shape
-    if one.codes is not None and (
-        one.codes.dtype != torch.int64 or one.codes.device.type != "cpu" or one.codes.dim() != 1
-    ):
-        return False
-    touched = rows if one.codes is None else len(one.codes)
-    slots = [(rows, dim)] * 2 + [(rows, 1)] if adam else [(rows, dim)]
-    return one.gradient.shape == (touched, dim) and [tuple(slot.shape) for slot in one.slots] == slots
+    shape = one.table.shape
+    touched = shape
+    if one.codes is not None:
+        if one.codes.dtype != torch.int64 or not one.codes.is_cpu or one.codes.ndim != 1:
+            return False
+        touched = (*one.codes.shape, shape[1])
+    slots = [shape, shape, (shape[0], 1)] if adam else [shape]
+    return one.gradient.shape == touched and [slot.shape for slot in one.slots] == slots
 
 
 def _part(one: RowUpdate) -> _Part:
     """The addresses of an update."""
     rows, dim = one.table.shape
-    first, *others = (slot.data_ptr() for slot in one.slots)
-    second, steps = others or (None, None)
-    at, count = (None, rows) if one.codes is None else (one.codes.data_ptr(), len(one.codes))
+    first, second, steps = (*(slot.data_ptr() for slot in one.slots), None, None)[:3]
+    at, count = (None, rows) if one.codes is None else (one.codes.data_ptr(), one.codes.shape[0])
     return _Part(one.table.data_ptr(), first, second, steps, at, one.gradient.data_ptr(), rows, count, dim)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from shortlist.errors import ConfigError
+from shortlist.model.distinct import distinct as distinct_codes
 from shortlist.model.storage import Part, TableStorage, stochastic_round
 
 __all__ = ["Division", "EmbeddingTable", "Remote", "TouchedRows"]
@@ -104,7 +105,7 @@ class EmbeddingTable(nn.Module):
             return self.rows(codes)
         if distinct:
             return self._read(codes, learning)
-        unique, inverse = torch.unique(codes, return_inverse=True)
+        unique, inverse, _ = distinct_codes(codes, self.cardinality)
         return self._read(unique, learning).index_select(0, inverse)  # [len(codes), dim]
 
     def _read(self, codes: Tensor, learning: bool) -> Tensor:

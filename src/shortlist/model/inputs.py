@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.features import Bags, Codes, Encoded, Repeated, Sequences
@@ -39,6 +40,9 @@ class BagTensor:
     codes: Tensor
 
     def take(self, rows: Tensor) -> BagTensor:
+        """The bags of ``rows``, on the processor by numpy, whose calls are the shorter ones."""
+        if rows.is_cpu:
+            return BagTensor(*map(torch.from_numpy, _bags(self.offsets.numpy(), self.codes.numpy(), rows.numpy())))
         starts = self.offsets[rows]
         lengths = self.offsets[rows + 1] - starts
         offsets = torch.zeros(len(rows) + 1, dtype=torch.long, device=rows.device)
@@ -47,6 +51,18 @@ class BagTensor:
         first, begin = (one.repeat_interleave(lengths, output_size=total) for one in (offsets[:-1], starts))
         within = torch.arange(total, device=rows.device) - first
         return BagTensor(offsets, self.codes[begin + within])
+
+
+def _bags(
+    offsets: NDArray[np.int64], codes: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets and codes of the bags of some rows."""
+    starts = offsets.take(rows)
+    taken = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(offsets.take(rows + 1) - starts, out=taken[1:])
+    places = np.arange(taken[-1])
+    places += (starts - taken[:-1]).repeat(np.diff(taken))
+    return taken, codes.take(places)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,14 @@ from torch import Tensor
 from shortlist.data.shards import ListColumn
 from shortlist.loss.places import occurrences
 from shortlist.model import EncodedDataset
+from shortlist.model.distinct import Distinct, distinct
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 
 __all__ = [
     "Batch",
-    "Distinct",
     "Given",
     "Interactions",
-    "distinct",
     "generator_of",
     "part_of_batch",
     "sent_distinct",
@@ -191,40 +190,6 @@ def shuffled(seed: int, epoch: int, count: int) -> Tensor:
 def generator_of(seed: int, epoch: int, number: int) -> np.random.Generator:
     """Random numbers for one purpose of an epoch: 0 the order of everything, or of blocks; n the n-th buffer."""
     return np.random.Generator(np.random.Philox(key=[seed & (2**64 - 1), epoch], counter=[0, 0, 0, number]))
-
-
-class Distinct(NamedTuple):
-    """The distinct values of some rows, ascending; the place of each row among them; how often each occurs, where it was counted."""
-
-    values: Tensor
-    places: Tensor
-    counts: Tensor | None
-
-
-def distinct(rows: Tensor, total: int) -> Distinct:
-    """The distinct values of ``rows``, int64.
-
-    ``total`` bounds the values. When it is small compared with the batch, counting all of them is cheaper than sorting.
-    """
-    if total <= 4 * len(rows):
-        return _counted(rows, total)
-    ordered, order = torch.sort(rows)
-    first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
-    torch.ne(ordered[1:], ordered[:-1], out=first[1:])
-    return Distinct(ordered[first], torch.empty_like(rows).index_copy_(0, order, first.cumsum(0) - 1), None)
-
-
-def _counted(rows: Tensor, total: int) -> Distinct:
-    """``distinct`` by a number for each of ``total`` values; on the processor numpy's calls are the shorter ones."""
-    if rows.device.type != "cpu":
-        marks = torch.zeros(total, dtype=torch.bool, device=rows.device).index_fill_(0, rows, True)
-        return Distinct(torch.nonzero(marks).squeeze(1), (marks.cumsum(0) - 1).index_select(0, rows), None)
-    numbers = rows.numpy()
-    counts = np.bincount(numbers, minlength=total)
-    values = np.flatnonzero(counts)
-    place = np.empty(total, np.int64)
-    place[values] = np.arange(len(values))
-    return Distinct(*(torch.from_numpy(one) for one in (values, place[numbers], counts[values])))
 
 
 def sent_distinct(rows: Tensor, total: int, place: torch.device) -> Distinct:

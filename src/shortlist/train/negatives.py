@@ -32,8 +32,9 @@ from shortlist.loss import (
 )
 from shortlist.loss.places import occurrences
 from shortlist.model import EncodedDataset
+from shortlist.model.distinct import distinct
 from shortlist.model.stored_inputs import StoredNumbers
-from shortlist.train.batches import Batch, distinct
+from shortlist.train.batches import Batch
 from shortlist.train.device import moved
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged

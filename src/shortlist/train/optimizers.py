@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from shortlist._forks import refuse_after_fork
 from shortlist.errors import ConfigError
-from shortlist.loss.kernel import AdamSettings, Kernel, RowUpdate, kernel_for_rows
+from shortlist.loss.kernel import AdamSettings, RowUpdate, is_table, kernel_for_rows
 from shortlist.model import EmbeddingTable
 from shortlist.train.processes import Processes
 
@@ -209,14 +210,13 @@ class Updater:
         Args:
             rate: times the optimizer's learning rate.
         """
-        optimizer = self.optimizer if rate == 1.0 else with_rate(self.optimizer, rate)
-        compiled = _Compiled(optimizer)
+        step = _Step(self.optimizer, rate)
         for table, slots in zip(self.tables, self.table_slots, strict=True):
             for codes, rows, gradient in _gradients(table):
-                if compiled.takes(table.weight, slots, codes, gradient):
+                if step.compiles(table.weight, slots, codes, gradient):
                     continue
                 touched = [slot.index_select(0, codes) for slot in slots]
-                table.write(codes, optimizer.update(rows, gradient, touched))
+                table.write(codes, step.optimizer.update(rows, gradient, touched))
                 for slot, new in zip(slots, touched, strict=True):
                     slot.index_copy_(0, codes, new)
             table.touched.clear()
@@ -225,42 +225,49 @@ class Updater:
         for parameter, slots in zip(self.dense, self.dense_slots, strict=True):
             if parameter.grad is not None:
                 rows, gradient = _as_rows(parameter.detach()), _as_rows(parameter.grad)
-                if not compiled.takes(rows, slots, None, gradient):
-                    rows.copy_(optimizer.update(rows, gradient, slots))
+                if not step.compiles(rows, slots, None, gradient):
+                    rows.copy_(step.optimizer.update(rows, gradient, slots))
                 parameter.grad = None
-        compiled.step()
+        step.end()
 
 
-class _Compiled:
-    """The updates of a step that the compiled kernel makes, all in one call: the same numbers to rounding."""
+class _Step:
+    """A step: what the compiled kernel updates, all in one call at its end, and the optimizer for the rest.
 
-    def __init__(self, optimizer: Optimizer) -> None:
-        self._optimizer = optimizer
-        self._kernel: Kernel | None = None
+    Args:
+        rate: times the optimizer's learning rate.
+    """
+
+    def __init__(self, optimizer: Optimizer, rate: float) -> None:
+        self._given: Any = optimizer
+        self._rate = rate
+        self._kernel = kernel_for_rows() if type(optimizer) in (Adagrad, Adam, AdamW) else None
         self._updates: list[RowUpdate] = []
 
-    def takes(self, table: Tensor, slots: Sequence[Tensor], codes: Tensor | None, gradient: Tensor) -> bool:
-        """Whether ``step`` updates these rows, or all where ``codes`` is None."""
-        if type(self._optimizer) not in (Adagrad, Adam, AdamW):
+    @cached_property
+    def optimizer(self) -> Optimizer:
+        """The optimizer at the learning rate of this step."""
+        return self._given if self._rate == 1.0 else with_rate(self._given, self._rate)
+
+    def compiles(self, table: Tensor, slots: Sequence[Tensor], codes: Tensor | None, gradient: Tensor) -> bool:
+        """Whether ``end`` updates these rows, or all where ``codes`` is None: the same numbers to rounding."""
+        if self._kernel is None:
             return False
-        table, gradient, *slots = (_as_table(one) for one in (table, gradient, *slots))
-        kernel = kernel_for_rows(table, *slots, gradient)
-        if kernel is None:
+        table, gradient, *slots = [_as_table(one) for one in (table, gradient, *slots)]
+        if not all(map(is_table, (table, gradient, *slots))):
             return False
-        self._kernel = kernel
         self._updates.append(RowUpdate(table, slots, codes, gradient))
         return True
 
-    def step(self) -> None:
+    def end(self) -> None:
         """Updates what was taken."""
-        if self._kernel is None:
+        if self._kernel is None or not self._updates:
             return
-        optimizer: Any = self._optimizer
-        adam = None
-        if type(optimizer) is not Adagrad:
-            decay = optimizer.weight_decay if type(optimizer) is AdamW else 0.0
-            adam = AdamSettings(optimizer.beta_1, optimizer.beta_2, 1 - optimizer.learning_rate * decay)
-        self._kernel.update(self._updates, optimizer.learning_rate, optimizer.epsilon, adam)
+        given, rate, adam = self._given, self._given.learning_rate * self._rate, None
+        if type(given) is not Adagrad:
+            decay = given.weight_decay if type(given) is AdamW else 0.0
+            adam = AdamSettings(given.beta_1, given.beta_2, 1 - rate * decay)
+        self._kernel.update(self._updates, rate, given.epsilon, adam)
 
 
 def with_rate(optimizer: Optimizer, rate: float) -> Optimizer:
@@ -312,6 +319,8 @@ def _as_rows(parameter: Tensor) -> Tensor:
 
 def _as_table(rows: Tensor) -> Tensor:
     """The same memory as ``[rows, numbers]``, where it is in one piece."""
+    if rows.ndim == 1:
+        return rows.unsqueeze(1)
     if rows.ndim == 2 or not rows.is_contiguous():
         return rows
     return rows.view(len(rows), rows.numel() // max(1, len(rows)))
