@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.data.ids import integer_id
 from shortlist.errors import DataError, MissingExtraError, SearchError, ShortlistError
+from shortlist.language import counted
 from shortlist.recommender import pipeline
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.reading import stored_history
@@ -195,8 +196,8 @@ def tool_server(loaded: Loaded) -> MCPServer:
         "shortlist",
         version=card["version"],
         instructions=(
-            f"Recommendations from {card['candidates']:,} candidates ({card['candidate_column']}) for {card['queries']:,} "
-            f"queries ({card['query_column']}){_example(card['example_query'])}. Nothing is ever changed."
+            f"Recommendations from {counted(card['candidates'], 'candidate')} ({card['candidate_column']}) for "
+            f"{counted(card['queries'], 'query')} ({card['query_column']}){_example(card['example_query'])}. Nothing is ever changed."
         ),
         log_level="WARNING",
     )
