@@ -134,7 +134,11 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no text": ("look_up", {"text": ""}, "1 to 200"),
     "neither a query nor a history": ("recommend", {}, "neither a query nor a history was given"),
     "nothing to explain": ("explain", {"history": []}, "neither a query nor a history was given"),
-    "a history that the catalogue lacks": ("recommend", {"history": [77, 78]}, "no candidate of the history, such as 77"),
+    "a history that the catalogue lacks": (
+        "recommend",
+        {"history": [77, 78]},
+        "no candidate of the history, such as 77",
+    ),
     "a history of other ids": ("recommend", {"history": ["Star 0"]}, "candidate ids are integers"),
     "a long history": ("recommend", {"query": 0, "history": [1] * 101}, "at most 100"),
 }
