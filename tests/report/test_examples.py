@@ -64,6 +64,6 @@ def test_a_history_that_the_model_reads_is_listed_by_titles_alone() -> None:
     model.prepare(data)
     recommender = sl.Recommender(model.eval(), seen=data)
     best, worst = chosen_examples(
-        recommender, Labels(data.candidates, "film"), {"queries": [1, 2], "candidates": [903, 901]}, 1
+        recommender, Labels(data.candidates, "film"), {"queries": [1, 2], "candidates": [[903], [901]]}, 1
     )
     assert {one.query: one.features for one in (*best, *worst)} == {"1": "age 24", "2": "age 31"}
