@@ -296,7 +296,7 @@ def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "SHORTLIST_LOG": str(tmp_path / "log.jsonl"),
+        "SHORTLIST_LOG": str(tmp_path / "logs" / "daily" / "log.jsonl"),  # a folder that is not there
     }
     codes = []
     for words in ((DAYS[6], "daily.toml"), ("2026-12-24", "daily.toml"), (DAYS[6], "nothing.toml")):
@@ -306,7 +306,7 @@ def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
         )
         codes.append((done.returncode, "exit code" in done.stderr))
     assert codes == [(0, False), (0, False), (1, True)]
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "logs/daily/log.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["done", "waiting", "failed"]
     with suppress(FileNotFoundError):
         assert json.loads((clean_week.place / "models/.current.daily.json").read_text()) == {"promoted": DAYS[6]}

@@ -138,7 +138,7 @@ def test_fit_refuses_what_is_joined_and_leaves_it_as_it_was(joined: sl.TwoTower,
 
 def test_models_that_cannot_be_joined(models: list[sl.TwoTower], data: sl.Dataset) -> None:
     one, other, _ = models
-    with pytest.raises(sl.ConfigError, match="got 1 models"):
+    with pytest.raises(sl.ConfigError, match="got 1 model;"):
         sl.join([one])
     with pytest.raises(sl.ConfigError, match="2 models and 3 weights"):
         sl.join([one, other], [1, 1, 1])

@@ -85,6 +85,18 @@ def test_a_name_without_an_owner_belongs_to_the_one_who_is_logged_in(hub: Hub) -
     assert f'sl.Recommender.from_hub("{REPO}")' in files["README.md"].decode()
 
 
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_a_name_without_an_owner_that_is_read_is_said_to_lack_it(hub: Hub, token: str | None) -> None:
+    """The Hub answers 404, or 401 where nobody is logged in; neither says what is wrong with the name."""
+    hub.token = token
+    with pytest.raises(sl.BundleError, match=r"loading from 'films': the Hub answered 40[14]") as error:
+        sl.Recommender.from_hub("films")
+    assert error.value.hint == "a repository is written as owner/name, such as 'someone/films'; 'films' has no owner"
+    with pytest.raises(sl.BundleError, match=r"loading from 'someone/films' at 'v2': the Hub answered 40[14]") as error:
+        sl.Recommender.from_hub(REPO, revision="v2")
+    assert "HF_TOKEN" in str(error.value.hint)
+
+
 def test_an_address_in_the_place_of_a_name_is_refused_with_what_to_write(hub: Hub) -> None:
     with pytest.raises(sl.BundleError) as caught:
         sl.Recommender.from_hub("https://huggingface.co/someone/films")

@@ -425,11 +425,11 @@ def test_what_is_folded_in_after_a_deletion_is_what_it_is_after_loading(tmp_path
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"quotas": [0.1]}, "1 quotas for 6 sources"),
+        ({"quotas": [0.1]}, r"Mixture\(quotas=\) got 1 number for 6 sources"),
         ({"quotas": [0.3, 0.3, 0, 0, 0, 0]}, "0.6 of the places"),
         ({"quotas": "all"}, r"Mixture\(quotas=\)"),
         ({"by_history": {-1: [1] * 6}}, "by_history=-1"),
-        ({"by_history": {1: [1]}}, "1 weights in by_history for 6 sources"),
+        ({"by_history": {1: [1]}}, r"Mixture\(by_history=\) got 1 number for 6 sources"),
         ({"by_history": [1]}, r"Mixture\(by_history=\)"),
         ({"by_history": {1: [0] * 6}}, "all weights of a mixture are 0"),
     ],

@@ -53,3 +53,17 @@ def test_a_choice_that_the_catalogue_lacks_is_shown_by_its_id(recommender: sl.Re
 def test_ids_of_another_type_are_nobodys(recommender: sl.Recommender) -> None:
     labels = Labels(recommender.towers.catalogue.candidates, "what")
     assert chosen_examples(recommender, labels, {"queries": [7], "candidates": [["c1"]]}, k=2) == ([], [])
+
+
+def test_a_history_that_the_model_reads_is_listed_by_titles_alone() -> None:
+    """The column of histories holds the ids of what is listed below it; other columns of the query are shown."""
+    log = {"user": [1, 1, 2, 2], "film": [901, 902, 902, 903], "at": [1, 2, 3, 4]}
+    films = {"film": [901, 902, 903], "title": ["A", "B", "C"]}
+    data = sl.Dataset(log, "user", "film", timestamp="at", queries={"user": [1, 2], "age": [24, 31]}, candidates=films)
+    model = sl.TwoTower(sl.Tower(sl.History(length=3), dim=4), sl.Tower(sl.IntegerLookup("film"), dim=4))
+    model.prepare(data)
+    recommender = sl.Recommender(model.eval(), seen=data)
+    best, worst = chosen_examples(
+        recommender, Labels(data.candidates, "film"), {"queries": [1, 2], "candidates": [[903], [901]]}, 1
+    )
+    assert {one.query: one.features for one in (*best, *worst)} == {"1": "age 24", "2": "age 31"}

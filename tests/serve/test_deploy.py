@@ -221,6 +221,62 @@ def test_the_manifests_agree_with_the_server_and_each_other() -> None:
         assert mounts == {one["name"] for one in spec["volumes"]}
 
 
+PAGES = [ROOT / f"docs/{language}{page}" for language in ("", "ko/") for page in ("operations.md", "guides/daily.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_what_the_pages_name_is_there(page: Path) -> None:
+    for name in re.findall(r"\bdeploy/[\w./-]*\w", page.read_text("utf-8")):
+        assert (ROOT / name).exists() or name == "deploy/.env", name
+
+
+@pytest.mark.parametrize("page", ["operations.md", "ko/operations.md"])
+def test_the_commands_of_a_page_come_in_an_order_that_works(page: str) -> None:
+    """As one who types them: each needs what those before it made."""
+    (block,) = [
+        one for one in re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL) if "kubectl" in one
+    ]
+    namespaces, names = set(), set()
+    for words in (shlex.split(line, comments=True) for line in block.splitlines()):
+        if words[1:3] == ["apply", "-f"]:
+            given = DEPLOY / "kubernetes/secret.example.yaml" if words[3] == "my-secret.yaml" else ROOT / words[3]
+            made = documents(given)
+        elif words[1:3] == ["apply", "-k"]:
+            made = kubernetes()
+        else:
+            made = []
+            assert words[2] in namespaces
+            (source,) = [word.removeprefix("--from=") for word in words if word.startswith("--from=")]
+            assert source in names
+        namespaces |= {one["metadata"]["name"] for one in made if one["kind"] == "Namespace"}
+        names |= {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in made}
+        assert {one["metadata"]["namespace"] for one in made if "namespace" in one["metadata"]} <= namespaces
+    assert {"namespace/shortlist", "deployment/shortlist", "secret/shortlist-keys"} <= names
+
+
+def test_the_keys_of_compose_are_never_committed() -> None:
+    assert "deploy/.env" in (ROOT / ".gitignore").read_text().splitlines()
+    page = (ROOT / "docs/operations.md").read_text()
+    compose = documents(DEPLOY / "compose.yaml")[0]["services"]
+    asked = {*compose["server"]["environment"], *compose["prometheus"]["environment"]}
+    assert all(f"{name}=" in page for name in asked)
+
+
+@pytest.mark.parametrize("page", ["operations.md", "ko/operations.md"])
+def test_what_the_unit_needs_is_made_by_the_pages_commands(page: str) -> None:
+    (block,) = [
+        one
+        for one in re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+        if "systemctl" in one
+    ]
+    unit = (DEPLOY / "systemd/shortlist.service").read_text()
+    program, _, bundle = re.search(r"^ExecStart=(\S+) (\S+) (\S+)", unit, re.MULTILINE).groups()  # type: ignore[union-attr]
+    keys = re.search(r"^EnvironmentFile=(\S+)", unit, re.MULTILINE)[1]  # type: ignore[index]
+    assert f"python3 -m venv {Path(program).parents[1]} " in block
+    assert f" {keys} " in block
+    assert f"shortlist promote {Path(bundle).parent}/my.shortlist {bundle}\n" in block
+
+
 def run(*command: object) -> str:
     done = subprocess.run([str(one) for one in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

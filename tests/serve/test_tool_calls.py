@@ -16,8 +16,8 @@ mcp = pytest.importorskip("mcp", reason='pip install "shortlist[mcp]"')
 
 ID = "an id, text or a whole number, was expected."
 WRONG = [
-    ("recommend", {}, f"recommend: query is missing; {ID}"),
-    ("recommend", {"query": None}, f"recommend: query is None; {ID}"),
+    ("recommend", {"query": [1]}, f"recommend: query is [1]; {ID}"),
+    ("recommend", {"query": {}}, f"recommend: query is {{}}; {ID}"),
     ("explain", {"query": [1]}, f"explain: query is [1]; {ID}"),
     ("similar", {}, f"similar: candidate is missing; {ID}"),
     ("look_up", {}, "look_up: text is missing; a text was expected."),

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 import shortlist as sl
 from shortlist.serve.loaded import Loaded
@@ -59,6 +60,52 @@ def test_a_new_query_with_a_history_gets_its_own_list(tools: Tools) -> None:
     assert tools.recommend(99, k=2)["known"] is False
 
 
+def test_a_history_alone_gets_its_own_list(tools: Tools) -> None:
+    answer = tools.recommend(k=2, history=["1", 3])
+    assert (answer["query"], answer["known"]) == (None, False)
+    assert answer["items"] == tools.recommend(99, k=2, history=[1, 3])["items"]
+    assert "because of" in tools.explain(k=1, history=[1, 3])["items"][0]["why"]
+
+
+def towers(tmp_path: Path, *features: Any) -> Tools:
+    """The tools of a model whose query tower reads some features."""
+    torch.manual_seed(0)
+    log = {"user": [0, 0, 0, 1, 1, 1], "film": [0, 1, 2, 3, 4, 5], "at": [1, 2, 3, 4, 5, 6], "shop": list("xyxyxy")}
+    data = sl.Dataset(log, "user", "film", timestamp="at")
+    model = sl.TwoTower(sl.Tower(*features, dim=8), sl.Tower(sl.IntegerLookup("film"), dim=8))
+    model.prepare(data)
+    sl.Recommender(model.eval(), seen=data).save(tmp_path / "towers.shortlist")
+    return Tools(Loaded.read(tmp_path / "towers.shortlist"))
+
+
+def test_a_model_that_reads_histories_is_asked_as_the_server_asks_it(tmp_path: Path) -> None:
+    """The tower reads the history, after the stored one of a known query; nothing is folded into its vector."""
+    tools = towers(tmp_path, sl.History(length=5))
+    served = sl.Recommender.load(tmp_path / "towers.shortlist")
+
+    def by_python(query: int | None, history: list[int]) -> list[tuple[int, float]]:
+        (found,) = served.recommend({"user": [query], "history": [history]}, k=3)
+        return [(one, round(score, 4)) for one, score in zip(found.ids, found.scores, strict=True)]
+
+    def by_tool(*query: int, **more: Any) -> list[tuple[int, float]]:
+        return [(one["id"], one["score"]) for one in tools.recommend(*query, k=3, **more)["items"]]
+
+    assert by_tool(history=[4, 1]) == by_python(None, [4, 1])
+    assert by_tool(history=[1, 4]) == by_python(None, [1, 4])
+    assert by_tool(99, history=["4"]) == by_python(99, [4])
+    assert by_tool(0, history=[4]) == by_python(0, [0, 1, 2, 4])
+    assert 4 not in [one for one, _ in by_tool(0, history=[4])]
+
+
+def test_a_model_that_reads_no_history_says_why_it_refuses_one(tmp_path: Path) -> None:
+    tools = towers(tmp_path, sl.StringLookup("shop"))
+    assert len(tools.recommend(0, k=2)["items"]) == 2
+    for query in (None, 0, 99):
+        with pytest.raises(sl.DataError, match="this model does not read histories") as error:
+            tools.recommend(query, history=[1])
+        assert "similar" in str(error.value.hint)
+
+
 def test_reasons(tools: Tools) -> None:
     items = tools.explain(99, k=1, history=[1, 3])["items"]
     assert "cooccurrence" in items[0]["why"]
@@ -85,6 +132,14 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "a condition": ("recommend", {"query": 0, "where": "titel = 1"}, "titel"),
     "a long text": ("look_up", {"text": "a" * 201}, "1 to 200"),
     "no text": ("look_up", {"text": ""}, "1 to 200"),
+    "neither a query nor a history": ("recommend", {}, "neither a query nor a history was given"),
+    "nothing to explain": ("explain", {"history": []}, "neither a query nor a history was given"),
+    "a history that the catalogue lacks": (
+        "recommend",
+        {"history": [77, 78]},
+        "no candidate of the history, such as 77",
+    ),
+    "a history of other ids": ("recommend", {"history": ["Star 0"]}, "candidate ids are integers"),
     "a long history": ("recommend", {"query": 0, "history": [1] * 101}, "at most 100"),
 }
 

@@ -253,7 +253,7 @@ def with_new(**columns):
         ({"query": ["ann0"]}, {}, "no column"),
         (7, {}, "a Recommender or a table of lists"),
         (sl.Recommender, {}, "a Recommender or a table of lists"),
-        (NEW, {"examination": [1.0]}, "chances for 1 places; the lists have 2"),
+        (NEW, {"examination": [1.0]}, "chances for 1 place; the lists have 2"),
         (NEW, {"examination": None}, "cannot be estimated"),
         (NEW, {"k": 0}, "k is 0"),
         (NEW, {"least_support": 2}, "least_support"),

@@ -65,7 +65,7 @@ def test_it_reads_well_and_is_plain():
 @pytest.mark.parametrize(
     ("shown", "words"),
     [
-        ({"query": ["a"], "team": ["x"], "clicked": [1]}, "has 1 bundles: 'x'; two were expected"),
+        ({"query": ["a"], "team": ["x"], "clicked": [1]}, "has 1 bundle: 'x'; two were expected"),
         ({"query": list("aaa"), "team": list("xyz"), "clicked": [1, 1, 1]}, "has 3 bundles"),
         ({"query": list("aa"), "team": list("xy"), "clicked": [0, 0]}, "was clicked"),
         ({"query": list("aa"), "team": list("xy")}, "no column 'clicked'"),

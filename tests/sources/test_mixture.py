@@ -67,9 +67,9 @@ def test_histories_of_queries_known_and_new(mixture: Mixture) -> None:
 def test_what_is_of_another_catalogue_is_refused(mixture: Mixture) -> None:
     train = dataset()
     other = sl.Dataset({"who": ["ann"], "what": ["a"], "at": [1]}, "who", "what", timestamp="at")
-    with pytest.raises(ConfigError, match="neighbours have 1 candidates"):
+    with pytest.raises(ConfigError, match="neighbours have 1 candidate and"):
         Mixture.of(mixture.towers, sl.Transitions().fit(other), train, share=0.5)
-    with pytest.raises(ConfigError, match="and 1 histories"):
+    with pytest.raises(ConfigError, match="and 1 history;"):
         Mixture([mixture.towers, mixture.neighbours], Lists.of([[0]]))
     with pytest.raises(DataError, match="the towers were trained on 'who'"):
         Mixture.of(mixture.towers, mixture.neighbours, dataset(query="user"), share=0.5)

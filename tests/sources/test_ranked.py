@@ -69,7 +69,7 @@ def test_lists_that_cannot_be(offsets, rows, values) -> None:
 
 def test_a_column_of_another_type_is_refused_and_a_list_counts_its_candidates() -> None:
     ranked = RankedList(np.array([0, 2, 4]), np.array([1, 0, 0, 1], np.int32), 3, "popular", "land", ("kr",))
-    assert repr(ranked) == "RankedList(popular: 2 of 3 candidates, by 'land': 1 segments)"
+    assert repr(ranked) == "RankedList(popular: 2 of 3 candidates, by 'land': 1 segment)"
     assert ranked.segments(pl.Series([None, None]), 2).tolist() == [0, 0]
     with pytest.raises(DataError, match="'land' is of type Int64; in training it had values such as 'kr'"):
         ranked.segments(pl.Series([5]), 1)

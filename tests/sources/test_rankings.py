@@ -41,7 +41,7 @@ def test_popular() -> None:
     by_land = sl.Popular(by="land", least=3).fit(dataset())
     assert (by_land.values, listed(by_land)) == (("fi",), [["a", "c", "b"], ["a", "c"]])
     assert sl.Popular(by="land", least=2).fit(dataset()).values == ("fi", "kr")
-    assert repr(by_land) == "RankedList(popular: 3 of 5 candidates, by 'land': 1 segments)"
+    assert repr(by_land) == "RankedList(popular: 3 of 5 candidates, by 'land': 1 segment)"
 
 
 @pytest.mark.parametrize("dates", [False, True])

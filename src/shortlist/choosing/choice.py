@@ -218,7 +218,7 @@ def _verdict(choice: Choice) -> list[str]:
         )
     if trial.copies > COPIES * len(trial.train):
         lines.append(
-            f"copies: {trial.copies:,} of {len(trial.train):,} rows are copies of another row with the same query, candidate"
+            f"copies: {trial.copies:,} of {counted(len(trial.train), 'row')} are copies of another row with the same query, candidate"
             f"{'' if trial.train.timestamp is None else ' and time'}; if a join multiplied them, remove them and train again"
         )
     if trial.new >= SHOWN:

@@ -12,6 +12,7 @@ import polars as pl
 from shortlist.data import Dataset, Shards
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError
+from shortlist.language import counted
 from shortlist.sources import EASE, ease_products
 from shortlist.train import recipes
 from shortlist.train.als import check_room
@@ -210,7 +211,7 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
             return {"kind": "Discretization", "bins": 20}
         first = table[ids][int(bad.arg_true()[0])]
         return (
-            f" has NaN or infinity in {int(bad.sum()):,} of {rows:,} rows, the first where {ids!r} is {first!r} (a missing "
+            f" has NaN or infinity in {int(bad.sum()):,} of {counted(rows, 'row')}, the first where {ids!r} is {first!r} (a missing "
             "value is a null)"
         )
     return f" is of type {dtype}"

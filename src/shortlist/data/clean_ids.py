@@ -122,7 +122,7 @@ def remarks(counts: pl.DataFrame, column: str) -> list[str]:
     whole = int(ids.str.contains(WHOLE).sum())
     if whole:
         found.append(
-            f"{whole:,} of {len(ids):,} ids in {column!r} are whole numbers with .0, such as "
+            f"{whole:,} of {counted(len(ids), 'id')} in {column!r} are whole numbers with .0, such as "
             f"{ids.filter(ids.str.contains(WHOLE)).min()!r}: a column of numbers that was read as floats; the same id "
             "without .0 is another one (to take .0 off: --strip-ids, Events(strip_ids=True))"
         )
@@ -139,7 +139,7 @@ def remarks(counts: pl.DataFrame, column: str) -> list[str]:
         if fewer:
             first, second = _pair(ids, form)
             found.append(
-                f"{fewer:,} of {len(ids):,} ids in {column!r} differ from another only by {what}, such as {first!r} and "
+                f"{fewer:,} of {counted(len(ids), 'id')} in {column!r} differ from another only by {what}, such as {first!r} and "
                 f"{second!r}; they count as different ids{hint}"
             )
     return found

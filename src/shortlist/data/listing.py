@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from shortlist.data.formats import EXTENSIONS, Format, format_of, is_hidden
 from shortlist.errors import DataError, MissingExtraError
+from shortlist.language import counted
 
 __all__ = ["Listing", "SourceFile", "first_line", "listed"]
 
@@ -408,7 +409,7 @@ def _stored(
 
 
 def _counted(names: list[str]) -> str:
-    return f"{len(names):,} file" if len(names) == 1 else f"{len(names):,} files"
+    return counted(len(names), "file")
 
 
 def _nothing(where: str, table: str) -> DataError:

@@ -22,6 +22,7 @@ from shortlist.data.listing import SourceFile, listed
 from shortlist.data.opened_files import UNREADABLE, OpenedFiles
 from shortlist.data.reading import Reading
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted
 
 __all__ = ["VALUE", "Source", "SourceFile", "counted_files", "counted_stamps", "find"]
 
@@ -341,7 +342,7 @@ def find(
 
 def counted_files(files: Sequence[object]) -> str:
     """As in "1 file" and "12 files"."""
-    return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
+    return counted(len(files), "file")
 
 
 def counted_stamps(stamps: Mapping[str, str]) -> int | None:

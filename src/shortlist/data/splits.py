@@ -13,6 +13,7 @@ from shortlist.data.argument_checks import check_dataset
 from shortlist.data.dataset import Dataset
 from shortlist.data.split import Split, SplitReport
 from shortlist.errors import ConfigError, DataError, check_flags
+from shortlist.language import counted
 
 __all__ = ["split_by_time", "split_last", "split_queries", "split_random"]
 
@@ -118,7 +119,7 @@ def split_last(dataset: Dataset, n: int = 1) -> Split:
     long_enough = counts > n
     if not long_enough.any():
         raise DataError(
-            f"no query has more than {n} interactions, so split_last would leave the test part empty "
+            f"no query has more than {counted(n, 'interaction')}, so split_last would leave the test part empty "
             f"(the longest has {int(counts.max())}).",
             hint="choose a smaller n, or split_random",
         )
@@ -265,7 +266,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
     fits = [size for size in (small, large) if 0 < size < len(times)]
     if not fits:
         raise DataError(
-            f"all {len(times):,} interactions share the timestamp {border}; they cannot be split by time.",
+            f"all {counted(len(times), 'interaction')} share the timestamp {border}; they cannot be split by time.",
             hint="use split_random",
         )
     size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near

@@ -179,6 +179,6 @@ def crawler(counts: pl.DataFrame, column: str) -> Iterator[str]:
     leave = f' (to leave it out: --where "{quoted(column)} <> {value}")' if len(value) < LONGEST else ""
     value = value if len(value) < LONGEST else f"{value[:40]}…"
     yield (
-        f"one {column}, {value}, has {most:,} of {total:,} rows ({most / total:.0%}), as a crawler or a shared account has; "
+        f"one {column}, {value}, has {most:,} of {counted(total, 'row')} ({most / total:.0%}), as a crawler or a shared account has; "
         f"the model learns its choices more than anyone's{leave}"
     )

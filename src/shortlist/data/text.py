@@ -28,6 +28,7 @@ from shortlist.data.text_content import (
     line_of,
     plain,
 )
+from shortlist.language import counted
 
 __all__ = ["Text"]
 
@@ -176,7 +177,7 @@ class Text:
             return _as_polars_names(first), True
         if len(given) != len(first):
             raise TextError(
-                f"line {line} has {len(first)} fields, and {len(given)} columns are named ({', '.join(given)})",
+                f"line {line} has {counted(len(first), 'field')}, and {counted(len(given), 'column')} are named ({', '.join(given)})",
                 "give one name for each field, in their order",
             )
         return list(given), False
@@ -221,7 +222,7 @@ class Text:
                 width, first = (width, first) if width else (len(fields), line)
                 if len(fields) > width:
                     return TextError(
-                        f"line {line} has {len(fields)} fields, and line {first} has {width}",
+                        f"line {line} has {counted(len(fields), 'field')}, and line {first} has {width}",
                         "quote fields that hold the separator, or name it: separator=, --separator",
                     )
         except csv.Error as also:

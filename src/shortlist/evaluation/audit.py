@@ -116,7 +116,7 @@ def _refuse(train: Dataset, test: Dataset) -> None:
             )
     if len(_in_both(train, test, timed=True)) == len(test):
         raise DataError(
-            f"all {len(test):,} test interactions are also in the training data, so this would measure memory.",
+            f"all {counted(len(test), 'test interaction')} are also in the training data, so this would measure memory.",
             hint="hold interactions out: split_by_time, split_last, split_queries or split_random",
         )
 
@@ -143,12 +143,12 @@ def _shared(train: Dataset, test: Dataset) -> Iterator[Finding]:
     same = len(_in_both(train, test, timed=True))
     pairs = len(_in_both(train, test, timed=False))
     if same:
-        message = f"{same:,} of {len(test):,} test interactions are also in the training data"
+        message = f"{same:,} of {counted(len(test), 'test interaction')} are also in the training data"
         hint = "drop duplicate rows before the split: frame.unique()"
         yield Finding("duplicates", message, hint, {"rows": same, "share": same / len(test)})
     if pairs > same:
         message = (
-            f"{pairs - same:,} of {len(test):,} test pairs have a candidate that the query chose in training, at "
+            f"{pairs - same:,} of {counted(len(test), 'test pair')} have a candidate that the query chose in training, at "
             "another time"
         )
         hint = "where choices repeat, look at the rows with seen items left in; else keep each pair's first choice only"

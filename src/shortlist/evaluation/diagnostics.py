@@ -284,7 +284,7 @@ def _unknown_ids(model: TwoTower, test: TestSet) -> Iterator[Finding]:
 
 
 def _unknown(column: str, owner: str, unknown: int, values: int) -> Finding:
-    message = f"{unknown:,} of {values:,} values of the test {owner}' {column!r} never occurred in training"
+    message = f"{unknown:,} of {counted(values, 'value')} of the test {owner}' {column!r} never occurred in training"
     hint = (
         'check that ids are written the same way in both tables ("007" and "7" are different); if they are really '
         "new, give the tower features in addition to the id, or train on later data"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import TrainingError
+from shortlist.language import counted
 from shortlist.loss.tiles import elements_on
 
 __all__ = [
@@ -289,7 +290,7 @@ def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tenso
     thresholds = torch.cat(parts)
     if not torch.isfinite(thresholds).all():
         raise TrainingError(
-            f"scores of {int((~torch.isfinite(thresholds)).sum()):,} pairs are too large for {query.dtype}.",
+            f"scores of {counted(int((~torch.isfinite(thresholds)).sum()), 'pair')} are too large for {query.dtype}.",
             hint="the training diverged: lower the learning rate, or raise the temperature",
         )
     return thresholds

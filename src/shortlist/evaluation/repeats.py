@@ -8,6 +8,7 @@ import polars as pl
 
 from shortlist.data import Dataset
 from shortlist.errors import DataError
+from shortlist.language import counted
 
 __all__ = ["Repeats", "repeats"]
 
@@ -36,7 +37,7 @@ class Repeats(NamedTuple):
         if self.share < WORTH_SAYING:
             return ()
         return (
-            f"{self.repeated:,} of {self.pairs:,} test pairs ({self.share:.1%}) repeat a choice that their query made in "
+            f"{self.repeated:,} of {counted(self.pairs, 'test pair')} ({self.share:.1%}) repeat a choice that their query made in "
             f"training: with seen items excluded top-k is at most {self.ceiling:.1%}. Where people choose again, read the "
             "figures with seen items left in (guide: Buying again).",
         )

@@ -13,6 +13,7 @@ from shortlist.features.checks import as_text, check_count, check_dim, not_fitte
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
 from shortlist.features.stable_hash import hash_integers, hash_strings
+from shortlist.language import counted
 
 __all__ = ["Hashing"]
 
@@ -49,7 +50,7 @@ class Hashing:
         self.holds: str | None = None  # "strings" or "integers"
 
     def __repr__(self) -> str:
-        return f"{self.kind}({self.column!r}, {self.buckets:,} buckets)"
+        return f"{self.kind}({self.column!r}, {counted(self.buckets, 'bucket')})"
 
     @property
     def fitted(self) -> bool:

@@ -23,6 +23,7 @@ from shortlist.features.checks import (
 from shortlist.features.encoded import Codes
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
+from shortlist.language import counted
 
 __all__ = ["Category", "IntegerLookup", "StringLookup"]
 
@@ -57,7 +58,7 @@ class _Lookup:
         self._given = vocabulary is not None
 
     def __repr__(self) -> str:
-        known = "" if self.vocabulary is None else f", {len(self.vocabulary):,} values"
+        known = "" if self.vocabulary is None else f", {counted(len(self.vocabulary), 'value')}"
         return f"{self.kind}({self.column!r}{known})"
 
     @classmethod

@@ -16,6 +16,7 @@ from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.growth import grown, sighted
 from shortlist.features.members import Members, bags_of, members_of
+from shortlist.language import counted
 
 __all__ = ["MultiCategory"]
 
@@ -63,7 +64,7 @@ class MultiCategory:
             self.vocabulary = IdMap.checked(as_text(values))
 
     def __repr__(self) -> str:
-        known = "" if self.vocabulary is None else f", {len(self.vocabulary):,} values"
+        known = "" if self.vocabulary is None else f", {counted(len(self.vocabulary), 'value')}"
         return f"{self.kind}({self.column!r}{known})"
 
     @property

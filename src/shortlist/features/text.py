@@ -13,6 +13,7 @@ from shortlist.features.encoded import Bags
 from shortlist.features.feature import State
 from shortlist.features.members import bags_of, members_of
 from shortlist.features.stable_hash import hash_strings
+from shortlist.language import counted
 
 __all__ = ["Text"]
 
@@ -55,7 +56,7 @@ class Text:
             check_count(self, "ngrams", ngrams)
 
     def __repr__(self) -> str:
-        return f"{self.kind}({self.column!r}, {self.buckets:,} buckets)"
+        return f"{self.kind}({self.column!r}, {counted(self.buckets, 'bucket')})"
 
     @property
     def fitted(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from shortlist.errors import ConfigError, SearchError
 from shortlist.index.halves import Halves
 from shortlist.index.values import Floats, Ints, as_ids, parts
+from shortlist.language import counted
 
 __all__ = [
     "LONGEST_SQUARED",
@@ -91,7 +92,9 @@ def check_ids(ids: object, rows: int) -> Ints:
         return np.arange(rows, dtype=np.int64)
     array = as_ids(ids, "ids")
     if array.size != rows:
-        raise SearchError(f"{array.size} ids were given for {rows} vectors; one id per vector was expected.")
+        raise SearchError(
+            f"{counted(array.size, 'id')} were given for {counted(rows, 'vector')}; one id per vector was expected."
+        )
     if not bool((array[1:] > array[:-1]).all()):
         order = np.argsort(array, kind="stable")
         same = np.flatnonzero(array[order[1:]] == array[order[:-1]])

@@ -21,6 +21,7 @@ from shortlist.index.exact import pair_scores
 from shortlist.index.halves import Halves
 from shortlist.index.library import OUTSIDE, TOO_FEW, addresses, index_library
 from shortlist.index.values import Floats, Ints
+from shortlist.language import counted
 
 __all__ = ["Bounds", "Ranked", "ranked"]
 
@@ -147,7 +148,7 @@ def ranked(
     if status == TOO_FEW:
         return Ranked(None, work.scores[:0], lost)
     if status == OUTSIDE:
-        raise IndexError(f"a position is beyond the {len(vectors):,} vectors")
+        raise IndexError(f"a position is beyond the {counted(len(vectors), 'vector')}")
     if status:
         return _by_numpy(query, vectors, positions, k, slack, excluded, bounds)
     return Ranked(work.found[:size].copy(), work.scores[:size].copy(), lost)

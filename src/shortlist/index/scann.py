@@ -29,6 +29,7 @@ from shortlist.index.native_log import without_native_log
 from shortlist.index.partitions import Partitions, partitions_of
 from shortlist.index.storage import Reader, Writer, scratch
 from shortlist.index.values import Floats, Ints
+from shortlist.language import counted
 
 __all__ = ["ScaNN", "scann_trouble"]
 
@@ -305,7 +306,9 @@ class ScaNN(ApproximateIndex):
     @staticmethod
     def _counted(native: Any, reader: Reader, snapshot: Snapshot) -> Any:
         if native.size() != snapshot.base.ids.size:
-            raise BundleError(f"{reader.folder} holds {native.size()} codes for {snapshot.base.ids.size} vectors.")
+            raise BundleError(
+                f"{reader.folder} holds {counted(native.size(), 'code')} for {counted(snapshot.base.ids.size, 'vector')}."
+            )
         if isinstance(native, Partitions) and native.dim() != snapshot.dim:
             raise BundleError(f"{reader.folder} holds codes of {native.dim()} numbers for vectors of {snapshot.dim}.")
         return native

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from shortlist.compiled import best_instructions, library_for, turned_off
 from shortlist.errors import ConfigError, TrainingError
+from shortlist.language import counted
 from shortlist.loss.places import exact
 
 __all__ = [
@@ -237,12 +238,12 @@ class Kernel:
         status = self._library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
         if status & OUTSIDE:
             raise ConfigError(
-                f"the pairs, weights or masses of a loss do not fit its {queries:,} queries and {columns:,} candidates.",
+                f"the pairs, weights or masses of a loss do not fit its {counted(queries, 'query')} and {counted(columns, 'candidate')}.",
                 hint="rows are whole numbers from 0; one weight a pair, one count a candidate, all on the same device",
             )
         if status:
             raise TrainingError(
-                f"there is no memory for the scores of {queries:,} queries and {columns:,} candidates.",
+                f"there is no memory for the scores of {counted(queries, 'query')} and {counted(columns, 'candidate')}.",
                 hint="a smaller batch_size, or fewer threads",
             )
         return loss.to(query.dtype), d_query, d_candidate
@@ -316,7 +317,7 @@ class Kernel:
         )
         if self._library.shortlist_places(ctypes.byref(given)):
             raise ConfigError(
-                f"lists of candidates do not fit the {len(offsets) - 1:,} lists and {len(column_of):,} candidates that there are.",
+                f"lists of candidates do not fit the {counted(len(offsets) - 1, 'list')} and {counted(len(column_of), 'candidate')} that there are.",
                 hint="rows count from 0",
             )
         return row[: given.found], column[: given.found]

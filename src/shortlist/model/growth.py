@@ -14,6 +14,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.errors import ConfigError
 from shortlist.features import Feature, History
 from shortlist.features.growth import grown, sighted
+from shortlist.language import counted
 from shortlist.model.embedding import EmbeddingTable
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.ridge import estimated
@@ -176,7 +177,7 @@ def _origin(name: str, table: EmbeddingTable, old: EmbeddingTable, origins: Orig
     if origin is None:
         if len(table.weight) != len(old.weight):
             raise ConfigError(
-                f"the table {name} has {len(table.weight):,} rows, before it had {len(old.weight):,}.",
+                f"the table {name} has {counted(len(table.weight), 'row')}, before it had {len(old.weight):,}.",
                 hint="declare the tower's features with the sizes of the earlier model, or train without a warm start",
             )
         return np.arange(len(table.weight), dtype=np.int32)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from shortlist.data.argument_checks import kind_of
 from shortlist.errors import ConfigError, DataError, checked_list
+from shortlist.language import counted
 from shortlist.model.inputs import TowerInputs
 from shortlist.model.layers import Shape
 from shortlist.model.storage import TableStorage
@@ -126,10 +127,13 @@ def joined_at(models: Sequence[TwoTower], scales: Sequence[float], catalogue: Ca
 
 def _check(models: Sequence[TwoTower], weights: Sequence[float]) -> None:
     if len(models) < 2:
-        raise ConfigError(f"join got {len(models)} models; at least two were expected.", hint="sl.join([one, other])")
+        raise ConfigError(
+            f"join got {counted(len(models), 'model')}; at least two were expected.", hint="sl.join([one, other])"
+        )
     if len(weights) != len(models):
         raise ConfigError(
-            f"join got {len(models)} models and {len(weights)} weights.", hint="give one weight for each model"
+            f"join got {counted(len(models), 'model')} and {counted(len(weights), 'weight')}.",
+            hint="give one weight for each model",
         )
     for weight in weights:
         if isinstance(weight, bool) or not isinstance(weight, (int, float, np.number)) or not 0 < weight < math.inf:
@@ -171,7 +175,7 @@ def _catalogue(models: Sequence[TwoTower]) -> Catalogue:
         ):
             if one.name != two.name or one.dtype != two.dtype or not one.equals(two):
                 raise DataError(
-                    f"model {number} was trained on other {side} than model 0 ({two.name!r}, {len(two):,} ids; model 0 has "
+                    f"model {number} was trained on other {side} than model 0 ({two.name!r}, {counted(len(two), 'id')}; model 0 has "
                     f"{one.name!r}, {len(one):,}).",
                     hint="train all models on the same Dataset",
                 )

@@ -18,6 +18,7 @@ from shortlist.data.choices import choice_counts
 from shortlist.data.id_map import IdMap
 from shortlist.errors import DataError, ShortlistWarning
 from shortlist.features import IntegerLookup, StringLookup
+from shortlist.language import counted
 from shortlist.model.tower import Tower
 from shortlist.model.two_tower import Catalogue, TwoTower
 
@@ -109,7 +110,7 @@ def _side(side: str, ids: NDArray[Any], rows: NDArray[Any]) -> _Side:
     if rows.ndim != 2 or rows.dtype.kind != "f" or len(rows) != len(ids) + 1:
         raise DataError(
             f"{side}_embeddings is {rows.dtype} {list(rows.shape)}; float [{len(ids) + 1:,}, dim] was expected: a row for "
-            f"each of {len(ids):,} ids, and the unknown row first.",
+            f"each of {counted(len(ids), 'id')}, and the unknown row first.",
             hint="give the vocabulary as the lookup got it, without [UNK]",
         )
     if not np.isfinite(rows).all():
@@ -176,7 +177,7 @@ def _check_scores(given: Mapping[str, NDArray[Any]], sides: Mapping[str, _Side])
         worst = int(np.argmax(np.where(np.isnan(off), np.inf, off)))
         here = float((query[worst] * candidate[worst]).sum())
         raise DataError(
-            f"{int(wrong.sum()):,} of {len(scores):,} scores differ from those of the vectors: {ids['query'][worst]!r} and "
+            f"{int(wrong.sum()):,} of {counted(len(scores), 'score')} differ from those of the vectors: {ids['query'][worst]!r} and "
             f"{ids['candidate'][worst]!r} have {scores[worst]:.6g} in the model and {here:.6g} here.",
             hint="export the towers' outputs for each id, not their embedding tables, with the unknown id first "
             "(docs/migration.md)",

@@ -28,6 +28,7 @@ HINTS = {
     403: "the token may not do this; make one with the right to write",
     404: "look for a typing error; a private repository needs a token (HF_TOKEN)",
 }
+NO_OWNER = "a repository is written as owner/name, such as 'someone/{name}'; {name!r} has no owner"
 
 
 def push(served: Served, repo: str, private: bool, message: str, token: str | None) -> str:
@@ -69,7 +70,8 @@ def fetched(repo: str, revision: str | None, token: str | None) -> Path:
         MissingExtraError: without huggingface_hub.
     """
     api = _api(token)
-    with _in_words(f"loading from {repo!r}"):
+    at = f" at {revision!r}" if revision else ""
+    with _in_words(f"loading from {repo!r}{at}", repo):
         commit = revision if revision and COMMIT.fullmatch(revision) else None
         place = _place(repo, commit) if commit else None
         if place is None or not place.is_dir():
@@ -102,8 +104,13 @@ def _api(token: str | None) -> Any:
 
 
 @contextmanager
-def _in_words(doing: str) -> Iterator[None]:
-    """Turn errors of the Hub and of the network into a BundleError."""
+def _in_words(doing: str, asked: str = "owner/name") -> Iterator[None]:
+    """Turn errors of the Hub and of the network into a BundleError.
+
+    Args:
+        doing: what is done.
+        asked: the name of the repository that is read; without an owner it is behind the Hub's answer 401 or 404.
+    """
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError, LocalTokenNotFoundError  # type: ignore[attr-defined]
 
     try:
@@ -117,7 +124,8 @@ def _in_words(doing: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         said = (error.server_message or str(error)).strip().splitlines()[0]
-        raise BundleError(f"{doing}: the Hub answered {status}: {said}", hint=HINTS.get(status or 0)) from error
+        hint = NO_OWNER.format(name=asked) if status in (401, 404) and "/" not in asked else HINTS.get(status or 0)
+        raise BundleError(f"{doing}: the Hub answered {status}: {said}", hint=hint) from error
     except (HTTPError, ConnectionError) as error:
         raise BundleError(
             f"{doing}: the Hub cannot be reached: {error}",

@@ -16,6 +16,7 @@ from shortlist.data.times import dated
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
+from shortlist.language import counted
 from shortlist.recommender.growing_table import spliced
 from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
@@ -88,7 +89,7 @@ def folded(served: Served) -> Served:
     alive = np.setdiff1d(np.arange(state.size), state.dead, assume_unique=True)
     if not len(alive):
         raise ConfigError(
-            f"all {state.size:,} candidates are deleted; a bundle needs at least one.",
+            f"all {counted(state.size, 'candidate')} {'is' if state.size == 1 else 'are'} deleted; a bundle needs at least one.",
             hint="upsert candidates, then save",
         )
     row = np.full(state.size, -1, np.int64)

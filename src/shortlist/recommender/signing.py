@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from shortlist.errors import BundleError, ConfigError
+from shortlist.language import counted
 from shortlist.recommender.folder import amend
 from shortlist.recommender.manifest import UNSEALED, Manifest
 
@@ -39,7 +40,7 @@ def read_key(path: Path) -> bytes:
         raise ConfigError(f"cannot read the key {str(path)!r}: {error.strerror}.", hint=MAKE_ONE) from None
     if len(key) < SHORTEST:
         raise ConfigError(
-            f"the key {str(path)!r} has {len(key)} bytes; at least {SHORTEST} were expected.", hint=MAKE_ONE
+            f"the key {str(path)!r} has {counted(len(key), 'byte')}; at least {SHORTEST} were expected.", hint=MAKE_ONE
         )
     return key
 

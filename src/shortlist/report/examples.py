@@ -64,6 +64,7 @@ def chosen_examples(
     worst = sorted((one for one in answers if not hits[one.query]), key=lambda one: -len(wanted[one.query]))[:EACH]
     rows, query_rows = (IdMap(ids).row_of for ids in (recommender.candidate_ids, recommender.query_ids))
     histories = _histories(recommender, [one.query for one in (*best, *worst)])
+    read = recommender.served.state.history_columns  # ids of what it chose, which is listed by titles
 
     def example(answer: Any) -> Example:
         ids, chosen = list(answer.ids), wanted[answer.query]
@@ -72,7 +73,9 @@ def chosen_examples(
         found = sorted(chosen, key=lambda one: (place.get(one, len(ids) + 1), str(one)))
         return Example(
             query=str(answer.query),
-            features=described(catalogue.queries.row(query_rows[answer.query], named=True), catalogue.query),
+            features=described(
+                catalogue.queries.drop(read, strict=False).row(query_rows[answer.query], named=True), catalogue.query
+            ),
             history=[labels.titles[rows[one]] for one in history[:HISTORY]],
             chosen=len(history),
             recommended=[(labels.titles[rows[item.id]], item.score, item.id in chosen) for item in list(answer)[:k]],

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.data.ids import integer_id
 from shortlist.errors import DataError, MissingExtraError, SearchError, ShortlistError
+from shortlist.language import counted
 from shortlist.recommender import pipeline
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.reading import stored_history
 
 if TYPE_CHECKING:
     from mcp.server import MCPServer
@@ -59,32 +61,37 @@ class Tools:
 
     def recommend(
         self,
-        query: str | int,
+        query: str | int | None = None,
         k: int = 10,
         history: Sequence[str | int] = (),
         where: str | None = None,
         include_seen: bool = False,
     ) -> dict[str, Any]:
-        """The best candidates for a query (usually a person), best first.
+        """The best candidates for a query (usually a person), or for a history alone, best first.
 
         Args:
-            query: the id of the query, known or new.
+            query: the id of the query, known or new; left out, the history alone is answered.
             k: how many, at most 50.
-            history: ids of candidates that the query chose in addition; with them a new query gets its own list.
+            history: ids of candidates that the query chose in addition, oldest first; with them a new query, or one without an
+                id, gets its own list.
             where: a condition on the candidates' columns in SQL, such as "year > 1990 and title like '%Star%'".
             include_seen: also list what the query chose before.
         """
         return self._recommended(query, k, history, where, include_seen, explain=False)
 
     def explain(
-        self, query: str | int, k: int = 10, history: Sequence[str | int] = (), where: str | None = None
+        self,
+        query: str | int | None = None,
+        k: int = 10,
+        history: Sequence[str | int] = (),
+        where: str | None = None,
     ) -> dict[str, Any]:
         """The same as recommend, and for each item why it is there: which sources found it, and because of which earlier choices.
 
         Args:
-            query: the id of the query, known or new.
+            query: the id of the query, known or new; left out, the history alone is answered.
             k: how many, at most 50.
-            history: ids of candidates that the query chose in addition.
+            history: ids of candidates that the query chose in addition, oldest first.
             where: a condition on the candidates' columns in SQL.
         """
         return self._recommended(query, k, history, where, include_seen=False, explain=True)
@@ -103,7 +110,7 @@ class Tools:
 
     def _recommended(
         self,
-        query: str | int,
+        query: str | int | None,
         k: int,
         history: Sequence[str | int],
         where: str | None,
@@ -111,17 +118,53 @@ class Tools:
         explain: bool,
     ) -> dict[str, Any]:
         loaded = self.loaded
-        if len(history) > CHOICES:
-            raise DataError(f"the history has {len(history):,} candidates; at most {CHOICES} were expected.")
-        own = [_typed(one, loaded.candidate_strings, "candidate") for one in history]
+        one = None if query is None else _typed(query, loaded.query_strings, "query")
+        asked, folded = self._asked(one, self._history(one, history))
         (found,) = pipeline.recommend(
-            loaded.served, [_typed(query, loaded.query_strings, "query")], _count(k, "k"),
-            exclude_seen=not include_seen, history=[own] if own else None, where=where, explain=explain,
+            loaded.served, asked, _count(k, "k"),
+            exclude_seen=not include_seen, history=folded, where=where, explain=explain,
         )  # fmt: skip
         more: dict[str, Sequence[Any]] = {"score": found.scores, "source": found.sources}
         if found.reasons is not None:
             more["why"] = [str(reason) for reason in found.reasons]
         return {"query": found.query, "known": found.known, "items": self._items(found.ids, more)}
+
+    def _history(self, query: str | int | None, history: Sequence[str | int]) -> list[str | int]:
+        """The choices that a request brings, in the bundle's type.
+
+        Raises:
+            DataError: where there is neither a query nor a history, where there are too many choices or none that the
+                catalogue has, and where the model does not read them.
+        """
+        loaded = self.loaded
+        if not history:
+            if query is None:
+                raise DataError(
+                    "neither a query nor a history was given.",
+                    hint="give the id of a query, or a history of candidate ids; look_up finds them by title",
+                )
+            return []
+        if len(history) > CHOICES:
+            raise DataError(f"the history has {len(history):,} candidates; at most {CHOICES} were expected.")
+        if not loaded.histories:
+            raise DataError(
+                "this model does not read histories: its query tower reads columns of a request, and none of choices.",
+                hint="leave history out, and give the id of a query; for candidates like a given one use similar",
+            )
+        own = [_typed(each, loaded.candidate_strings, "candidate") for each in history]
+        if not any(each in loaded.state.candidate_ids.row_of for each in own):
+            raise DataError(
+                f"the catalogue has no candidate of the history, such as {own[0]!r}.",
+                hint="look_up finds ids by title",
+            )
+        return own
+
+    def _asked(self, query: str | int | None, own: list[str | int]) -> tuple[Any, list[list[str | int]] | None]:
+        """The request, and the choices to fold in: a model with a column of histories reads them there, after the stored ones."""
+        column = self.loaded.about.history_column
+        if not own or column is None:
+            return [query], [own] if own else None
+        return {self.loaded.state.query: [query], column: [[*stored_history(self.loaded, query), *own]]}, None
 
     def _items(self, ids: Sequence[Any], more: dict[str, Sequence[Any]] | None = None) -> list[dict[str, Any]]:
         """Candidates with their first columns, long values cut short, and what an answer adds to each."""
@@ -153,8 +196,8 @@ def tool_server(loaded: Loaded) -> MCPServer:
         "shortlist",
         version=card["version"],
         instructions=(
-            f"Recommendations from {card['candidates']:,} candidates ({card['candidate_column']}) for {card['queries']:,} "
-            f"queries ({card['query_column']}){_example(card['example_query'])}. Nothing is ever changed."
+            f"Recommendations from {counted(card['candidates'], 'candidate')} ({card['candidate_column']}) for "
+            f"{counted(card['queries'], 'query')} ({card['query_column']}){_example(card['example_query'])}. Nothing is ever changed."
         ),
         log_level="WARNING",
     )

@@ -108,7 +108,7 @@ class Examination:
         deepest = int(places.max()) if len(places) else 0
         if deepest > len(self.chances):
             raise ConfigError(
-                f"the examination has chances for {len(self.chances)} places; the lists have {deepest}.",
+                f"the examination has chances for {counted(len(self.chances), 'place')}; the lists have {deepest}.",
                 hint="give a chance for every place, or leave the lower places out of the impressions",
             )
         return np.asarray(self.chances)[places - 1]

@@ -99,13 +99,13 @@ def _left_out(recommender: Any, shown: Impressions) -> tuple[str, ...]:
     out = int(np.isin(keys, queries[known] * size + candidates[known]).sum())
     if out > len(clicked) / 2:
         raise DataError(
-            f"{out:,} of {len(clicked):,} clicked candidates are left out of the new lists, because the recommender has "
+            f"{out:,} of {counted(len(clicked), 'clicked candidate')} are left out of the new lists, because the recommender has "
             "seen them: it was trained on the clicks of these impressions.",
             hint="train it on what was known before the impressions, or give its lists as a table",
         )
     return (
         (
-            f"{out:,} of {len(clicked):,} clicked candidates are left out of the new lists as seen; if these clicks were "
+            f"{out:,} of {counted(len(clicked), 'clicked candidate')} are left out of the new lists as seen; if these clicks were "
             "trained on, the estimate is wrong",
         )
         if out

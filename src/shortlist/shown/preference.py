@@ -126,7 +126,7 @@ def preference(
     names = read.frame[team].drop_nulls().cast(pl.String).unique().sort()
     if len(names) != 2:
         raise DataError(
-            f"{team!r} has {len(names)} bundles{': ' + few(names) if len(names) else ''}; two were expected.",
+            f"{team!r} has {counted(len(names), 'bundle')}{': ' + few(names) if len(names) else ''}; two were expected.",
             hint="keep the lists of the two bundles that were interleaved",
         )
     a, b = names.to_list()

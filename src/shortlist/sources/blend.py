@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.errors import ConfigError
+from shortlist.language import counted
 
 __all__ = ["Blend", "Weights"]
 
@@ -83,7 +84,7 @@ class Weights:
 
     Args:
         values: a weight for each source, at least 0: of all towers, then of the others.
-        temperatures: one for each towers, above 0, in the unit of their scores.
+        temperatures: one for each of the towers, above 0, in the unit of their scores.
 
     Raises:
         ConfigError: for weights or temperatures out of range.
@@ -110,8 +111,8 @@ class Weights:
                 )
         if not 1 <= len(self.temperatures) <= len(self.values):
             raise ConfigError(
-                f"a mixture got {len(self.temperatures)} temperatures and {len(self.values)} weights; a temperature for each "
-                "towers and a weight for each source were expected."
+                f"a mixture got {counted(len(self.temperatures), 'temperature')} and {counted(len(self.values), 'weight')}; a temperature for each "
+                "of the towers and a weight for each source were expected."
             )
 
     @property

@@ -16,6 +16,7 @@ from shortlist.data.argument_checks import check_dataset, check_kind, check_mode
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.index import Lists
+from shortlist.language import counted
 from shortlist.sources.added import Added
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
@@ -104,7 +105,7 @@ class Mixture:
         set_(self, "quotas", checked_quotas(_ordered([0.0] * len(kept) if quotas is None else quotas, order, "quotas")))
         if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(
-                f"a mixture got {len(self.weights.temperatures)} temperatures for {len(of_towers)} towers; one each was expected."
+                f"a mixture got {counted(len(self.weights.temperatures), 'temperature')} for {counted(len(of_towers), 'tower')}; one each was expected."
             )
         catalogue = self.towers.catalogue
         if not isinstance(train, Lists):
@@ -122,7 +123,7 @@ class Mixture:
         for what, size in sizes or [("sources", len(catalogue.candidates))]:
             if size != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
                 raise ConfigError(
-                    f"the {what} have {size:,} candidates and {len(self.histories):,} histories; the "
+                    f"the {what} have {counted(size, 'candidate')} and {counted(len(self.histories), 'history')}; the "
                     f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
                     hint="fit both on the same Dataset",
                 )
@@ -332,7 +333,9 @@ def _ordered(given: Any, order: Sequence[int], what: str) -> tuple[float, ...]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise ConfigError(f"Mixture({what}=) got {kind_of(given)}; a list with a number for each source was expected.")
     if len(given) != len(order):
-        raise ConfigError(f"a mixture got {len(given)} {what} for {len(order)} sources; one each was expected.")
+        raise ConfigError(
+            f"Mixture({what}=) got {counted(len(given), 'number')} for {counted(len(order), 'source')}; one each was expected."
+        )
     return tuple(given[number] for number in order)
 
 
@@ -346,8 +349,7 @@ def _by_history(given: Any, order: Sequence[int], temperatures: tuple[float, ...
     for most in given:
         if isinstance(most, bool) or not isinstance(most, int) or most < 0:
             raise ConfigError(f"Mixture got by_history={most!r}; a whole number of at least 0 was expected.")
-    what = "weights in by_history"
-    return tuple((most, Weights(_ordered(given[most], order, what), temperatures)) for most in sorted(given))
+    return tuple((most, Weights(_ordered(given[most], order, "by_history"), temperatures)) for most in sorted(given))
 
 
 def _check_ids(train: Dataset | Shards, catalogue: Catalogue) -> None:

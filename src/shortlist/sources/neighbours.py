@@ -87,13 +87,13 @@ class Neighbours:
         rises = len(offsets) > 0 and offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
         if not rises or not offsets[-1] == len(columns) == len(weights):
             raise ConfigError(
-                f"a table of neighbours got {len(columns):,} columns and {len(weights):,} weights; expected as many of each, "
+                f"a table of neighbours got {counted(len(columns), 'column')} and {counted(len(weights), 'weight')}; expected as many of each, "
                 "and offsets that rise from 0 to that number."
             )
         inside = not len(columns) or 0 <= columns.min() <= columns.max() < len(self)
         if not inside or not ((weights > 0) & (weights < np.inf)).all():
             raise ConfigError(
-                f"a table of neighbours of {len(self):,} candidates needs columns from 0 to {len(self) - 1:,} and weights "
+                f"a table of neighbours of {counted(len(self), 'candidate')} needs columns from 0 to {len(self) - 1:,} and weights "
                 "above 0, but has others."
             )
 

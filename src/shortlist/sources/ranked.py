@@ -63,12 +63,12 @@ class RankedList:
         rises = len(offsets) > 1 and offsets[0] == 0 and bool((offsets[1:] >= offsets[:-1]).all())
         if not rises or offsets[-1] != len(rows) or len(offsets) != len(self.values) + 2:
             raise ConfigError(
-                f"ranked lists got {len(rows):,} rows, {len(offsets):,} offsets and {len(self.values):,} segments; expected "
+                f"ranked lists got {counted(len(rows), 'row')}, {counted(len(offsets), 'offset')} and {counted(len(self.values), 'segment')}; expected "
                 "offsets that rise from 0 to the number of rows, for everybody's list and one for each segment."
             )
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.size:
             raise ConfigError(
-                f"ranked lists of {self.size:,} candidates got other rows; rows from 0 to {self.size - 1:,} were expected."
+                f"ranked lists of {counted(self.size, 'candidate')} got other rows; rows from 0 to {self.size - 1:,} were expected."
             )
         owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         if len(np.unique(owner * max(self.size, 1) + rows)) < len(rows):
@@ -78,7 +78,7 @@ class RankedList:
         return self.size
 
     def __repr__(self) -> str:
-        by = f", by {self.by!r}: {len(self.values)} segments" if self.by is not None else ""
+        by = f", by {self.by!r}: {counted(len(self.values), 'segment')}" if self.by is not None else ""
         return f"RankedList({self.kind}: {len(np.unique(self.rows)):,} of {counted(self.size, 'candidate')}{by})"
 
     def segments(self, values: pl.Series | None, queries: int) -> NDArray[np.int64]:

@@ -26,6 +26,7 @@ from shortlist.index.checks import check_k, check_promise, check_vectors
 from shortlist.index.promise import Point, Tuned, Tuning
 from shortlist.index.recall import Recall, query_recalls, recall_of, true_scores
 from shortlist.index.values import Floats, Ints
+from shortlist.language import counted
 from shortlist.tuning import spaces
 from shortlist.tuning.latency import latencies
 
@@ -352,9 +353,7 @@ def _named(index: ApproximateIndex, names: Sequence[str]) -> str:
 
 def _reason(tuned: Tuned, trial: QueryHalves, why: str) -> str:
     held = tuned.recalls[trial.k]
-    figures = (
-        f"recall@{trial.k} {held.mean:.4f} on {held.queries:,} held-out queries, {tuned.milliseconds:.3g} ms a query"
-    )
+    figures = f"recall@{trial.k} {held.mean:.4f} on {counted(held.queries, 'held-out query')}, {tuned.milliseconds:.3g} ms a query"
     if tuned.backend == "exact":
         return f"exact search: {why or 'asked for'}; {tuned.milliseconds:.3g} ms a query."
     return f"{spaces.TITLES[tuned.backend]}: {figures}; exact search takes {tuned.exact_milliseconds:.3g} ms."

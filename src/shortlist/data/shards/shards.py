@@ -406,7 +406,7 @@ class Shards:
         held = self.manifest.rows - len(train)
         if not held or not len(train):
             raise DataError(
-                f"test={test} of {self.manifest.rows:,} interactions leaves a part empty.",
+                f"test={test} of {counted(self.manifest.rows, 'interaction')} leaves a part empty.",
                 hint="choose another share, or by=",
             )
         if most >= held:

@@ -14,6 +14,7 @@ from shortlist.errors import SearchError, ShortlistError
 from shortlist.index.brute_force import BruteForce
 from shortlist.index.databases.contract import Database, Found, Rows
 from shortlist.index.values import Floats
+from shortlist.language import counted
 
 __all__ = ["LEAST_RECALL", "Published", "drop_versions", "publish", "reported"]
 
@@ -106,7 +107,7 @@ def publish(
         count = database.count(name)
         if count != len(rows):
             raise SearchError(
-                f"the collection {name!r} has {count:,} rows; {len(rows):,} were written. The alias {alias!r} is unchanged.",
+                f"the collection {name!r} has {counted(count, 'row')}; {len(rows):,} were written. The alias {alias!r} is unchanged.",
                 hint="ids must be distinct; run it again",
             )
         found = _recall(database, name, rows, effort)
@@ -152,7 +153,7 @@ def _check_distinct(rows: Rows, alias: str) -> None:
     distinct = len(set(rows.ids.tolist()))
     if distinct != len(rows):
         raise SearchError(
-            f"{distinct:,} distinct ids were given for {len(rows):,} rows; one id per row was expected. The alias {alias!r} is "
+            f"{counted(distinct, 'distinct id')} were given for {counted(len(rows), 'row')}; one id per row was expected. The alias {alias!r} is "
             "unchanged.",
             hint="ids must be distinct",
         )
