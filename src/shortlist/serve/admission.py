@@ -25,7 +25,8 @@ SLOTS = 128  # requests answered at a time, between two looks at the sockets: ba
 FIRST = 0.0002  # seconds from one request to the next, until it is measured
 WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which a measurement no longer counts
-REFUSAL = 0.004  # seconds that pass for each refusal: one takes about 40 µs, so that all take a hundredth of the time
+REFUSAL = 0.004  # seconds for each refusal: one takes about 40 µs, so that all take a hundredth of the time
+SLOWEST = 4.0  # times as long, at most, where the process has a part of a processor: it may also wait for other things
 PAUSE = 0.005  # seconds between two looks at which connections may be read again
 
 
@@ -45,7 +46,8 @@ class Admission:
 
     ``limits.wait_seconds`` is the longest that a request may wait, estimated from the pace of the last tenths of a
     second in which some waited; ``limits.under_way`` is the most that wait or are being answered. A pause of the whole
-    process does not count as a slow pace.
+    process does not count as a slow pace. A refusal takes as long by the clock as the process needs for ``REFUSAL`` seconds of a
+    processor: with half of one, half as many are made.
 
     Args:
         limits: the server's limits.
@@ -68,9 +70,17 @@ class Admission:
         self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
         self._timed = self._finishing = False
         self._paid_until = 0.0  # when the refusals until now are paid for
+        self._slowness = 1.0  # seconds by the clock for one of the processor, while some wait
         self._last_waited = 0.0  # the last time that somebody waited
         self._passed = 0
         self._set_pace(FIRST)
+
+    def _measure(self, moment: Moment) -> None:
+        """Take the pace, and the share of a processor that this process has, from the window that ends now."""
+        pace = moment.since(self._begun) / self._passed
+        self._set_pace(pace if self.pace == FIRST else (self.pace + pace) / 2)
+        wall, processor = moment.wall - self._begun.wall, moment.processor - self._begun.processor
+        self._slowness = (self._slowness + max(1.0, wall / max(processor, wall / SLOWEST))) / 2
 
     def _set_pace(self, pace: float) -> None:
         self.pace = pace
@@ -96,6 +106,7 @@ class Admission:
         if not self.waiting:
             if now - self._last_waited > STALE:
                 self._set_pace(FIRST)
+                self._slowness = 1.0
             self._open_window(now)
         self.waiting.append(entry)
 
@@ -107,8 +118,7 @@ class Admission:
         self._last_waited = now
         self._passed += 1
         if now - self._begun.wall >= WINDOW:
-            measured = Moment(now, self._processor()).since(self._begun) / self._passed
-            self._set_pace(measured if self.pace == FIRST else (self.pace + measured) / 2)
+            self._measure(Moment(now, self._processor()))
             self._open_window(now)
         while self.waiting and self.active < self.slots:
             self._begin(self.waiting.popleft())
@@ -131,7 +141,7 @@ class Admission:
         """
         now = loop.time()
         self.refused += 1
-        self._paid_until = max(self._paid_until, now) + REFUSAL
+        self._paid_until = max(self._paid_until, now) + REFUSAL * self._slowness
         self._paused.append((self._paid_until, connection))
         if not self._timed:
             self._timed = True
