@@ -6,6 +6,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -235,6 +236,76 @@ def test_one_pause_of_the_process_lengthens_refusals_for_a_moment_only() -> None
     loop.now = admission._last_waited + STALE + 1.0
     enter(admission, 2, loop.now)
     assert (admission._slowness, admission.pace) == (1.0, FIRST)
+
+
+@pytest.mark.parametrize("pace", [0.0005, 0.005, 0.05])
+def test_a_slow_pace_is_measured_again_although_the_short_queue_is_empty_after_each_batch(pace: float) -> None:
+    """A flood begins while connections are opened, so the first pace is far too slow: 0.125 ms is right, in batches of 128."""
+    now = [0.0]
+    admission = Admission(Limits(wait_seconds=0.1), lambda: now[0])
+    admission._set_pace(pace)
+    inside = enter(admission, SLOTS)
+    for _ in range(100):
+        while not admission.full:
+            inside += enter(admission, 1, now[0])
+        now[0] += SLOTS * 0.000125
+        batch, inside = inside[:SLOTS], inside[SLOTS:]
+        for connection in batch:
+            leave(connection, now[0])
+        while admission.active < SLOTS:
+            inside += enter(admission, 1, now[0])
+    assert admission.pace == pytest.approx(0.000125, rel=0.2)
+    assert admission.most >= 600
+
+
+def test_the_time_without_requests_is_in_no_pace() -> None:
+    worked = [0.0]
+    admission = Admission(Limits(), lambda: worked[0])
+    measured(admission, worked, 1.0, 5)
+    begun, worked[0] = admission._last_waited + 1.5 * WINDOW, worked[0] + WINDOW  # spent on something else
+    (first, *_) = enter(admission, 2, begun)
+    assert (admission._begun.wall, admission._passed) == (begun, 0)
+    leave(first, begun)
+    assert admission._passed == 1
+
+
+@pytest.mark.parametrize("clients", [2, 64, 512])
+def test_who_is_resumed_before_its_time_and_refused_again_makes_nobodys_wait_longer(clients: int) -> None:
+    """Resumed since nobody waits for a moment, then a burst comes: the seconds count connections, not refusals."""
+    admission, loop = Admission(Limits()), Loop()
+    connections = [Connection() for _ in range(clients)]
+    resumed = [0] * clients
+    for connection in connections:
+        admission.refuse(connection, loop)  # type: ignore[arg-type]
+    for _ in range(1000):
+        loop.until(loop.now + PAUSE)
+        for number, connection in enumerate(connections):
+            if connection.resumed > resumed[number]:
+                resumed[number] = connection.resumed
+                told = admission.refuse(connection, loop)  # type: ignore[arg-type]
+                assert told <= clients * REFUSAL + 1
+                assert len(admission._paused) <= clients
+    seconds = 1000 * PAUSE
+    assert (
+        seconds / REFUSAL <= admission.refused <= clients + SLOTS + 2 * seconds / REFUSAL
+    )  # in vain, and at their times
+    loop.until(loop.now + clients * REFUSAL + 2 * PAUSE)
+    assert all(connection.resumed > before for connection, before in zip(connections, resumed, strict=True))
+
+
+def test_a_refused_client_that_has_left_is_not_kept_and_takes_nobodys_room() -> None:
+    admission, loop = Admission(Limits()), Loop()
+    gone = [Connection() for _ in range(400)]
+    for connection in gone:
+        admission.refuse(connection, loop)  # type: ignore[arg-type]
+    kept = [ref(connection) for connection in gone]
+    del gone, connection
+    assert [one() for one in kept] == [None] * 400
+    stays = Connection()
+    admission.refuse(stays, loop)  # type: ignore[arg-type]
+    loop.until(loop.now + REFUSAL)
+    assert stays.resumed == 1
+    assert not admission._paused
 
 
 def crowd(clients: int, gap: float, seconds: float, share: float = 1.0) -> tuple[int, int, int]:
