@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -93,15 +94,16 @@ def _lone_times(times: pl.Series, column: str, some: str) -> Iterator[str]:
     if not len(times):
         return
     numbers = times if times.dtype.is_numeric() else times.to_physical()
-    first, last = numbers.min(), numbers.max()
+    first: Any = numbers.min()
+    last: Any = numbers.max()
     others = numbers.filter((numbers > first) & (numbers < last))
     if len(others) < OTHERS or others.min() == others.max():
         return
-    low, high = float(others.min()), float(others.max())  # type: ignore[arg-type]
-    for end, gap, where in ((first, low - float(first), "before"), (last, float(last) - high, "after")):  # type: ignore[arg-type]
+    low, high = float(others.min()), float(others.max())
+    for end, gap, where in ((first, low - float(first), "before"), (last, float(last) - high, "after")):
         if gap <= FAR * (high - low):
             continue
-        rows, value = counted(int((numbers == end).sum()), "row"), times.min() if where == "before" else times.max()
+        rows, value = counted(int((numbers == end).sum()), "row"), str(times.min() if where == "before" else times.max())
         leave = (
             f'--where "{quoted(column)} <> {end}", Events(where=…)' if numbers is times else "--where, Events(where=…)"
         )

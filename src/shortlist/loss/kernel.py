@@ -375,7 +375,7 @@ def _whole(codes: Tensor | None) -> Tensor | None:
 def _fits(one: RowUpdate, adam: bool) -> bool:
     """Whether slots and gradient have the shapes that the optimizer gives them, and rows are numbered by whole numbers."""
     shape = one.table.shape
-    touched = shape
+    touched: tuple[int, ...] = shape
     if one.codes is not None:
         if one.codes.dtype != torch.int64 or not one.codes.is_cpu or one.codes.ndim != 1:
             return False
