@@ -103,7 +103,10 @@ def _lone_times(times: pl.Series, column: str, some: str) -> Iterator[str]:
     for end, gap, where in ((first, low - float(first), "before"), (last, float(last) - high, "after")):
         if gap <= FAR * (high - low):
             continue
-        rows, value = counted(int((numbers == end).sum()), "row"), str(times.min() if where == "before" else times.max())
+        rows, value = (
+            counted(int((numbers == end).sum()), "row"),
+            str(times.min() if where == "before" else times.max()),
+        )
         leave = (
             f'--where "{quoted(column)} <> {end}", Events(where=…)' if numbers is times else "--where, Events(where=…)"
         )
