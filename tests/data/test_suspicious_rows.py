@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.data.memory_and_disk import from_disk, in_memory, told
 
+from shortlist.data import suspicious_rows
 from shortlist.data.events import Events
-from shortlist.data.suspicious_rows import doubtful_times
+from shortlist.data.suspicious_rows import doubtful_order, doubtful_times
 
 CLEAN = pl.DataFrame({"who": ["ann", "bob", "cat"], "what": ["x", "y", "z"], "at": [1, 2, 3]})
 
@@ -129,3 +132,34 @@ def test_a_time_that_is_far_from_all_others_is_named(
 def test_both_ends_are_named() -> None:
     times = pl.Series([0, *range(1_700_000_000, 1_700_000_018), 4_000_000_000])
     assert [("before" in one, "after" in one) for one in doubtful_times(times, "at")] == [(True, False), (False, True)]
+
+
+def tied(rows: int, users: int = 20) -> pl.DataFrame:
+    """Choices at few times, so that most of a query's have a time with others."""
+    generator = np.random.default_rng(0)
+    items = [f"i{number:03d}" for number in generator.integers(0, 200, rows)]
+    return pl.DataFrame(
+        {"who": generator.integers(0, users, rows), "what": items, "at": generator.integers(0, 4, rows)}
+    )
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize("descending", [False, True])
+def test_equal_times_in_the_order_of_ids_are_warned_of(read: Any, descending: bool, tmp_path: Path) -> None:
+    (found,) = told(read, tied(300).sort("who", "at", "what", descending=[False, False, descending]), tmp_path)
+    assert re.search(r"choices of one who at one time are sorted by what \((\d+) of \1 pairs\)", found)
+
+
+@pytest.mark.parametrize("read", [in_memory, from_disk])
+@pytest.mark.parametrize(
+    "log", [tied(300), tied(300).sort("what").unique(["who", "at"], maintain_order=True), tied(40).sort("what")]
+)
+def test_equal_times_in_another_order_and_few_of_them_are_not(read: Any, log: pl.DataFrame, tmp_path: Path) -> None:
+    assert told(read, log, tmp_path) == []
+
+
+def test_of_many_rows_all_of_some_queries_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspicious_rows, "ROWS", 500)
+    rows = tied(5_000, users=200).sort("who", "at", "what")
+    (found,) = doubtful_order(rows, ("who", "what", "at"))
+    assert 100 <= int(found.partition(" pairs)")[0].rpartition(" ")[2].replace(",", "")) < 1_000

@@ -24,11 +24,22 @@ def history_of(windows, interaction: int) -> list[int]:
     return [int(windows.order[place]) for place in places if place != left_out]
 
 
-def test_a_window_ends_before_the_first_choice_of_the_same_time() -> None:
+def first_alike(choices, interaction: int) -> int:
+    """The first interaction of the same query, candidate and time."""
+    return choices.index(choices[interaction])
+
+
+def test_choices_of_the_same_time_are_in_the_order_of_their_rows() -> None:
     query = np.array([1, 0, 0, 0, 0])
     time = np.array([3, 9, 1, 9, 5])  # query 0: interaction 2, then 4, then 1 and 3 at once
     windows = windows_of(query, np.array([7, 5, 6, 7, 8]), time, 10, "past")
-    assert [history_of(windows, each) for each in range(5)] == [[], [2, 4], [], [2, 4], [2]]
+    assert [history_of(windows, each) for each in range(5)] == [[], [2, 4], [], [2, 4, 1], [2]]
+
+
+def test_rows_that_repeat_a_choice_and_its_time_have_one_history() -> None:
+    time, candidate = np.array([1, 5, 5, 5, 5]), np.array([3, 4, 6, 4, 4])  # candidate 4 three times at once
+    windows = windows_of(np.zeros(5, np.int64), candidate, time, 10, "past")
+    assert [history_of(windows, each) for each in range(5)] == [[], [0], [0, 1], [0], [0]]
 
 
 def test_without_times_a_window_is_every_other_candidate_of_the_query() -> None:
@@ -48,7 +59,8 @@ def test_past_windows_against_a_plain_form(choices, length: int) -> None:
     windows = windows_of(query, candidate, time, length, "past")
     by_time = sorted(range(len(choices)), key=lambda each: (time[each], each))
     for each in range(len(choices)):
-        earlier = [other for other in by_time if query[other] == query[each] and time[other] < time[each]]
+        own = first_alike(choices, each)
+        earlier = [other for other in by_time[: by_time.index(own)] if query[other] == query[each]]
         read = history_of(windows, each)
         assert read == earlier[len(earlier) - len(read) :]  # the latest, in order, none left out in between
         assert min(len(earlier), (length + 1) // 2) <= len(read) <= length
@@ -69,7 +81,9 @@ def test_other_windows_against_a_plain_form(choices, length: int, times: str | N
 def test_the_target_and_the_future_change_no_history(choices, length: int) -> None:
     query, candidate, time = (np.array(column) for column in zip(*choices, strict=True))
     for each in range(len(choices)):
-        later = (query == query[each]) & (time >= time[each])
+        later = (query == query[each]) & (
+            (time > time[each]) | ((time == time[each]) & (np.arange(len(time)) >= first_alike(choices, each)))
+        )
         changed = np.where(later, candidate + 100, candidate)
         before, after = (windows_of(query, what, time, length, "past") for what in (candidate, changed))
         assert [candidate[i] for i in history_of(before, each)] == [changed[i] for i in history_of(after, each)]

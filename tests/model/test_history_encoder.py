@@ -83,7 +83,8 @@ def test_neither_the_target_nor_the_future_reaches_an_input_vector(encoder: str)
     for target in range(8):
         changed = copy.deepcopy(LOG)
         for other in range(9):
-            if LOG["user"][other] == LOG["user"][target] and LOG["time"][other] >= LOG["time"][target]:
+            later = (LOG["time"][other], other) >= (LOG["time"][target], target)
+            if LOG["user"][other] == LOG["user"][target] and later:
                 changed["film"][other] = "z"
         assert torch.allclose(training_vectors(changed, encoder)[target], vectors[target], atol=1e-6)
     changed = copy.deepcopy(LOG)

@@ -20,7 +20,7 @@ from shortlist.data.ids import frame_of, require_column, unpatterned
 from shortlist.data.readers import Table, read_table
 from shortlist.data.reading import Reading
 from shortlist.data.roles import PLURAL, TableLike, check_weight, checked_timestamp, id_doubts, side_table
-from shortlist.data.suspicious_rows import doubtful_rows, doubtful_times, first_rows
+from shortlist.data.suspicious_rows import doubtful_order, doubtful_rows, doubtful_times, first_rows
 from shortlist.data.times import form_in_words, kind_in_words, refuse_format, settled_form
 from shortlist.display import Framed, frame_html, table_html
 from shortlist.errors import DataError, ShortlistWarning, checked_list
@@ -169,6 +169,8 @@ class Dataset(Framed):
             notes += side_notes
             warned += doubts
         warned += _id_doubts(main.frame, list(zip((query, candidate), tables, strict=True)))
+        if timestamp is not None:
+            warned += doubtful_order(main.frame, (query, candidate, timestamp))
         self._fill(
             interactions=main.frame,
             queries=tables[0],

@@ -17,7 +17,7 @@ from shortlist.data.source import Source, SourceFile
 from shortlist.data.text import Text
 from shortlist.language import counted
 
-__all__ = ["crawler", "doubtful_rows", "doubtful_times", "first_rows"]
+__all__ = ["crawler", "doubtful_order", "doubtful_rows", "doubtful_times", "first_rows"]
 
 ROWS, FILES, BYTES = 200_000, 8, 1 << 24  # read of a table at most: rows, files, and bytes of a text file
 
@@ -34,6 +34,7 @@ FAR, OTHERS = (
     3,
     10,
 )  # a time is alone that is so many times the span of the others away from them, and there are so many
+TIED, SORTED = 100, 0.95  # an order within equal times is a sort if so many pairs have it, and so large a share of them
 SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
 
 _TAKEN_BACK = re.compile(
@@ -134,6 +135,31 @@ def _mixed_units(times: pl.Series, column: str, some: str) -> Iterator[str]:
             f"the timestamp column {column!r} seems to mix units{some}: {', '.join(units)}; the order in time is wrong "
             "unless they are written in one unit"
         )
+
+
+def doubtful_order(rows: pl.DataFrame, columns: tuple[str, str, str], some: str = "") -> Iterator[str]:
+    """Whether choices of one query at one time are sorted by their ids, so that the order of rows, which counts there, says nothing; at
+    most one sentence.
+
+    Args:
+        columns: of queries, candidates and times.
+        some: which of all rows these are, in words.
+    """
+    query, candidate, time = columns
+    if len(rows) > 2 * ROWS:  # all rows of some queries
+        rows = rows.filter(pl.col(query).hash() % (len(rows) // ROWS) == 0)
+    ordered = rows.lazy().select(query, candidate, time).drop_nulls().sort(query, time, maintain_order=True)
+    after = pl.col(candidate) > pl.col(candidate).shift()
+    tied = (pl.col(query) == pl.col(query).shift()) & (pl.col(time) == pl.col(time).shift())
+    other = pl.col(candidate) != pl.col(candidate).shift()
+    pairs, ascending = ordered.select((tied & other).sum().alias("pairs"), (tied & after).sum()).collect().row(0)
+    if pairs < TIED or SORTED > ascending / pairs > 1 - SORTED:
+        return
+    yield (
+        f"choices of one {query} at one time{some} are sorted by {candidate} ({max(ascending, pairs - ascending):,} of "
+        f"{counted(pairs, 'pair')}): equal times count in the order of rows, which says nothing here, and models of sequences learn the sort "
+        "(give finer times, or shuffle the rows before)"
+    )
 
 
 def first_rows(source: Source, without: Collection[str]) -> tuple[pl.DataFrame, bool]:

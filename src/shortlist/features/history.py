@@ -28,7 +28,7 @@ class History:
     """The candidates that the query chose before, as a sequence that an encoder turns into one vector.
 
     In training this column is made from the interactions. With timestamps, the history of an interaction
-    is what its query chose earlier; choices at the very same time are left out, since they may be the target.
+    is what its query chose earlier; choices at the very same time count in the order of their rows, as in splits and transitions.
     Without timestamps it is everything else that the query chose, without the target. After training, a query's history
     is all of its training interactions; a request may bring its own as a list of candidate ids, oldest first:
     ``{"user_id": ["new"], "history": [["a", "b"]]}``. Ids that training never saw are ignored.
@@ -207,9 +207,9 @@ def windows_of(
 ) -> Windows:
     """The window of each interaction.
 
-    Past: from at most ``length`` and at least half as many items before (where there are so many), up to the first
-    interaction of the same query and time. Windows of one query start at few places, so that one pass from
-    such a place on serves all of them.
+    Past: from at most ``length`` and at least half as many items before (where there are so many), up to the interaction itself;
+    equal times are in the order of rows, and rows that repeat query, candidate and time are one interaction, the first. Windows of
+    one query start at few places, so that one pass from such a place on serves all of them.
 
     Others: the last ``length`` distinct candidates of the query, from which each interaction leaves out its own.
 
@@ -220,7 +220,7 @@ def windows_of(
 
     Example:
         >>> windows_of(np.array([0, 0, 0, 1]), np.array([5, 6, 7, 5]), np.array([1, 2, 2, 1]), 10, "past")[1:3]
-        (array([0, 0, 0, 3]), array([0, 1, 1, 3]))
+        (array([0, 0, 0, 3]), array([0, 1, 2, 3]))
     """
     if context == "others":
         return _others(query, candidate, time, length)
@@ -231,10 +231,17 @@ def windows_of(
     new_query = np.append(True, sorted_query[1:] != sorted_query[:-1])
     new_time = new_query | np.append(True, sorted_time[1:] != sorted_time[:-1])
     first = np.maximum.accumulate(np.where(new_query, places, 0))
-    stop = np.maximum.accumulate(np.where(new_time, places, 0))
+    stop = places if new_time.all() else _first_of_each(np.cumsum(new_time), candidate[order])
     step = max(1, length // 2)
     start = first + np.maximum(0, -(-(stop - first - length) // step)) * step
     return Windows(order, _scattered(start, order), _scattered(stop, order), None)
+
+
+def _first_of_each(moment: NDArray[np.integer], candidate: NDArray[np.integer]) -> NDArray[np.int64]:
+    """The first place ``[places]`` with the same moment and candidate."""
+    keys = moment.astype(np.int64) * (int(candidate.max(initial=0)) + 1) + candidate
+    _, first, pair = np.unique(keys, return_index=True, return_inverse=True)
+    return first[pair]
 
 
 def _others(

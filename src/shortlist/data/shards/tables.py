@@ -21,7 +21,7 @@ from shortlist.data.shards.growth import Grown
 from shortlist.data.shards.interactions import plain
 from shortlist.data.shards.work import CONTEXTS, SIDES, IdsRead, Work
 from shortlist.data.source import Source
-from shortlist.data.suspicious_rows import doubtful_rows, doubtful_times, first_rows
+from shortlist.data.suspicious_rows import doubtful_order, doubtful_rows, doubtful_times, first_rows
 from shortlist.data.times import form_in_words
 from shortlist.errors import DataError
 from shortlist.language import counted
@@ -182,12 +182,14 @@ def _doubts(work: Work) -> Iterator[str]:
     """Doubts about the given rows, from the first rows of some files, evenly spread."""
     known = {*work.columns.values(), *work.plan.columns}
     time = work.columns.get("timestamp")
-    head, whole = first_rows(plain(work.source), known - {time})
+    read = {work.columns.get(role) for role in ("query", "candidate", "timestamp")}
+    head, whole = first_rows(plain(work.source), known - read)
     yield from doubtful_rows(head, known, whole=whole)
     if time in head.columns:
         values, some = head[time], "" if whole else f" among {counted(head.height, 'row')} that were looked at"
         times = values if work.form is None else work.form.read(values)
         yield from doubtful_times(unpatterned(times.drop_nulls()), time, some)
+        yield from doubtful_order(head, (work.columns["query"], work.columns["candidate"], time), some)
 
 
 def id_counts(source: Source, column: str, role: str, places: Places = NOWHERE) -> tuple[pl.Series, pl.Series]:
