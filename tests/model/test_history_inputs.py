@@ -37,8 +37,8 @@ def read(windows: Sequences, films: list[str]) -> list[list[str]]:
 def test_a_row_reads_what_its_query_chose_before_its_own_time() -> None:
     query, candidate = towers()
     (windows,) = training_histories(query, candidate, DATA).values()
-    # ann: a at 1; b and c at 2, neither reads the other; a at 9. bob: b at 5; c at 6
-    assert read(windows, ["a", "b", "c"]) == [[], ["a"], ["a"], [], ["a", "b", "c"], ["b"]]
+    # ann: a at 1; b and then c at 2, in the order of their rows; a at 9. bob: b at 5; c at 6
+    assert read(windows, ["a", "b", "c"]) == [[], ["a"], ["a", "b"], [], ["a", "b", "c"], ["b"]]
 
 
 def test_windows_are_no_longer_than_asked_for() -> None:
