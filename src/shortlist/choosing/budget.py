@@ -122,7 +122,7 @@ class _OutOfTimeError(Exception):
 
 
 class _ShortRun:
-    """Times batches, the first one left out: it takes longer. Raises ``_OutOfTimeError`` after so many seconds."""
+    """Times batches, the first one left out, since it takes longer; ends after so many seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.last_moment = time.perf_counter() + seconds

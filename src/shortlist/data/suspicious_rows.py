@@ -92,7 +92,7 @@ def doubtful_times(times: pl.Series, column: str, some: str = "") -> Iterator[st
 def _lone_times(times: pl.Series, column: str, some: str) -> Iterator[str]:
     """Whether the earliest or the latest time is ``FAR`` times as far from the others as these are from each other, as 0,
     1970-01-01 and 9999-12-31 are, which programs write for a missing time; at most two sentences."""
-    if not len(times):
+    if not len(times) or times.dtype == pl.Boolean:
         return
     numbers = times if times.dtype.is_numeric() else times.to_physical()
     first: Any = numbers.min()

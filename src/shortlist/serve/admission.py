@@ -48,8 +48,8 @@ class Admission:
 
     ``limits.wait_seconds`` is the longest that a request may wait, estimated from the pace of the last tenths of a
     second in which some waited; ``limits.under_way`` is the most that wait or are being answered. A pause of the whole
-    process does not count as a slow pace. A refusal takes as long by the clock as the process needs for ``REFUSAL`` seconds of a
-    processor: with half of one, half as many are made.
+    process does not count as a slow pace. A refusal takes as long by the clock as the process needs for ``REFUSAL`` seconds of
+    work: with half a core, half as many are made.
 
     Args:
         limits: the server's limits.

@@ -6,20 +6,38 @@ import ctypes
 import threading
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.index.library import addresses, index_library
 
-if TYPE_CHECKING:
-    from shortlist.sources.neighbours import Neighbours
-
 __all__ = ["heaviest"]
 
 _ROOM = 4096  # weights that are added up by candidate: numpy sorts more in less time
 _ITEMS = 1 << 14  # of a history; longer ones are rare
+
+
+class Table(Protocol):
+    """The part of ``Neighbours`` that the library reads."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]: ...
+
+    @property
+    def columns(self) -> NDArray[np.int32]: ...
+
+    @property
+    def weights(self) -> NDArray[np.float32]: ...
+
+    @property
+    def age(self) -> float: ...
+
+    @property
+    def length(self) -> int: ...
+
+    def __len__(self) -> int: ...
 
 
 def _none() -> None:
@@ -53,7 +71,7 @@ class _Workspace(threading.local):
         self.ages: NDArray[Any] = np.empty(0)
         self.given.rows, self.given.scores = addresses(self.rows, self.scores)
 
-    def hold(self, table: Neighbours) -> bool:
+    def hold(self, table: Table) -> bool:
         """Whether the library can read this table, whose addresses are noted."""
         arrays = (table.offsets, table.columns, table.weights)
         if [one.dtype for one in arrays] != [np.int64, np.int32, np.float32]:
@@ -80,7 +98,7 @@ _workspace = _Workspace()
 
 
 def heaviest(
-    table: Neighbours, history: NDArray[np.int64], brief: int, every: int, sampled: int, also: NDArray[np.int64]
+    table: Table, history: NDArray[np.int64], brief: int, every: int, sampled: int, also: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], float] | None:
     """The result of ``Neighbours.heaviest``; None where the library is missing, or more is to be added up than it does faster.
 
