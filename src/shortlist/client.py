@@ -378,7 +378,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{where} is {value}; JSON has no such number.", hint="None where a value is missing")
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ConfigError(f"{where} is a number beyond 64 bits; -2^63 to 2^63 - 1 was expected.")
+        raise ConfigError(f"{where} is a number beyond 64 bits; -2^63 to 2^64 - 1 was expected.")
     if isinstance(value, str):
         if not _encodes(value):
             raise ConfigError(f"{where} is {value!r:.80}, which is not valid Unicode.", hint="text without surrogates")

@@ -112,13 +112,14 @@ def test_columns_of_a_large_catalogue_are_those_of_a_small_one(client: Any, monk
 
 @pytest.mark.parametrize("text", ["5_863", "+5863", "٥", " 5", "05", "5.0", "-0", "", "9" * 1024])
 def test_an_integer_in_the_address_is_what_is_written_as_one(text: str) -> None:
+    from shortlist.serve.loaded import IdKind
     from shortlist.serve.lookups import _typed
     from shortlist.serve.problems import Problem
 
     with pytest.raises(Problem):
-        _typed(text, strings=False)
-    assert _typed(text, strings=True) == text
-    assert [_typed(one, strings=False) for one in ("5863", "-5", "9007199254740993")] == [5863, -5, 2**53 + 1]
+        _typed(text, IdKind(False))
+    assert _typed(text, IdKind(True)) == text
+    assert [_typed(one, IdKind(False)) for one in ("5863", "-5", "9007199254740993")] == [5863, -5, 2**53 + 1]
 
 
 @pytest.mark.parametrize("path", ["/v1/queries", "/v1/candidates"])

@@ -50,8 +50,15 @@ REQUESTS = st.one_of(
 )  # fmt: skip
 
 
+def of_64_bits(text: str) -> int:
+    if not -(2**63) <= int(text) < 2**64:
+        raise ValueError("beyond 64 bits")
+    return int(text)
+
+
 def whole(kind: Any, body: bytes) -> Any:
     value, twice = msgspec.json.decode(body, type=kind), duplicate_key(body.decode(), NAMES)
+    json.loads(body, parse_int=of_64_bits)
     if twice is not None:
         raise DuplicateKeyError(twice)
     return value
@@ -100,6 +107,18 @@ def test_a_text_is_valid_only_if_the_whole_is(kind: Any, request_: Any, piece: i
         (RecommendRequest, '{"queries":[{"id":1},{"id":2,"exclude":["a","b",null]}]}', "$.queries[1].exclude[2]"),
         (RecommendRequest, '{"queries":[{"features":{"a":1,"b":{}}}]}', "$.queries[0].features[...]"),
         (RecommendRequest, '{"queries":[{"id":1}],"k":"x"}', "$.k"),
+        (
+            RecommendRequest,
+            '{"queries":[{"id":1},{"exclude":["a",7,18446744073709551616]}]}',
+            "$.queries[1].exclude[2]",
+        ),
+        (
+            RecommendRequest,
+            '{"queries":[{"features":{"a":1,"b":[18446744073709551616]}}]}',
+            "$.queries[0].features[...][0]",
+        ),
+        (ChangeRequest, '{"upsert":[{"a":18446744073709551615},{"a":-18446744073709551616}]}', "$.upsert[1][...]"),
+        (EventsRequest, '{"events":[{"query":1,"candidate":99999999999999999999}]}', "$.events[0].candidate"),
         (ChangeRequest, '{"upsert":[{"a":1},{"a":[1,2,3,{}]}]}', "$.upsert[1][...][3]"),
         (EventsRequest, '{"events":[{"query":1,"candidate":2},{"query":1}]}', "$.events[1]"),
         (

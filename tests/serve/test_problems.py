@@ -123,7 +123,7 @@ def test_a_number_out_of_range_is_told_the_range(field: str, number: str) -> Non
 
 
 def test_a_column_is_named_and_another_key_is_not() -> None:
-    body = b'{"upsert":[{"film":1},{"film":1,"%s":9223372036854775808}]}'
+    body = b'{"upsert":[{"film":1},{"film":1,"%s":18446744073709551616}]}'
     assert problem_of(ChangeRequest, body % b"year", frozenset({"year"})).field == "$.upsert[1].year"
     assert problem_of(ChangeRequest, body % b"canary", frozenset({"year"})).field == "$.upsert[1][...]"
 

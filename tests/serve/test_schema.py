@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from shortlist.serve import schema
+from shortlist.serve.piecewise import decode
 
 
 def decoded(kind: type, text: str) -> object:
-    return msgspec.json.decode(text, type=kind)
+    return decode(kind, text.encode(), frozenset(), lambda: None)
 
 
 def test_a_request_has_its_defaults() -> None:
@@ -38,7 +39,8 @@ def test_a_request_has_its_defaults() -> None:
         (schema.RecommendRequest, '{"queries":[],"other":1}'),
         (schema.RecommendRequest, '{"queries":[{"id":1.5}]}'),
         (schema.RecommendRequest, '{"queries":[{"id":true}]}'),
-        (schema.RecommendRequest, f'{{"queries":[{{"id":{2**63}}}]}}'),
+        (schema.RecommendRequest, f'{{"queries":[{{"id":{2**64}}}]}}'),
+        (schema.RecommendRequest, f'{{"queries":[{{"id":{-(2**63) - 1}}}]}}'),
         (schema.RecommendRequest, f'{{"queries":[{{"id":"{"x" * 1025}"}}]}}'),
         (schema.RecommendRequest, '{"queries":[{"features":{"a":{}}}]}'),
         (schema.SimilarRequest, "{}"),
@@ -51,7 +53,10 @@ def test_what_does_not_fit_is_refused(kind: type, text: str) -> None:
 
 
 def test_the_ends_of_the_bounds_fit() -> None:
-    decoded(schema.RecommendRequest, f'{{"queries":[{{"id":{-(2**63)}}},{{"id":"{"x" * 1024}"}}],"k":100000}}')
+    decoded(
+        schema.RecommendRequest,
+        f'{{"queries":[{{"id":{-(2**63)}}},{{"id":{2**64 - 1}}},{{"id":"{"x" * 1024}"}}],"k":100000}}',
+    )
 
 
 def test_an_item_leaves_out_what_goes_without_saying() -> None:

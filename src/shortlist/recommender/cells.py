@@ -10,7 +10,7 @@ import polars as pl
 from shortlist.errors import ShortlistError
 from shortlist.features import Feature
 
-__all__ = ["Columns", "fits", "misfits", "of_one_kind"]
+__all__ = ["Columns", "column_of", "fits", "misfits", "of_one_kind"]
 
 T = TypeVar("T")
 _SCALARS = (bool, int, float, str)
@@ -55,6 +55,27 @@ def of_one_kind(values: Sequence[Any]) -> Sequence[Any]:
             return [None if value is None else [_as_float(one) for one in value] for value in values]
         return values
     return [_as_float(value) for value in values] if _mixed(kinds) else values
+
+
+def column_of(name: str, values: Sequence[Any]) -> pl.Series:
+    """Plain values as a column, none of them converted but by ``of_one_kind``.
+
+    Polars takes the type of integers from the first ones, which may be too small for a later one beyond 2^63 - 1.
+
+    Raises:
+        TypeError: where texts, numbers, booleans and lists are mixed.
+    """
+    given = of_one_kind(values)
+    try:
+        return pl.Series(name, given)
+    except TypeError:
+        lists = any(type(one) is list for one in given)
+        flat = [one for each in given for one in (each or ())] if lists else given
+        kinds = {type(one) for one in flat} - {type(None)}
+        if kinds != {int}:
+            raise
+        wide = pl.Int128() if min(one for one in flat if one is not None) < 0 else pl.UInt64()
+        return pl.Series(name, given, pl.List(wide) if lists else wide)
 
 
 def _mixed(kinds: set[type]) -> bool:

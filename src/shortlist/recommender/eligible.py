@@ -95,7 +95,7 @@ def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: s
         if isinstance(value, int) and not -(2**63) <= value < 2**64:
             raise DataError(
                 f"query id {value} does not fit into 64 bits.",
-                hint="integer ids are between -2^63 and 2^63 - 1; use strings for longer ones, in training too",
+                hint="integer ids are between -2^63 and 2^64 - 1; use strings for longer ones, in training too",
             )
     if cold_start == "refuse":
         some = ", ".join(map(repr, unknown[:3])) + (", …" if len(unknown) > 3 else "")

@@ -17,7 +17,7 @@ from shortlist.data.ids import frame_of, settle_ids
 from shortlist.data.readers import is_frame, read_table
 from shortlist.errors import DataError, did_you_mean
 from shortlist.language import counted
-from shortlist.recommender.cells import of_one_kind
+from shortlist.recommender.cells import column_of
 from shortlist.recommender.state import State
 
 __all__ = [
@@ -209,7 +209,7 @@ def _series(name: str, values: Any, rows: int) -> pl.Series:
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable) or is_frame(values):
         raise DataError(f"column {name!r} is {_shown(values)}; a list with one value per query was expected.")
     try:
-        series = values if isinstance(values, pl.Series) else pl.Series(name, of_one_kind(list(_plain(values))))
+        series = values if isinstance(values, pl.Series) else column_of(name, list(_plain(values)))
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise DataError(f"column {name!r} cannot be read: {error}", hint="give a list of values of one type") from error
     if len(series) != rows:

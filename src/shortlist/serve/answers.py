@@ -103,7 +103,7 @@ def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRe
         raise Problem(422, f"{count} candidates were given; 1 to {limits.queries} were expected.", "$.candidates")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
-    check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.queries)
+    check_ids(request.candidates, loaded.candidate_kind, "$.candidates", limits.queries)
     check_columns(request.columns, loaded, len(request.candidates), request.k, limits.cells)
     row_of = loaded.state.candidate_ids.row_of
     for number, one in enumerate(request.candidates):
@@ -163,7 +163,7 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Score
         ),
         service.settings.limits,
     )
-    check_ids(request.candidates, loaded.candidate_strings, "$.candidates", limits.ids)
+    check_ids(request.candidates, loaded.candidate_kind, "$.candidates", limits.ids)
     asks = _asks(service, loaded, request.queries, request.exclude_seen)
     if len(asks) * len(request.candidates) > SCORES:
         raise Problem(
@@ -198,7 +198,7 @@ def _embed_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Seque
         raise Problem(422, "either queries or candidates were expected.", "$")
     if request.queries is not None:
         return None, _asks(service, loaded, request.queries)
-    check_ids(request.candidates, loaded.candidate_strings, "$.candidates", service.settings.limits.queries)
+    check_ids(request.candidates, loaded.candidate_kind, "$.candidates", service.settings.limits.queries)
     return request.candidates, []
 
 

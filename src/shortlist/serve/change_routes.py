@@ -46,13 +46,13 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     count = len(request.upsert) + len(request.delete) + len(request.expire)
     if not 1 <= count <= most:
         raise Problem(422, f"{count} changes were given; 1 to {most} were expected.", "$")
-    column, strings = loaded.about.columns[0], loaded.candidate_strings
+    column, kind = loaded.about.columns[0], loaded.candidate_kind
     for number, row in enumerate(request.upsert):
         if number % ROWS == 0:
             service.turns.yield_to_loop()
         if column not in row:
             raise Problem(422, "the id's column is missing.", f"$.upsert[{number}]", hint=f"column: {column}")
-        check_id(row[column], strings, f"$.upsert[{number}].{column}")
+        check_id(row[column], kind, f"$.upsert[{number}].{column}")
         if row[column] == "" and "" not in loaded.state.candidate_ids.row_of:
             raise Problem(
                 422, "an empty id was given.", f"$.upsert[{number}].{column}", hint="an id has at least one character"
@@ -60,12 +60,12 @@ def _change(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     service.turns.yield_to_loop()
     if len({row[column] for row in request.upsert}) < len(request.upsert):
         raise Problem(422, "duplicate id; expected each id once.", "$.upsert")
-    check_ids(request.delete, loaded.candidate_strings, "$.delete", most)
+    check_ids(request.delete, loaded.candidate_kind, "$.delete", most)
     expire = []
     for number, one in enumerate(request.expire):
         if number % ROWS == 0:
             service.turns.yield_to_loop()
-        check_id(one.id, strings, f"$.expire[{number}].id")
+        check_id(one.id, kind, f"$.expire[{number}].id")
         expire.append({"id": one.id, "at": one.at})
     if len({one.id for one in request.expire}) < len(request.expire):
         raise Problem(422, "duplicate id; expected each id once.", "$.expire")
@@ -103,8 +103,8 @@ def _chosen(service: Service, loaded: Loaded, body: bytes) -> dict[str, Any]:
     for number, one in enumerate(request.events):
         if number % ROWS == 0:
             service.turns.yield_to_loop()
-        check_id(one.query, loaded.query_strings, f"$.events[{number}].query")
-        check_id(one.candidate, loaded.candidate_strings, f"$.events[{number}].candidate")
+        check_id(one.query, loaded.query_kind, f"$.events[{number}].query")
+        check_id(one.candidate, loaded.candidate_kind, f"$.events[{number}].candidate")
         chosen.append({"query": one.query, "candidate": one.candidate, "at": now if one.at is None else one.at})
     return {"op": "events", "at": now, "events": chosen}
 
@@ -142,7 +142,7 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
             since = 0
         since += 10
         field = f"$.impressions[{number}]"
-        check_id(one.query, loaded.query_strings, f"{field}.query")
+        check_id(one.query, loaded.query_kind, f"{field}.query")
         places = [at if item.place is None else item.place for at, item in enumerate(one.items, start=1)]
         if len(set(places)) < len(places):
             raise Problem(422, "two items have one place; expected a place each.", f"{field}.items")
@@ -154,7 +154,7 @@ def _shown(service: Service, loaded: Loaded, body: bytes) -> list[dict[str, Any]
                 service.turns.yield_to_loop()
                 since = 0
             since += 1 + len(item.shares or ()) // SHARE
-            check_id(item.candidate, loaded.candidate_strings, f"{field}.items[{at}].candidate")
+            check_id(item.candidate, loaded.candidate_kind, f"{field}.items[{at}].candidate")
             items.append({**msgspec.to_builtins(item), "place": place})
         record = {"op": "shown", "at": now if one.at is None else one.at, "query": one.query, "items": items}
         record["bundle"] = loaded.bundle if one.bundle is None else one.bundle

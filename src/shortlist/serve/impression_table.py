@@ -47,7 +47,9 @@ def impression_table(state: Path, within: float, query: str = "query", candidate
             f"no impressions were logged in {str(state)!r}.",
             hint="POST /v1/impressions to a server that was started with --state and write keys",
         )
-    frame = pl.DataFrame(shown, infer_schema_length=None).sort("at", maintain_order=True).with_row_index("row")
+    kinds = {name: _kind_of([row[name] for row in shown]) for name in ("query", "candidate")}
+    frame = pl.DataFrame(shown, infer_schema_length=None, schema_overrides=kinds)
+    frame = frame.sort("at", maintain_order=True).with_row_index("row")
     clicked = _clicked(frame, chosen, within)
     frame = frame.with_columns(clicked=pl.col("row").is_in(clicked.implode()) if len(clicked) else pl.lit(False))
     shares = sorted(name for name in frame.columns if name.startswith(SHARE))
@@ -118,6 +120,22 @@ def _of_one_type(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return shown
 
 
+def _kind_of(ids: list[Any]) -> pl.DataType:
+    """The type that holds ids which are all strings or all integers, of 64 bits where one does."""
+    if isinstance(ids[0], str):
+        return pl.String()
+    if max(ids) < 2**63:
+        return pl.Int64()
+    return pl.UInt64() if min(ids) >= 0 else pl.Int128()
+
+
+def _ids_as(kind: pl.DataType, ids: list[Any]) -> pl.Series:
+    """Ids in the type of those that were shown; null for one that is beyond it, which no list shows."""
+    if kind == pl.String:
+        return pl.Series(ids, dtype=pl.String)
+    return pl.Series(ids, dtype=pl.Int128).cast(kind, strict=False)
+
+
 def _clicked(frame: pl.DataFrame, chosen: list[dict[str, Any]], within: float) -> pl.Series:
     """The rows that were clicked."""
     same = [
@@ -129,9 +147,9 @@ def _clicked(frame: pl.DataFrame, chosen: list[dict[str, Any]], within: float) -
     if not same:
         return pl.Series("row", [], pl.UInt32)
     keys = {name: frame.schema[name] for name in ("query", "candidate")}
-    clicks = pl.DataFrame(
-        {name: [one[name] for one in same] for name in ("query", "candidate", "at")}, schema={**keys, "at": pl.Float64}
-    ).sort("at")
+    ids = {name: _ids_as(kind, [one[name] for one in same]) for name, kind in keys.items()}
+    clicks = pl.DataFrame({**ids, "at": pl.Series([one["at"] for one in same], dtype=pl.Float64)})
+    clicks = clicks.drop_nulls().sort("at")
     rows = frame.select("row", "query", "candidate", "at", shown_at="at")
     joined = clicks.join_asof(
         rows, on="at", by=["query", "candidate"], strategy="backward", check_sortedness=False

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from shortlist._public import __version__
+from shortlist.data.id_map import IdMap
 from shortlist.data.titles import title_column
 from shortlist.recommender import bundle
 from shortlist.recommender.answers import exact_served
@@ -23,11 +24,42 @@ from shortlist.recommender.state import State
 from shortlist.sources import plane
 from shortlist.store import Mark
 
-__all__ = ["Loaded"]
+__all__ = ["IdKind", "Loaded"]
 
 LISTED = 100_000  # candidates up to which columns are kept as plain lists, which answer single requests faster
 SAFE = 2**53 - 1  # integers up to here are exact in a double, as JavaScript has them (Number.MAX_SAFE_INTEGER)
 MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
+
+
+class IdKind(NamedTuple):
+    """What may be an id of a bundle's queries, or of its candidates.
+
+    Attributes:
+        strings: whether they are strings; else they are integers.
+        unsigned: whether they are of type UInt64, whose largest is 2^64 - 1 and not 2^63 - 1.
+    """
+
+    strings: bool
+    unsigned: bool = False
+
+    @classmethod
+    def of(cls, ids: IdMap) -> IdKind:
+        """That of a bundle's ids."""
+        return cls(ids.strings, ids.ids.dtype == pl.UInt64)
+
+    @property
+    def largest(self) -> int:
+        """The largest integer that may be an id; the least is -2^63 for all."""
+        return 2**64 - 1 if self.unsigned else 2**63 - 1
+
+    def has(self, number: int) -> bool:
+        """Whether an integer may be an id; one that the bundle lacks may."""
+        return -(2**63) <= number <= self.largest
+
+    @property
+    def digits(self) -> str:
+        """How an integer is written, as a hint."""
+        return "digits alone, from -2^63 to 2^64 - 1" if self.unsigned else "digits alone, from -2^63 to 2^63 - 1"
 
 
 class About:
@@ -155,14 +187,14 @@ class Loaded:
         return self.served if whole else exact_served(self.served)
 
     @cached_property
-    def query_strings(self) -> bool:
-        """Whether query ids are strings; else they are integers."""
-        return self.state.query_ids.strings
+    def query_kind(self) -> IdKind:
+        """What may be the id of a query."""
+        return IdKind.of(self.state.query_ids)
 
     @cached_property
-    def candidate_strings(self) -> bool:
-        """Whether candidate ids are strings; else they are integers."""
-        return self.state.candidate_ids.strings
+    def candidate_kind(self) -> IdKind:
+        """What may be the id of a candidate."""
+        return IdKind.of(self.state.candidate_ids)
 
     @cached_property
     def long_ids(self) -> str | None:

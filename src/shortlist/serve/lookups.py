@@ -10,7 +10,7 @@ import numpy as np
 
 from shortlist.data.ids import integer_id
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
-from shortlist.serve.loaded import MAPPED, Loaded
+from shortlist.serve.loaded import MAPPED, IdKind, Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import check_id
 from shortlist.serve.reply_parts import ENCODER, ReplyParts
@@ -50,7 +50,7 @@ async def history(service: Service, incoming: Incoming) -> Reply:
     given = parameters(incoming, "query")
     if "query" not in given:
         raise Problem(422, "the parameter is missing.", "?query")
-    query = _typed(given["query"], service.loaded.query_strings)
+    query = _typed(given["query"], service.loaded.query_kind)
     return await service.run(_history, service, service.loaded, query)
 
 
@@ -176,11 +176,11 @@ def _note(shown: float | None, part: tuple[int, int] | None) -> str:
     )
 
 
-def _typed(text: str, strings: bool) -> Any:
-    if strings:
-        check_id(text, strings, "?query")
+def _typed(text: str, kind: IdKind) -> Any:
+    if kind.strings:
+        check_id(text, kind, "?query")
         return text
     number = integer_id(text)
-    if number is None or not -(2**63) <= number < 2**63:
-        raise Problem(422, "ids of this model are integers.", "?query", hint="digits alone, from -2^63 to 2^63 - 1")
+    if number is None or not kind.has(number):
+        raise Problem(422, "ids of this model are integers.", "?query", hint=kind.digits)
     return number

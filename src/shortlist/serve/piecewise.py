@@ -19,8 +19,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from shortlist.serve.duplicates import duplicate_key
+from shortlist.serve.schema import LARGEST
 
-__all__ = ["PIECE", "DuplicateKeyError", "decode"]
+__all__ = ["PIECE", "DuplicateKeyError", "check_range", "decode"]
 
 PIECE = 16_384  # bytes that one call decodes; a single text may be longer
 BLOCK = 65_536  # bytes whose structure one step finds, in half a millisecond
@@ -28,6 +29,8 @@ BLOCK = 65_536  # bytes whose structure one step finds, in half a millisecond
 T = TypeVar("T")
 _WHERE = re.compile(r"`\$([^`]*)`$")  # at the end of an error's text
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_LONG = b"0" * len(str(LARGEST))  # digits that a larger integer has at least
 _STRUCTURE = np.zeros(256, np.uint8)  # by character: whether it separates values
 _STRUCTURE[list(b"[]{},:")] = 1
 _STEP = np.zeros(256, np.int8)  # by character: how much deeper what follows it is
@@ -291,12 +294,35 @@ def _one(kind: Any, text: bytes, known: frozenset[str], keys: int = -1) -> Any:
         keys: how many the text has, however deep; -1 where they were not counted.
     """
     value = _decoder(kind).decode(text)
+    if _LONG in text.translate(_AS_ZEROS):
+        check_range(value, "$")
     if b"{" not in text or _keys_of(value) == keys:
         return value
     twice = duplicate_key(text.decode(), known)
     if twice is not None:
         raise DuplicateKeyError(twice)
     return value
+
+
+def check_range(value: Any, path: str) -> None:
+    """Check that no integer of a decoded value is beyond 64 bits.
+
+    Raises:
+        msgspec.ValidationError: with the place of the first that is, in the words that msgspec has for its own bound.
+    """
+    if type(value) is int:
+        if not -(2**63) <= value <= LARGEST:
+            raise msgspec.ValidationError(f"Integer value out of range - at `{path}`")
+    elif type(value) is list:
+        for number, one in enumerate(value):
+            check_range(one, f"{path}[{number}]")
+    elif type(value) is dict:
+        for one in value.values():
+            check_range(one, f"{path}[...]")
+    elif isinstance(value, msgspec.Struct):
+        for name in value.__struct_fields__:
+            if name != "k":  # whose bound is a setting: the routes check it
+                check_range(getattr(value, name), f"{path}.{name}")
 
 
 def _keys_of(value: Any) -> int:

@@ -198,6 +198,8 @@ def _dtype(kind: pl.DataType) -> str:
     inner = kind.inner if isinstance(kind, (pl.List, pl.Array)) else kind
     if inner == pl.String or isinstance(inner, (pl.Categorical, pl.Enum)):
         return "DT_STRING"
+    if inner == pl.UInt64:
+        return "DT_UINT64"
     return "DT_INT64" if inner.is_integer() else "DT_BOOL" if inner == pl.Boolean else "DT_FLOAT"
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from shortlist.errors import nearest
+from shortlist.serve.piecewise import check_range
 from shortlist.serve.schema import Value
 
 __all__ = ["Problem", "ProblemBody", "drop_traceback", "from_decoding"]
@@ -219,7 +220,7 @@ def _with_column(path: str, body: bytes, names: Collection[str]) -> str:
             )
         for name, value in msgspec.json.decode(part, type=dict[str, msgspec.Raw]).items():
             try:
-                msgspec.json.decode(value, type=Value)
+                check_range(msgspec.json.decode(value, type=Value), "$")
             except msgspec.ValidationError:
                 return f"{before}.{name}{after}" if name in names else path
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, RecursionError):

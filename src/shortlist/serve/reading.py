@@ -7,11 +7,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import polars as pl
-
 from shortlist.data.ids import integer_id
 from shortlist.errors import MissingExtraError, ShortlistError, UnknownQueryError
-from shortlist.recommender.cells import misfits, of_one_kind
+from shortlist.recommender.cells import column_of, misfits
 from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
 from shortlist.serve.settings import OWN
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from shortlist.recommender import Rerank
     from shortlist.recommender.eligible import Open
     from shortlist.serve.events import Events
-    from shortlist.serve.loaded import Loaded
+    from shortlist.serve.loaded import IdKind, Loaded
     from shortlist.serve.schema import Query, RecommendRequest
 
 __all__ = [
@@ -152,8 +150,8 @@ def check_request(request: RecommendRequest, loaded: Loaded, limits: Any) -> Non
         raise Problem(422, f"{count} queries were given; 1 to {limits.queries} were expected.", "$.queries")
     if request.k > limits.k:
         raise Problem(422, f"at most {limits.k} was expected.", "$.k")
-    check_ids(request.allow, loaded.candidate_strings, "$.allow", limits.ids)
-    check_ids(request.deny, loaded.candidate_strings, "$.deny", limits.ids)
+    check_ids(request.allow, loaded.candidate_kind, "$.allow", limits.ids)
+    check_ids(request.deny, loaded.candidate_kind, "$.deny", limits.ids)
     check_columns(request.columns, loaded, count, request.k, limits.cells)
 
 
@@ -181,7 +179,7 @@ def check_columns(names: Sequence[str], loaded: Loaded, lists: int, k: int, most
             raise Problem(422, "a column is given twice.", f"$.columns[{number}]", hint="ask for each column once")
 
 
-def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int) -> None:
+def check_ids(values: Sequence[Any] | None, kind: IdKind, field: str, most: int) -> None:
     """Check a list of ids.
 
     Raises:
@@ -191,23 +189,27 @@ def check_ids(values: Sequence[Any] | None, strings: bool, field: str, most: int
         return
     if len(values) > most:
         raise Problem(422, f"{len(values)} ids were given; at most {most} were expected.", field)
-    kind = str if strings else int
-    if {kind}.issuperset(map(type, values)) and (not strings or max(map(len, values), default=0) <= LONGEST_ID):
-        return
+    if {str if kind.strings else int}.issuperset(map(type, values)):
+        longest = max(map(len, values), default=0) if kind.strings else 0
+        if longest <= LONGEST_ID and (kind.strings or max(values, default=0) <= kind.largest):
+            return
     for number, value in enumerate(values):
-        if type(value) is not kind or (isinstance(value, str) and len(value) > LONGEST_ID):
-            check_id(value, strings, f"{field}[{number}]")
+        check_id(value, kind, field, number)
 
 
-def check_id(value: Any, strings: bool, field: str) -> None:
-    """Check an id.
+def check_id(value: Any, kind: IdKind, field: str, number: int | None = None) -> None:
+    """Check an id, or that of this number in a list of ids.
 
     Raises:
         Problem: when it does not have the bundle's type, or is longer than an id may be.
     """
-    if type(value) is not (str if strings else int) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
-        raise _other_id(value, strings, field)
-    if isinstance(value, str) and len(value) > LONGEST_ID:
+    fits = type(value) is str if kind.strings else type(value) is int and kind.has(value)
+    if fits and (not kind.strings or len(value) <= LONGEST_ID):
+        return
+    field = field if number is None else f"{field}[{number}]"
+    if not fits:
+        raise _other_id(value, kind, field)
+    if isinstance(value, str):
         raise Problem(
             422, f"an id of {len(value):,} characters was given; at most {LONGEST_ID:,} were expected.", field
         )
@@ -291,7 +293,7 @@ def _check_column(loaded: Loaded, name: str, pause: Callable[[], object], values
         ShortlistError: for values that it does not take.
     """
     pause()
-    loaded.served.embedder.columns("query").check(pl.Series(name, of_one_kind(values)))
+    loaded.served.embedder.columns("query").check(column_of(name, values))
 
 
 def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
@@ -317,13 +319,16 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
         Problem: when it does not fit the model.
     """
     if query.id is not None:
-        check_id(query.id, loaded.query_strings, f"$.queries[{number}].id")
+        check_id(query.id, loaded.query_kind, f"$.queries[{number}].id")
     if not (query.features or query.exclude or query.history is not None or events):
         return Ask(query.id)
     field = f"$.queries[{number}]"
     check_features(query.features, loaded, f"{field}.features")
-    check_ids(query.exclude, loaded.candidate_strings, f"{field}.exclude", OWN)
-    check_ids(query.history, loaded.candidate_strings, f"{field}.history", OWN)
+    for name, value in query.features.items():
+        if name != loaded.about.history_column and _is_beyond(value):
+            raise Problem(422, "a number that fits into 64 bits was expected.", f"{field}.features.{name}")
+    check_ids(query.exclude, loaded.candidate_kind, f"{field}.exclude", OWN)
+    check_ids(query.history, loaded.candidate_kind, f"{field}.history", OWN)
     features, exclude = dict(query.features), list(query.exclude)
     recent = events.of(query.id)
     if query.history is not None and not loaded.histories:
@@ -340,6 +345,13 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     if exclude_seen:
         exclude += [*(query.history or ()), *events.excluded(query.id)]
     return Ask(query.id, features, exclude, chosen)
+
+
+def _is_beyond(value: Any) -> bool:
+    """Whether a value of a feature has integers that a signed type of 64 bits lacks: ids alone may be such."""
+    if type(value) is list:
+        return any(type(one) is int and one >= 2**63 for one in value)
+    return type(value) is int and value >= 2**63
 
 
 def stored_history(loaded: Loaded, query: Any) -> list[Any]:
@@ -377,16 +389,16 @@ def _unknown(field: str) -> Problem:
 GIVEN = {str: "a string", int: "an integer", bool: "true or false", float: "a number with a fraction", list: "an array"}
 
 
-def _other_id(value: Any, strings: bool, field: str) -> Problem:
-    """The problem of an id of another type than the model's, or beyond 64 bits."""
+def _other_id(value: Any, kind: IdKind, field: str) -> Problem:
+    """The problem of an id of another type than the model's, or beyond it."""
     hint = "write numbers without quotes, strings with quotes"
     number = integer_id(value) if isinstance(value, str) else value
-    if not strings and (type(number) is not int or not -(2**63) <= number < 2**63):
-        hint = "digits alone, from -2^63 to 2^63 - 1"
+    if not kind.strings and (type(number) is not int or not kind.has(number)):
+        hint = kind.digits
     given = GIVEN.get(type(value), "null")
-    if type(value) is int and not strings:
-        return Problem(422, "an integer beyond 64 bits was given.", field, hint=hint)
-    wanted = "strings" if strings else "integers"
+    if type(value) is int and not kind.strings:
+        return Problem(422, "an integer beyond the type of this model's ids was given.", field, hint=hint)
+    wanted = "strings" if kind.strings else "integers"
     return Problem(
         422, f"{given} was given; ids of this model are {wanted}, and are never converted.", field, hint=hint
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ BLOCK = 1 << 22  # choices that are sorted together
 AT_ONCE = 1 << 16  # of them become objects at once
 SHARED = 1 << 16  # ids of candidates that are one object each, however often they were chosen
 COLUMNS = ("query", "candidate", "at")
-KINDS = {int: pl.Int64, str: pl.String, float: pl.Float64}
+KINDS = {int: (pl.Int64, pl.UInt64), str: (pl.String,), float: (pl.Float64,)}
 
 
 class Replay:
@@ -124,8 +125,16 @@ def _columns(chosen: Sequence[Mapping[str, Any]]) -> pl.DataFrame | None:
         kinds = set(map(type, values))
         if len(kinds) > 1 or not kinds <= KINDS.keys():
             return None
-        try:
-            columns.append(pl.Series(name, values, KINDS[kinds.pop()]))
-        except (OverflowError, TypeError):  # an integer beyond 64 bits
+        column = _column(name, values, KINDS[kinds.pop()])
+        if column is None:
             return None
+        columns.append(column)
     return pl.DataFrame(columns)
+
+
+def _column(name: str, values: list[Any], kinds: Sequence[type[pl.DataType]]) -> pl.Series | None:
+    """Values as a column of the first type that holds them all; None where there is none, as for -1 and 2^63."""
+    for kind in kinds:
+        with suppress(OverflowError, TypeError):
+            return pl.Series(name, values, kind)
+    return None

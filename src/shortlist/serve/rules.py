@@ -134,7 +134,7 @@ def _check_columns(given: Rules, loaded: Loaded) -> None:
 def _check_pins(given: Rules, loaded: Loaded, limits: Limits) -> None:
     ids = [one.id for one in given.pin]
     try:
-        check_ids(ids, loaded.candidate_strings, "$.rerank.pin", limits.ids)
+        check_ids(ids, loaded.candidate_kind, "$.rerank.pin", limits.ids)
     except Problem as problem:
         problem.field = f"{problem.field}.id" if problem.field != "$.rerank.pin" else problem.field
         raise

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 __all__ = [
+    "LARGEST",
     "LONGEST_ID",
     "AtMost",
     "Boost",
@@ -43,10 +44,14 @@ LONGEST_ID = 1024
 MOST_COLUMNS = 100
 """Columns that a request may ask for, each once."""
 
-Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[str, Meta(max_length=LONGEST_ID)]
+LARGEST = 2**64 - 1
+"""The largest integer of a body. msgspec takes bounds up to 2^63 - 1 alone, so ``piecewise`` checks this one."""
+
+Integer = Annotated[int, Meta(ge=-(2**63), extra_json_schema={"maximum": LARGEST})]
+Id = Integer | Annotated[str, Meta(max_length=LONGEST_ID)]
 """A raw id: a string or an integer, as in training; never converted."""
 
-Scalar = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | Annotated[str, Meta(max_length=65536)] | None
+Scalar = bool | Integer | float | Annotated[str, Meta(max_length=65536)] | None
 Value = Scalar | Annotated[list[Scalar], Meta(max_length=10_000)]
 """The value of a feature or a column."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
 from shortlist.data.ids import integer_id
 from shortlist.serve import change_schema, schema
-from shortlist.serve.loaded import Loaded
+from shortlist.serve.loaded import IdKind, Loaded
 
 __all__ = ["StringIds"]
 
@@ -36,10 +37,9 @@ class StringIds:
 
     def read(self, request: T, loaded: Loaded) -> T:
         """A request with integers where its model has integers and it has strings of digits; other strings stay."""
-        if not self.on or (loaded.query_strings and loaded.candidate_strings):
+        if not self.on or (loaded.query_kind.strings and loaded.candidate_kind.strings):
             return request
-        query = _as_is if loaded.query_strings else _integer
-        candidate = _as_is if loaded.candidate_strings else _integer
+        query, candidate = _reader(loaded.query_kind), _reader(loaded.candidate_kind)
         changes: dict[str, Any] = {}
         for name in ("allow", "deny", "candidates", "delete"):
             given = getattr(request, name, None)
@@ -79,10 +79,15 @@ def _shown(one: change_schema.Impression, query: Any, candidate: Any) -> change_
     return msgspec.structs.replace(one, query=query(one.query), items=items)
 
 
+def _reader(kind: IdKind) -> Callable[[Any], Any]:
+    """Makes an id of this kind of what was sent; what is none stays, and is refused later."""
+    return _as_is if kind.strings else partial(_integer, kind)
+
+
 def _as_is(one: Any) -> Any:
     return one
 
 
-def _integer(one: Any) -> Any:
+def _integer(kind: IdKind, one: Any) -> Any:
     found = integer_id(one) if isinstance(one, str) else None
-    return one if found is None or not -(2**63) <= found < 2**63 else found
+    return one if found is None or not kind.has(found) else found

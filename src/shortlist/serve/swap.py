@@ -136,7 +136,7 @@ class Ids(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, loaded: Loaded) -> Ids:
         """Those of a bundle with its live changes."""
-        strings = loaded.query_strings, loaded.candidate_strings
+        strings = loaded.query_kind.strings, loaded.candidate_kind.strings
         return cls(strings, _spread(loaded.state.query_ids), _spread(loaded.state.candidate_ids))
 
 
@@ -151,7 +151,7 @@ def check_replaces(old: Ids, new: Loaded, other_data: bool = False) -> None:
     Raises:
         ShortlistError: when it may not.
     """
-    if (new.query_strings, new.candidate_strings) != old.strings:
+    if (new.query_kind.strings, new.candidate_kind.strings) != old.strings:
         raise ShortlistError(
             "the bundle's ids have another type than the ids served until now.",
             hint="train on ids of the same type, or start another server",

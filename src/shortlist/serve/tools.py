@@ -104,7 +104,7 @@ class Tools:
             k: how many, at most 50.
             where: a condition on the candidates' columns in SQL.
         """
-        ids = [_typed(candidate, self.loaded.candidate_strings, "candidate")]
+        ids = [_typed(candidate, self.loaded.candidate_kind.strings, "candidate")]
         (found,) = pipeline.similar(self.loaded.served, ids, _count(k, "k"), where=where)
         return {"items": self._items(found.ids, {"score": found.scores})}
 
@@ -118,7 +118,7 @@ class Tools:
         explain: bool,
     ) -> dict[str, Any]:
         loaded = self.loaded
-        one = None if query is None else _typed(query, loaded.query_strings, "query")
+        one = None if query is None else _typed(query, loaded.query_kind.strings, "query")
         asked, folded = self._asked(one, self._history(one, history))
         (found,) = pipeline.recommend(
             loaded.served, asked, _count(k, "k"),
@@ -151,7 +151,7 @@ class Tools:
                 "this model does not read histories: its query tower reads columns of a request, and none of choices.",
                 hint="leave history out, and give the id of a query; for candidates like a given one use similar",
             )
-        own = [_typed(each, loaded.candidate_strings, "candidate") for each in history]
+        own = [_typed(each, loaded.candidate_kind.strings, "candidate") for each in history]
         if not any(each in loaded.state.candidate_ids.row_of for each in own):
             raise DataError(
                 f"the catalogue has no candidate of the history, such as {own[0]!r}.",
