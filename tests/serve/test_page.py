@@ -110,23 +110,35 @@ def served(bundle: Path) -> Iterator[str]:
 
 BIG_USERS = [844197938335842304 + number for number in range(1, 13)]  # as social networks number their posts
 BIG_ITEMS = [9007199254740993 + number for number in range(24)]  # a JavaScript number holds every other one of them
+HASHED_USERS = [2**63 + number for number in range(12)]
+HASHED_ITEMS = [2**64 - 1 - number for number in range(24)]
 
 
 @pytest.fixture(scope="module")
 def long_numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A served bundle whose ids, and a column, are integers past 2^53."""
-    pairs = [(user, item) for u, user in enumerate(BIG_USERS) for i, item in enumerate(BIG_ITEMS) if (u * i) % 5 == 1]
+    yield from served(bundle_of(BIG_USERS, BIG_ITEMS, tmp_path_factory.mktemp("long") / "long.shortlist"))
+
+
+@pytest.fixture(scope="module")
+def unsigned_numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served bundle whose ids are past 2^63, as hashes are."""
+    yield from served(bundle_of(HASHED_USERS, HASHED_ITEMS, tmp_path_factory.mktemp("long") / "hashed.shortlist"))
+
+
+def bundle_of(users: list[int], items: list[int], bundle: Path) -> Path:
+    """A bundle, at this path, of these users and items, who chose some of them."""
+    pairs = [(user, item) for u, user in enumerate(users) for i, item in enumerate(items) if (u * i) % 5 == 1]
     data = sl.Dataset(
         pl.DataFrame(pairs, schema=["user", "item"], orient="row"),
         "user",
         "item",
-        candidates={"item": BIG_ITEMS, "sku": [-one for one in BIG_ITEMS]},
+        candidates={"item": items, "sku": [item if item >= 2**63 else -item for item in items]},
     )
     model = sl.TwoTower(sl.Tower(sl.IntegerLookup("user"), dim=4), sl.Tower(sl.IntegerLookup("item"), dim=4))
     sl.fit(model, data, epochs=1, batch_size=16)
-    bundle = tmp_path_factory.mktemp("long") / "long.shortlist"
     sl.Recommender(model, index=sl.BruteForce(), seen=data).save(bundle)
-    yield from served(bundle)
+    return bundle
 
 
 @pytest.mark.parametrize(
@@ -372,25 +384,30 @@ def test_an_id_that_cannot_be_shows_nobody_elses_list(browser, address):  # noqa
         assert not rows(page)
 
 
-def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F811
+@pytest.mark.parametrize(
+    ("server", "users", "items", "sign"),
+    [("long_numbers", BIG_USERS, BIG_ITEMS, "-"), ("unsigned_numbers", HASHED_USERS, HASHED_ITEMS, "")],
+)
+def test_long_integers_are_the_ids_they_are(browser, request, server, users, items, sign):  # noqa: F811
     """Everywhere that an id goes through JavaScript: the card, the search, lists, neighbours, history, address and curl."""
-    with watched(browser, long_numbers, offline=False) as (page, watch):
+    address = request.getfixturevalue(server)
+    with watched(browser, address, offline=False) as (page, watch):
         sent: list[str] = []
         page.on("request", lambda one: sent.append(one.post_data) if one.method == "POST" else None)
         page.on("request", lambda one: sent.append(one.url) if "/v1/history" in one.url else None)
         maps: list[str] = []
         page.on("response", lambda one: maps.append(f"{one.status} {one.url}") if "/v1/map" in one.url else None)
-        page.goto(f"{long_numbers}#user={BIG_USERS[3]}")
+        page.goto(f"{address}#user={users[3]}")
         page.reload()
         settled(page)
-        assert f"user={BIG_USERS[3]}" in page.url
-        assert sent[0].endswith(f"query={BIG_USERS[3]}")
-        assert f'"id":{BIG_USERS[3]}' in sent[1]
+        assert f"user={users[3]}" in page.url
+        assert sent[0].endswith(f"query={users[3]}")
+        assert f'"id":{users[3]}' in sent[1]
         assert "Training had no interaction" not in page.inner_text("body")
         shown = rows(page)
-        assert set(map(int, shown)) <= set(BIG_ITEMS)
+        assert set(map(int, shown)) <= set(items)
         notes = page.locator(".list small").all_inner_texts()
-        assert [f"-{one}" in note for one, note in zip(shown, notes, strict=True)] == [True] * len(shown)
+        assert [f"{sign}{one}" in note for one, note in zip(shown, notes, strict=True)] == [True] * len(shown)
         page.locator(".items .title").first.click()
         page.wait_for_selector("dialog[open] .items li")
         assert f'"candidates":[{shown[0]}]' in sent[-1]
@@ -398,7 +415,7 @@ def test_long_integers_are_the_ids_they_are(browser, long_numbers):  # noqa: F81
         expect(page.locator("#history .past li")).to_have_count(1)
         page.wait_for_load_state("networkidle")
         assert f'"history":[{shown[0]}]' in sent[-1]
-    assert set(maps) == {f"200 {long_numbers}v1/map"}  # none of its columns groups anything
+    assert set(maps) == {f"200 {address}v1/map"}  # none of its columns groups anything
     assert watch.errors == []
 
 

@@ -11,9 +11,11 @@ import polars as pl
 import pytest
 import torch
 from tests.serve.conftest import READ, WRITE
+from tests.serve.running import Running
 from tests.serve.test_string_ids import bodies, get, post
 
 import shortlist as sl
+from shortlist.client import Client
 from shortlist.serve import Settings
 from shortlist.serve.impression_table import impression_table
 from shortlist.serve.loaded import IdKind, Loaded
@@ -99,7 +101,7 @@ def test_every_route_gives_and_takes_them(wide: Callable[..., Any], strings: boo
     columns = post(client, "/v1/models/one:predict", {"inputs": {"input_1": [ann, bob]}}).json()["outputs"]
     assert [set(ids) for ids in columns["output_2"]] == [{first, second, third}] * 2
     signature = get(client, "/v1/models/one/metadata")["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    assert signature["inputs"]["input_1"]["dtype"] == "DT_UINT64"
+    assert signature["inputs"]["who"]["dtype"] == "DT_UINT64"
     assert signature["outputs"]["output_2"]["dtype"] == ("DT_STRING" if strings else "DT_UINT64")
     assert get(client, "/v1/card")["example_query"] in (ann, bob, as_sent(CAT))
     assert [one["id"] for one in get(client, "/v1/queries", text=str(BOB))["items"]] == [bob]
@@ -215,6 +217,28 @@ def test_a_bundle_of_them_takes_over_and_is_taken_over(recommender: sl.Recommend
     loaded = Loaded("one", recommender.served)
     assert (loaded.query_kind, loaded.candidate_kind) == (IdKind(False, True), IdKind(False, True))
     check_replaces(Ids.of(loaded), loaded)
+
+
+def test_two_processes_and_the_client_take_them(tmp_path: Path) -> None:
+    """A choice that one process records is there for both, and after a restart."""
+    made(tmp_path)
+    arguments = (tmp_path / "wide.shortlist", "--workers", 2, "--no-log", "--state", tmp_path / "state")
+    for number in range(2):
+        server = Running(*arguments, SHORTLIST_WRITE_KEYS=WRITE)
+        try:
+            with Client(server.url, key=WRITE) as client:
+                if number == 0:
+                    assert client.record([(ANN, SECOND), (ANN, THIRD), (CAT, FIRST)]) == 3
+                for _ in range(4):  # of either process
+                    (ann, new) = client.recommend([ANN, {"id": 2**63 + 77, "history": [FIRST, SECOND]}])
+                    assert (ann.id, ann.known, ann.ids) == (ANN, True, [])
+                    assert (new.id, new.known, new.ids) == (2**63 + 77, False, [THIRD])
+                assert set(client.similar([FIRST])[0].ids) == {SECOND, THIRD}
+                assert client.score([BOB], [FIRST, FIRST - 1])[0][1] is None
+                with pytest.raises(sl.ConfigError, match=r"-2\^63 to 2\^64 - 1 was expected"):
+                    client.recommend([2**64])
+        finally:
+            server.stop()
 
 
 def test_assistants_and_programs_ask_for_them(recommender: sl.Recommender) -> None:
