@@ -133,7 +133,8 @@ def _ids_as(kind: pl.DataType, ids: list[Any]) -> pl.Series:
     """Ids in the type of those that were shown; null for one that is beyond it, which no list shows."""
     if kind == pl.String:
         return pl.Series(ids, dtype=pl.String)
-    return pl.Series(ids, dtype=pl.Int128).cast(kind, strict=False)
+    cast: pl.Series = pl.Series(ids, dtype=pl.Int128).cast(kind, strict=False)
+    return cast
 
 
 def _clicked(frame: pl.DataFrame, chosen: list[dict[str, Any]], within: float) -> pl.Series:

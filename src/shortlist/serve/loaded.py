@@ -32,7 +32,7 @@ MAPPED = 20_000  # points of the map, evenly drawn from larger catalogues
 
 
 class IdKind(NamedTuple):
-    """What may be an id of a bundle's queries, or of its candidates.
+    """The ids that a bundle's queries, or its candidates, may have.
 
     Attributes:
         strings: whether they are strings; else they are integers.
@@ -188,12 +188,12 @@ class Loaded:
 
     @cached_property
     def query_kind(self) -> IdKind:
-        """What may be the id of a query."""
+        """The ids that queries may have."""
         return IdKind.of(self.state.query_ids)
 
     @cached_property
     def candidate_kind(self) -> IdKind:
-        """What may be the id of a candidate."""
+        """The ids that candidates may have."""
         return IdKind.of(self.state.candidate_ids)
 
     @cached_property

@@ -325,7 +325,7 @@ def read_query(loaded: Loaded, events: Events, query: Query, number: int, exclud
     field = f"$.queries[{number}]"
     check_features(query.features, loaded, f"{field}.features")
     for name, value in query.features.items():
-        if name != loaded.about.history_column and _is_beyond(value):
+        if name not in loaded.state.history_columns and _is_beyond(value):
             raise Problem(422, "a number that fits into 64 bits was expected.", f"{field}.features.{name}")
     check_ids(query.exclude, loaded.candidate_kind, f"{field}.exclude", OWN)
     check_ids(query.history, loaded.candidate_kind, f"{field}.history", OWN)

@@ -80,7 +80,7 @@ def _shown(one: change_schema.Impression, query: Any, candidate: Any) -> change_
 
 
 def _reader(kind: IdKind) -> Callable[[Any], Any]:
-    """Makes an id of this kind of what was sent; what is none stays, and is refused later."""
+    """A function that makes ids of this kind; values that are none stay as they are, and are refused later."""
     return _as_is if kind.strings else partial(_integer, kind)
 
 
