@@ -186,7 +186,10 @@ def _doubts(work: Work) -> Iterator[str]:
     head, whole = first_rows(plain(work.source), known - read)
     yield from doubtful_rows(head, known, whole=whole)
     if time in head.columns:
-        values, some = unpatterned(head[time]), "" if whole else f" among {counted(head.height, 'row')} that were looked at"
+        values, some = (
+            unpatterned(head[time]),
+            "" if whole else f" among {counted(head.height, 'row')} that were looked at",
+        )
         times = values if work.form is None else work.form.read(values)
         yield from doubtful_times(unpatterned(times).drop_nulls(), time, some)
         yield from doubtful_order(head, (work.columns["query"], work.columns["candidate"], time), some)
