@@ -20,6 +20,7 @@ from tests.browser import browser, watched  # noqa: F401 - the first is a fixtur
 
 import shortlist as sl
 from shortlist.language.particles import chosen_particles
+from shortlist.report.verdict import SCORERS
 from shortlist.serve import Settings
 
 expect = pytest.importorskip("playwright.sync_api", reason="no Playwright here: pip install playwright").expect
@@ -375,6 +376,22 @@ def test_an_id_typed_into_the_address_needs_no_quotes(browser, mixture, typed): 
         assert rows(page)
         assert page.get_by_role("combobox").first.input_value() == typed.strip('"')
         expect(page.locator("#problem")).to_be_hidden()
+    assert watch.errors == []
+
+
+def test_what_ranked_is_named_in_words(browser, mixture):  # noqa: F811
+    rows = [{"name": name, "values": {"top-10": 0.5}} for name in SCORERS if name != "index"]
+
+    def with_figures(route: Any) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json=answer.json() | {"metrics": [{"title": "Test rows", "rows": rows}]})
+
+    with watched(browser, "about:blank", offline=False) as (page, watch):
+        page.route("**/v1/card", with_figures)
+        page.goto(f"{mixture}?lang=ko")
+        settled(page)
+        named = page.locator("#card tbody th").all_inner_texts()
+    assert len(named) == len(rows) and not {*named} & {"model", "popularity", "recent", "transitions", "cooccurrence", "ease", "ials"}
     assert watch.errors == []
 
 

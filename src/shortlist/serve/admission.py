@@ -8,14 +8,12 @@ then the kernel keeps what the client sends. A client that waits for the seconds
 from __future__ import annotations
 
 import asyncio
-import heapq
 import math
 import re
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
-from weakref import ReferenceType, WeakSet, ref
 
 from shortlist.serve.clock import Moment
 from shortlist.serve.problems import TYPE, Problem
@@ -27,8 +25,7 @@ SLOTS = 128  # requests answered at a time, between two looks at the sockets: ba
 FIRST = 0.0002  # seconds from one request to the next, until it is measured
 WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which a measurement no longer counts
-REFUSAL = 0.004  # seconds for each refusal: one takes about 40 µs, so that all take a hundredth of the time
-SLOWEST = 4.0  # times as long, at most, where the process has a part of a processor: it may also wait for other things
+REFUSAL = 0.004  # seconds that pass for each refusal: one takes about 40 µs, so that all take a hundredth of the time
 PAUSE = 0.005  # seconds between two looks at which connections may be read again
 
 
@@ -48,8 +45,7 @@ class Admission:
 
     ``limits.wait_seconds`` is the longest that a request may wait, estimated from the pace of the last tenths of a
     second in which some waited; ``limits.under_way`` is the most that wait or are being answered. A pause of the whole
-    process does not count as a slow pace. A refusal takes as long by the clock as the process needs for ``REFUSAL`` seconds of
-    work: with half a core, half as many are made.
+    process does not count as a slow pace.
 
     Args:
         limits: the server's limits.
@@ -69,23 +65,12 @@ class Admission:
         self.active = self.begun = 0
         self.waiting: deque[Entry] = deque()
         self.refused = 0
-        self._paused: list[tuple[float, int, ReferenceType[Connection]]] = []  # a heap of those refused, by until when
-        self._numbered = 0
-        self._early: WeakSet[Connection] = WeakSet()  # resumed before their time in the last look
-        self._none_early_until = 0.0  # when those of them that were refused again are paid for
+        self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
         self._timed = self._finishing = False
         self._paid_until = 0.0  # when the refusals until now are paid for
-        self._slowness = 1.0  # seconds by the clock for one of the processor, while some wait
         self._last_waited = 0.0  # the last time that somebody waited
         self._passed = 0
         self._set_pace(FIRST)
-
-    def _measure(self, moment: Moment) -> None:
-        """Take the pace, and the share of a processor that this process has, from the window that ends now."""
-        pace = moment.since(self._begun) / self._passed
-        self._set_pace(pace if self.pace == FIRST else (self.pace + pace) / 2)
-        wall, processor = moment.wall - self._begun.wall, moment.processor - self._begun.processor
-        self._slowness = (self._slowness + max(1.0, wall / max(processor, wall / SLOWEST))) / 2
 
     def _set_pace(self, pace: float) -> None:
         self.pace = pace
@@ -111,20 +96,19 @@ class Admission:
         if not self.waiting:
             if now - self._last_waited > STALE:
                 self._set_pace(FIRST)
-                self._slowness = 1.0
-            if now - self._last_waited > WINDOW:  # else the queue was empty between two batches only
-                self._open_window(now)
+            self._open_window(now)
         self.waiting.append(entry)
 
     def leave(self, now: float) -> None:
         """A request that was inside is done."""
         self.active -= 1
-        self._passed += 1
         if not self.waiting:
             return
         self._last_waited = now
+        self._passed += 1
         if now - self._begun.wall >= WINDOW:
-            self._measure(Moment(now, self._processor()))
+            measured = Moment(now, self._processor()).since(self._begun) / self._passed
+            self._set_pace(measured if self.pace == FIRST else (self.pace + measured) / 2)
             self._open_window(now)
         while self.waiting and self.active < self.slots:
             self._begin(self.waiting.popleft())
@@ -147,35 +131,20 @@ class Admission:
         """
         now = loop.time()
         self.refused += 1
-        each = REFUSAL * self._slowness
-        if connection in self._early:
-            self._none_early_until = max(self._none_early_until, now) + REFUSAL
-        self._paid_until = min(max(self._paid_until, now) + each, now + (len(self._paused) + 1) * each)
-        self._numbered += 1
-        heapq.heappush(self._paused, (self._paid_until, self._numbered, ref(connection)))
+        self._paid_until = max(self._paid_until, now) + REFUSAL
+        self._paused.append((self._paid_until, connection))
         if not self._timed:
             self._timed = True
             loop.call_at(self._paid_until, self._resume, loop)
         return max(1, math.ceil(self._paid_until - now))
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read again from connections whose time is up, and where nobody waits from as many as there is room for.
-
-        Where requests arrive in bursts, nobody waits between two of them, and who is resumed then is refused again in the next. Then
-        nobody is resumed before its time until these refusals are paid for, too.
-        """
+        """Read again from connections whose time is up, and where nobody waits from as many as there is room for."""
         paused, now = self._paused, loop.time()
-        room = 0 if self.waiting or now < self._none_early_until else self.slots - self.active
-        self._early = WeakSet()
+        room = 0 if self.waiting else self.slots - self.active
         while paused and (paused[0][0] <= now or room > 0):
-            until, _, reference = heapq.heappop(paused)
-            connection = reference()
-            if connection is None:  # its client has left
-                continue
-            connection.resume()
+            paused.popleft()[1].resume()
             room -= 1
-            if until > now:
-                self._early.add(connection)
         self._timed = bool(paused)
         if paused:
             loop.call_at(now + PAUSE, self._resume, loop)

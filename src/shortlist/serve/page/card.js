@@ -3,6 +3,9 @@ import { h, show } from "./dom.js";
 import { stringify } from "./json.js";
 import { count, language, shown, translated } from "./words.js";
 
+/** What else ranked the same choices. */
+const SCORERS = { recent: translated("recent popularity"), transitions: translated("transitions"), cooccurrence: translated("item co-occurrence"), ease: "EASE", ials: "iALS" };
+
 const percent = (value) => (value == null ? "–" : `${(100 * value).toFixed(2)}%`);
 
 function metrics({ title, rows }) {
@@ -11,7 +14,7 @@ function metrics({ title, rows }) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": shown(title) }, h("table", {},
     h("caption", {}, shown(title)),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, translated("ranked by")), columns.map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, shown(row.name)),
+    h("tbody", {}, rows.map((row) => h("tr", {}, h("th", { scope: "row" }, SCORERS[row.name] ?? shown(row.name)),
       columns.map((name) => h("td", {}, percent(row.values[name]))))))));
 }
 
