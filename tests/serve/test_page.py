@@ -391,7 +391,8 @@ def test_what_ranked_is_named_in_words(browser, mixture):  # noqa: F811
         page.goto(f"{mixture}?lang=ko")
         settled(page)
         named = page.locator("#card tbody th").all_inner_texts()
-    assert len(named) == len(rows) and not {*named} & {"model", "popularity", "recent", "transitions", "cooccurrence", "ease", "ials"}
+    assert len(named) == len(rows)
+    assert not {*named} & {"model", "popularity", "recent", "transitions", "cooccurrence", "ease", "ials"}
     assert watch.errors == []
 
 
