@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 import shortlist as sl
+from shortlist.language.chosen import speaking
 from shortlist.report import facts
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
@@ -24,6 +28,17 @@ def test_how_it_was_made(made: Facts) -> None:
     assert made.about["Dimensions"] == "8"
     assert made.about["Index"].startswith("BruteForce: ")
     assert "epochs 25" in made.about["Recipe: fit"]
+
+
+def test_what_was_read_is_said_in_korean_to_the_last_word(
+    recommender: sl.Recommender, split: tuple[sl.Dataset, sl.Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = replace(split[0].account, files=3).to_dict()
+    monkeypatch.setattr(recommender, "metadata", {**recommender.metadata, "account": account})
+    with speaking("ko"):
+        said = gathered(recommender).about["읽은 데이터"]
+    assert said.startswith("파일 3개의 상호작용 240개, 쿼리 40개, 후보 20개; ")
+    assert not re.search("[A-Za-z]{3}", said)
 
 
 def test_figures_are_those_from_training_or_of_the_test(

@@ -92,10 +92,8 @@ def facts(rows: Iterable[tuple[str, object]], indent: str = "") -> Iterator[str]
 
 def say_account(account: Account, how: str = "read") -> None:
     """Print an account of the data that was read, on stderr."""
-    first, *others = account.lines()
-    counts = ", ".join(map(shown, first.split(", ")))
-    say(f"{shown(how)} {counts}", made=True)
-    for line in others:
+    say(f"{shown(how)} {', '.join(map(shown, account.counts()))}", made=True)
+    for line in account.lines()[1:]:
         say(f"  {shown(line)}", made=True)
 
 

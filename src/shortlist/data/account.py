@@ -172,15 +172,15 @@ class Account:
         }
         return cls(**{name: value for name, value in known.items() if name in names})
 
+    def counts(self) -> tuple[str, str, str]:
+        """How many interactions, from how many files, and how many queries and candidates."""
+        of = "" if self.files is None else f" from {counted(self.files, 'file')}"
+        interactions = f"{counted(self.rows, 'interaction')}{of}"
+        return interactions, counted(self.queries, "query"), counted(self.candidates, "candidate")
+
     def lines(self) -> list[str]:
         """The account as lines of text, without the warnings, which were shown already."""
-        of = "" if self.files is None else f" from {counted(self.files, 'file')}"
-        counts = (
-            f"{counted(self.rows, 'interaction')}{of}",
-            counted(self.queries, "query"),
-            counted(self.candidates, "candidate"),
-        )
-        lines = [", ".join(counts)]
+        lines = [", ".join(self.counts())]
         if self.since is not None:
             lines.append(f"from {self.since} to {self.until}" + (f" ({self.times})" if self.times else ""))
         lines.append(

@@ -190,7 +190,8 @@ def _about(recommender: Recommender, about: Mapping[str, str], measured: Mapping
     account = recommender.metadata.get("account")
     if account:
         read = Account.from_dict(account)
-        facts[translated("Read")] = "; ".join(map(shown, [*read.lines(), *read.warnings]))
+        others = map(shown, [*read.lines()[1:], *read.warnings])
+        facts[translated("Read")] = "; ".join([", ".join(map(shown, read.counts())), *others])
     if recipe:
         for section in ("model", "query", "candidate", "loss", "optimizer", "fit"):
             values = recipe.get(section)
