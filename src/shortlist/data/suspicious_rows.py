@@ -30,10 +30,7 @@ UNITS = {  # the numbers that are times from 1985 to 2100 in each unit
     "microseconds": (4.8e14, 4.1e15),
     "nanoseconds": (4.8e17, 4.1e18),
 }
-FAR, OTHERS = (
-    3,
-    10,
-)  # a time is alone that is so many times the span of the others away from them, and there are so many
+FAR, OTHERS = 3, 10  # a time is alone so many times the span of the others away from them, of which there are so many
 TIED, SORTED = 100, 0.95  # an order within equal times is a sort if so many pairs have it, and so large a share of them
 SHARE, TIMES, QUERIES = 0.1, 5, 10  # a crawler has so much of all rows, so many times the mean, among so many queries
 
@@ -92,8 +89,8 @@ def doubtful_times(times: pl.Series, column: str, some: str = "") -> Iterator[st
 def _lone_times(times: pl.Series, column: str, some: str) -> Iterator[str]:
     """Whether the earliest or the latest time is ``FAR`` times as far from the others as these are from each other, as 0,
     1970-01-01 and 9999-12-31 are, which programs write for a missing time; at most two sentences."""
-    if not len(times) or times.dtype == pl.Boolean:
-        return
+    if not len(times) or not (times.dtype.is_numeric() or times.dtype.is_temporal()):
+        return  # no times: another check refuses them
     numbers = times if times.dtype.is_numeric() else times.to_physical()
     first: Any = numbers.min()
     last: Any = numbers.max()

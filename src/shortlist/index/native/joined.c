@@ -5,8 +5,6 @@
  * No Python, no memory that is kept. */
 #include "scores.h"
 
-enum { AHEAD = 24 /* rows fetched before they are needed */, LINE = 64 };
-
 typedef struct {
     int64_t n, dim, heads;
     int64_t count, more;
@@ -22,32 +20,15 @@ typedef struct {
     int64_t size;
 } joining;
 
-static inline void fetch(const joining *j, int64_t row) {
-    const char *from = (const char *)(j->vectors + row * j->dim);
-    for (int64_t byte = 0; byte < j->dim * 4 && byte < 4 * LINE; byte += LINE) __builtin_prefetch(from + byte);
-}
-
-static int64_t place_of(const joining *j, int64_t row) {
-    int64_t low = 0, high = j->more;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        if (j->near[middle] < row)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < j->more && j->near[low] == row ? low : -1;
-}
-
 /* 0, or OUTSIDE for a row beyond the vectors, or NO_MEMORY. */
 int shortlist_join(joining *j) {
     for (int64_t i = 0; i < j->more; i++)
         if (j->near[i] < 0 || j->near[i] >= j->n) return OUTSIDE;
     char *known = calloc((size_t)(j->more + 1), 1);
     if (!known) return NO_MEMORY;
-    for (int64_t i = 0; i < j->more && i < AHEAD; i++) fetch(j, j->near[i]);
+    for (int64_t i = 0; i < j->more && i < AHEAD; i++) fetch(j->vectors, j->near[i], j->dim);
     for (int64_t i = 0; i < j->count; i++) {
-        int64_t place = place_of(j, j->found[i]);
+        int64_t place = place_of(j->near, j->more, j->found[i]);
         if (place >= 0) known[place] = 1;
         j->rows[i] = j->found[i];
         j->of_index[i] = j->scores[i];
@@ -55,7 +36,7 @@ int shortlist_join(joining *j) {
     }
     j->size = j->count;
     for (int64_t i = 0; i < j->more; i++) {
-        if (i + AHEAD < j->more) fetch(j, j->near[i + AHEAD]);
+        if (i + AHEAD < j->more) fetch(j->vectors, j->near[i + AHEAD], j->dim);
         if (known[i]) continue;
         const float *row = j->vectors + j->near[i] * j->dim;
         float best = exact(row, j->query, j->dim);

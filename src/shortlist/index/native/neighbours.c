@@ -11,7 +11,7 @@
 
 #include "scores.h"
 
-enum { AHEAD = 3 /* items whose weights are fetched before they are needed */, WEIGHTS = 16 /* in a line of the cache */ };
+enum { NEXT = 3 /* items whose weights are fetched before they are needed */, WEIGHTS = 16 /* in a line of the cache */ };
 
 typedef struct {
     int64_t size;           /* candidates of the table */
@@ -89,9 +89,9 @@ static inline double aged(const heaviest *h, const item *of, int64_t place) {
 
 /* Adds up in buckets and finds the least sum that is kept. */
 static void in_buckets(heaviest *h, const item *items, int64_t count, double *sums, int64_t mask, uint64_t *sample, int64_t sampled) {
-    for (int64_t i = 0; i < count && i < AHEAD; i++) fetch_weights(h, items + i);
+    for (int64_t i = 0; i < count && i < NEXT; i++) fetch_weights(h, items + i);
     for (int64_t i = 0; i < count; i++) {
-        if (i + AHEAD < count) fetch_weights(h, items + i + AHEAD);
+        if (i + NEXT < count) fetch_weights(h, items + i + NEXT);
         for (int64_t place = items[i].first; place < items[i].last; place++)
             sums[h->columns[place] & mask] += aged(h, items + i, place);
     }

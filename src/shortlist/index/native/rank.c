@@ -8,9 +8,7 @@
  * No Python, no memory that is kept. */
 #include "scores.h"
 
-#define ABI 2 /* `library.py` has the same number: change both with any argument, here or in `scan.c` */
-
-enum { AHEAD = 24 /* rows fetched before they are needed */, LINE = 64 };
+#define ABI 2 /* `library.py` has the same number: change both with any argument, here or in another file of this folder */
 
 typedef struct {
     int64_t n, dim;
@@ -29,39 +27,22 @@ typedef struct {
 
 int shortlist_abi(void) { return ABI; }
 
-static int is_excluded(const ranking *r, int64_t place) {
-    int64_t low = 0, high = r->taken;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        if (r->excluded[middle] < place)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < r->taken && r->excluded[low] == place;
-}
-
-static inline void fetch(const ranking *r, int64_t place) {
-    const char *row = (const char *)(r->vectors + place * r->dim);
-    for (int64_t byte = 0; byte < r->dim * 4 && byte < 4 * LINE; byte += LINE) __builtin_prefetch(row + byte);
-}
-
 static int rank(ranking *r, int64_t *left, uint64_t *keys) {
     int64_t count = 0;
     for (int64_t i = 0; i < r->count; i++) {
         int64_t place = r->places[i];
         if (place >= r->n) return OUTSIDE;
         if (place < 0) continue;
-        if (r->taken && is_excluded(r, place))
+        if (r->taken && place_of(r->excluded, r->taken, place) >= 0)
             r->lost++;
         else
             left[count++] = place;
     }
     if (count < r->least || r->lost > r->bearable) return TOO_FEW;
-    for (int64_t i = 0; i < count && i < AHEAD; i++) fetch(r, left[i]);
+    for (int64_t i = 0; i < count && i < AHEAD; i++) fetch(r->vectors, left[i], r->dim);
     if (count > r->all && count > r->k) {
         for (int64_t i = 0; i < count; i++) {
-            if (i + AHEAD < count) fetch(r, left[i + AHEAD]);
+            if (i + AHEAD < count) fetch(r->vectors, left[i + AHEAD], r->dim);
             keys[i] = key_of(rough(r->vectors + left[i] * r->dim, r->query, r->dim), (uint64_t)left[i]);
         }
         put_in_order(keys, count, r->k, DEPTH);

@@ -1,15 +1,35 @@
-/* A rough product, an exact one, and scores in order. */
+/* A rough product, an exact one, scores in order, and places in what is sorted. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SHORT = 12 /* keys sorted by insertion */, DEPTH = 64 };
+enum { AHEAD = 24 /* rows fetched before they are needed */, LINE = 64 };
 enum { TOO_FEW = 1, OUTSIDE = 2, NO_MEMORY = 4 }; /* what a function answers; 0 where all is well */
 
 typedef double two __attribute__((vector_size(16)));
 typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
 typedef float eight __attribute__((vector_size(32)));
 typedef float four __attribute__((vector_size(16)));
+
+/* The first lines of a row that is needed soon. */
+static inline void fetch(const float *vectors, int64_t row, int64_t dim) {
+    const char *from = (const char *)(vectors + row * dim);
+    for (int64_t byte = 0; byte < dim * 4 && byte < 4 * LINE; byte += LINE) __builtin_prefetch(from + byte);
+}
+
+/* Where a value stands among rising ones; -1 where it does not. */
+static inline int64_t place_of(const int64_t *rising, int64_t count, int64_t value) {
+    int64_t low = 0, high = count;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (rising[middle] < value)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < count && rising[low] == value ? low : -1;
+}
 
 static inline float rough(const float *row, const float *query, int64_t dim) {
     union {
