@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,16 +57,16 @@ print(os.fdopen(reading).read())
 """
 
 
-def test_a_forked_process_answers_or_refuses_in_words(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "b.shortlist")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def said_by(program: str, folder: Path, seconds: int) -> dict[str, Any]:
+    """What a program prints as JSON that is told where to keep a bundle."""
+    asked = [sys.executable, "-c", program, str(folder / "b.shortlist")]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_a_forked_process_answers_or_refuses_in_words(tmp_path: Path) -> None:
+    said = said_by(PROGRAM, tmp_path, seconds=300)
     assert len(said) == 10
     assert said.pop("recommend") is True
     for name, words in said.items():
@@ -138,15 +139,7 @@ print(json.dumps(said))
 
 def test_whatever_would_enter_the_threads_of_torch_refuses_in_words(tmp_path: Path) -> None:
     """Each in a process of its own, with enough numbers that torch shares them among threads."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENTERS_TORCH, str(tmp_path / "b.shortlist")],
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = said_by(ENTERS_TORCH, tmp_path, seconds=1800)
     assert len(said) == 26
     hung = [name for name, words in said.items() if "this process was forked" not in words]
     assert not hung, {name: said[name] for name in hung}
