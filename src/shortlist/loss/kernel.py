@@ -1,5 +1,5 @@
-"""Compiled forms of the softmax over columns, of updates of rows by Adagrad, Adam and AdamW, and of the places where lists meet
-the columns of a batch (``native/*.c``), where the package has them for this processor.
+"""Compiled forms of the softmax over columns, of updates of rows by Adagrad, Adam and AdamW, of the places where lists meet
+the columns of a batch, and of the counts that make exact ranks (``native/*.c``), where the package has them for this processor.
 
 The build makes one for each instruction set of x86-64 that pays, on Linux with a C compiler; wheels for that platform contain
 them. Everywhere else, on GPUs, in lower precision and for several vectors a query the losses are computed by torch.
@@ -35,14 +35,17 @@ __all__ = [
     "kernel_for",
     "kernel_for_lists",
     "kernel_for_rows",
+    "kernel_for_scores",
     "kernel_trouble",
 ]
 
-ABI = 4  # that of softmax.c
+ABI = 5  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
 NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
+
+MOST_COLUMNS = (1 << 31) - 1  # of scores that are counted at a time
 
 BLOCK_BYTES = 1 << 20
 """Scores of a thread that are in memory at a time: they stay in the cache between the products."""
@@ -136,6 +139,16 @@ class _Meeting(ctypes.Structure):
     )
 
 
+class _Comparison(ctypes.Structure):
+    _fields_ = (
+        ("scores", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("rows", "columns")),
+        *((name, ctypes.c_void_p) for name in ("row", "own", "threshold")),
+        *((name, ctypes.c_int64) for name in ("pairs", "threads", "higher")),
+        ("count", ctypes.c_void_p),
+    )
+
+
 class Kernel:
     """A compiled library. One call takes a whole batch; it is deterministic for a number of threads.
 
@@ -149,6 +162,7 @@ class Kernel:
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
         self._library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
         self._library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
+        self._library.shortlist_count.argtypes = [ctypes.POINTER(_Comparison)]
         self._parallel = self._share_threads()
         self._process = os.getpid()
 
@@ -322,6 +336,43 @@ class Kernel:
             )
         return row[: given.found], column[: given.found]
 
+    def reaching(self, scores: Tensor, row: Tensor, own: Tensor, threshold: Tensor, *, higher: bool = False) -> Tensor:
+        """How many scores of its row reach each pair's threshold, its own left out, int64 ``[pairs]``.
+
+        Args:
+            scores: float32 ``[rows, columns]``, contiguous, as ``kernel_for_scores`` takes them.
+            row: int64 ``[pairs]``.
+            own: int64 ``[pairs]``, the column left out; outside of the columns for none.
+            threshold: float32 ``[pairs]``.
+            higher: count what is higher, not what is as high.
+
+        Raises:
+            ConfigError: for rows that there are not, and arguments of another length or type.
+        """
+        rows, columns = scores.shape
+        count = torch.zeros(row.shape, dtype=torch.long)
+        given = (row.contiguous(), own.contiguous(), threshold.contiguous())
+        fits = _takes_scores(scores) and all(
+            one.is_cpu and one.dtype == kind and one.shape == count.shape and one.ndim == 1
+            for one, kind in zip(given, (torch.int64, torch.int64, scores.dtype), strict=True)
+        )
+        asked = _Comparison(
+            scores.data_ptr(),
+            rows,
+            columns,
+            *(one.data_ptr() for one in given),
+            row.numel(),
+            self._threads(),
+            higher,
+            count.data_ptr(),
+        )
+        if not fits or self._library.shortlist_count(ctypes.byref(asked)):
+            raise ConfigError(
+                f"the rows, own columns or thresholds of pairs do not fit scores of {counted(rows, 'query')} and {counted(columns, 'candidate')}.",
+                hint="rows count from 0; one of each for every pair",
+            )
+        return count
+
     def _threads(self) -> int:
         """Parts of the work. Threads do not survive a fork: a forked process would wait for its parent's."""
         return torch.get_num_threads() if self._parallel and os.getpid() == self._process else 1
@@ -360,6 +411,17 @@ def kernel_for_lists(offsets: Tensor, values: Tensor) -> Kernel | None:
     kernel = _of_this_machine()
     fits = offsets.device.type == "cpu" and values.dtype in (torch.int64, torch.int32)
     return kernel if fits and isinstance(kernel, Kernel) else None
+
+
+def kernel_for_scores(scores: Tensor) -> Kernel | None:
+    """The kernel, if there is one for this processor that counts such scores."""
+    kernel = _of_this_machine()
+    return kernel if isinstance(kernel, Kernel) and _takes_scores(scores) else None
+
+
+def _takes_scores(scores: Tensor) -> bool:
+    """Whether the kernel counts such scores, where there is one."""
+    return is_table(scores) and scores.shape[1] <= MOST_COLUMNS
 
 
 def kernel_trouble() -> str | None:
