@@ -640,6 +640,50 @@ def test_lists_that_do_not_fit_are_refused(wrong: dict[str, list[int]], kind: ty
 @given(
     name=st.sampled_from(BUILT or [""]),
     seed=st.integers(0, 2**32),
+    dim=st.sampled_from([1, 2, 15, 16, 17, 32, 40]),
+    pairs=st.sampled_from([0, 1, 5, 20_000]),
+    margin=st.sampled_from([0.0, 0.25, -0.5]),
+)
+def test_thresholds_are_products_less_a_share_of_their_sizes(name, seed, dim, pairs, margin):
+    """Small whole numbers, so that sums are exact; many pairs take two threads."""
+    generator = np.random.default_rng(seed)
+    query, candidate = (generator.integers(-3, 4, (rows, dim)).astype(np.float32) for rows in (4, 6))
+    row, column = generator.integers(4, size=pairs), generator.integers(6, size=pairs)
+    products = query[row] * candidate[column]
+    wanted = products.sum(1) - np.float32(margin) * np.abs(products).sum(1)
+    got = of(name).thresholds(*map(torch.from_numpy, (query, candidate, row, column)), margin)
+    assert got.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"row": torch.tensor([0, 3])},
+        {"column": torch.tensor([0, 4])},
+        {"column": torch.tensor([-1, 0])},
+        {"row": torch.tensor([0])},
+        {"row": torch.tensor([0, 1], dtype=torch.int32)},
+        {"candidate": torch.ones(4, 3)},
+        {"candidate": torch.ones(4, 2, dtype=torch.float64)},
+        {"candidate": torch.ones(2, 4).T},
+        {"query": torch.ones(3, 2).to("meta")},
+        {"query": torch.ones(3, 2, dtype=torch.float64)},
+    ],
+)
+def test_pairs_that_do_not_fit_their_vectors_are_refused(wrong: dict[str, Tensor]) -> None:
+    given = {
+        "query": torch.ones(3, 2),
+        "candidate": torch.ones(4, 2),
+        "row": torch.arange(2),
+        "column": torch.arange(2),
+    }
+    with pytest.raises(ConfigError, match="do not fit the 3 queries and 4 candidates"):
+        of(BUILT[0]).thresholds(**given | wrong, margin=0.0)
+
+
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    seed=st.integers(0, 2**32),
     shape=st.tuples(st.integers(1, 5), st.sampled_from([1, 7, 8, 16, 17, 33, 4096, 9001])),
     pairs=st.sampled_from([0, 1, 3, 200]),
     higher=flags,

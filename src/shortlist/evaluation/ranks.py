@@ -321,20 +321,29 @@ def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tenso
     """
     dim = query.shape[-1]
     margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
-    parts = []
-    for rows, columns in zip(pair_query.split(PRODUCTS), own.split(PRODUCTS), strict=True):
-        products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))
-        if query.ndim == 3:  # [pairs, heads, dim]: the best head's
-            best = products.sum(2).argmax(1)
-            products = products[torch.arange(len(best), device=best.device), best]
-        parts.append(products.sum(1) - margin * products.abs_().sum(1))  # products: [pairs, dim]
-    thresholds = torch.cat(parts)
+    kernel = kernel_for_scores(query) if candidate.dtype == query.dtype and candidate.is_contiguous() else None
+    if kernel is not None:
+        thresholds = kernel.thresholds(query, candidate, pair_query, own, margin)
+    else:
+        thresholds = _thresholds_by_torch(query, candidate, (pair_query, own), margin)
     if not torch.isfinite(thresholds).all():
         raise TrainingError(
             f"scores of {counted(int((~torch.isfinite(thresholds)).sum()), 'pair')} are too large for {query.dtype}.",
             hint="the training diverged: lower the learning rate, or raise the temperature",
         )
     return thresholds
+
+
+def _thresholds_by_torch(query: Tensor, candidate: Tensor, pairs: tuple[Tensor, Tensor], margin: float) -> Tensor:
+    """As ``Kernel.thresholds``; of several heads for the best."""
+    parts = []
+    for rows, columns in zip(*(side.split(PRODUCTS) for side in pairs), strict=True):
+        products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))
+        if query.ndim == 3:  # [pairs, heads, dim]: the best head's
+            best = products.sum(2).argmax(1)
+            products = products[torch.arange(len(best), device=best.device), best]
+        parts.append(products.sum(1) - margin * products.abs_().sum(1))  # products: [pairs, dim]
+    return torch.cat(parts)
 
 
 def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int) -> Tensor:

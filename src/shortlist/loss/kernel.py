@@ -139,6 +139,17 @@ class _Meeting(ctypes.Structure):
     )
 
 
+class _Margins(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("query", "candidate")),
+        *((name, ctypes.c_int64) for name in ("queries", "candidates", "dim")),
+        *((name, ctypes.c_void_p) for name in ("row", "column")),
+        *((name, ctypes.c_int64) for name in ("pairs", "threads")),
+        ("margin", ctypes.c_float),
+        ("threshold", ctypes.c_void_p),
+    )
+
+
 class _Comparison(ctypes.Structure):
     _fields_ = (
         ("scores", ctypes.c_void_p),
@@ -162,6 +173,7 @@ class Kernel:
         self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
         self._library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
         self._library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
+        self._library.shortlist_thresholds.argtypes = [ctypes.POINTER(_Margins)]
         self._library.shortlist_count.argtypes = [ctypes.POINTER(_Comparison)]
         self._parallel = self._share_threads()
         self._process = os.getpid()
@@ -336,6 +348,40 @@ class Kernel:
             )
         return row[: given.found], column[: given.found]
 
+    def thresholds(self, query: Tensor, candidate: Tensor, row: Tensor, column: Tensor, margin: float) -> Tensor:
+        """The dot product of each pair, less ``margin`` times the sum of its products' sizes, float32 ``[pairs]``.
+
+        Args:
+            query: float32 ``[queries, dim]``, contiguous.
+            candidate: float32 ``[candidates, dim]``, contiguous.
+            row: int64 ``[pairs]``.
+            column: int64 ``[pairs]``.
+
+        Raises:
+            ConfigError: for rows and columns that there are not, and arguments of another shape or type.
+        """
+        found = query.new_empty(row.shape)
+        given = (row.contiguous(), column.contiguous())
+        fits = is_table(query) and is_table(candidate) and query.shape[1] == candidate.shape[1]
+        asked = _Margins(
+            query.data_ptr(),
+            candidate.data_ptr(),
+            len(query),
+            len(candidate),
+            query.shape[-1],
+            *(one.data_ptr() for one in given),
+            row.numel(),
+            self._threads(),
+            margin,
+            found.data_ptr(),
+        )
+        if not (fits and _are_rows(*given)) or self._library.shortlist_thresholds(ctypes.byref(asked)):
+            raise ConfigError(
+                f"pairs do not fit the {counted(len(query), 'query')} and {counted(len(candidate), 'candidate')} that they are of.",
+                hint="rows and columns count from 0; one of each for every pair, and vectors of one length",
+            )
+        return found
+
     def reaching(self, scores: Tensor, row: Tensor, own: Tensor, threshold: Tensor, *, higher: bool = False) -> Tensor:
         """How many scores of its row reach each pair's threshold, its own left out, int64 ``[pairs]``.
 
@@ -352,10 +398,8 @@ class Kernel:
         rows, columns = scores.shape
         count = torch.zeros(row.shape, dtype=torch.long)
         given = (row.contiguous(), own.contiguous(), threshold.contiguous())
-        fits = _takes_scores(scores) and all(
-            one.is_cpu and one.dtype == kind and one.shape == count.shape and one.ndim == 1
-            for one, kind in zip(given, (torch.int64, torch.int64, scores.dtype), strict=True)
-        )
+        fits = _takes_scores(scores) and _are_rows(*given[:2])
+        fits = fits and threshold.is_cpu and threshold.dtype == scores.dtype and threshold.shape == row.shape
         asked = _Comparison(
             scores.data_ptr(),
             rows,
@@ -422,6 +466,12 @@ def kernel_for_scores(scores: Tensor) -> Kernel | None:
 def _takes_scores(scores: Tensor) -> bool:
     """Whether the kernel counts such scores, where there is one."""
     return is_table(scores) and scores.shape[1] <= MOST_COLUMNS
+
+
+def _are_rows(*of_pairs: Tensor) -> bool:
+    """Whether these are numbers of rows, as many of each."""
+    shape = of_pairs[0].shape
+    return len(shape) == 1 and all(one.is_cpu and one.dtype == torch.int64 and one.shape == shape for one in of_pairs)
 
 
 def kernel_trouble() -> str | None:
