@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.cli.typed import Done, shortlist
 from tests.store.faults import files_up_to
 
 import shortlist as sl
+from shortlist.cli.daily_config import OURS
 from shortlist.recommender.manifest import MANIFEST, decoded
 from shortlist.recommender.promotion import alone, promotions
 
@@ -310,3 +312,10 @@ def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
     assert [line["status"] for line in lines] == ["done", "waiting", "failed"]
     with suppress(FileNotFoundError):
         assert json.loads((clean_week.place / "models/.current.daily.json").read_text()) == {"promoted": DAYS[6]}
+
+
+@pytest.mark.parametrize("page", ["guides/daily.md", "ko/guides/daily.md"])
+def test_the_page_names_every_option_that_the_loop_sets(page: str) -> None:
+    row = next(line for line in (DEPLOY.parent / "docs" / page).read_text("utf-8").splitlines() if "| `[train]` |" in line)
+    named = re.findall(r"`([a-z-]+)`", row[row.index("`out`") :])
+    assert sorted(named) == sorted(OURS)
