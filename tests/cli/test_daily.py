@@ -316,6 +316,8 @@ def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ["guides/daily.md", "ko/guides/daily.md"])
 def test_the_page_names_every_option_that_the_loop_sets(page: str) -> None:
-    row = next(line for line in (DEPLOY.parent / "docs" / page).read_text("utf-8").splitlines() if "| `[train]` |" in line)
+    row = next(
+        line for line in (DEPLOY.parent / "docs" / page).read_text("utf-8").splitlines() if "| `[train]` |" in line
+    )
     named = re.findall(r"`([a-z-]+)`", row[row.index("`out`") :])
     assert sorted(named) == sorted(OURS)

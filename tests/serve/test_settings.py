@@ -52,7 +52,9 @@ def test_limits_are_finite_numbers_above_0(name: str, value: float) -> None:
         Limits(**{name: value})
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"  # its Korean twin has the same figures, which tests/docs holds
+PAGE = (
+    Path(__file__).parents[2] / "docs" / "operations.md"
+)  # its Korean twin has the same figures, which tests/docs holds
 
 
 def test_the_page_of_operations_has_every_limit_and_its_default() -> None:
@@ -66,14 +68,20 @@ def test_the_page_of_operations_has_every_limit_and_its_default() -> None:
         "ids": ("ids of one list", f"{limits.ids:,}"),
         "cells": ("queries × k × columns of a reply", f"{limits.cells:,} values"),
         "ruled_k": ("k with rules (`rerank`)", f"{limits.ruled_k}"),
-        "pool": ("candidates that all rules of a request [choose among](guides/rules.md#elsewhere)", f"{limits.pool:,}"),
+        "pool": (
+            "candidates that all rules of a request [choose among](guides/rules.md#elsewhere)",
+            f"{limits.pool:,}",
+        ),
         "reasons": ("reasons (`explain`): queries × k × sources", f"{limits.reasons:,}"),
         "filter": ("what a condition costs: candidates × operators", f"{limits.filter:,} comparisons of numbers"),
         "under_way": ("requests at once", f"{limits.under_way:,}"),
         "receive_seconds": ("a request, from its first byte to its last", f"{limits.receive_seconds:g} s"),
         "wait_seconds": ("wait for a turn", f"{limits.wait_seconds:g} s"),
         "unsent": ("one reply, and all replies that wait for their readers", f"{limits.unsent >> 20} MiB"),
-        "send_seconds": ("reading of a reply", f"{STEP:,} bytes in {limits.send_seconds:g} s; {PATIENCE:g} s while the server stops"),
+        "send_seconds": (
+            "reading of a reply",
+            f"{STEP:,} bytes in {limits.send_seconds:g} s; {PATIENCE:g} s while the server stops",
+        ),
         "answer_seconds": ("an answer, from a request's last byte", f"{limits.answer_seconds:g} s"),
     }
     assert {*fields} == {*vars(limits)} - {"batch"}
