@@ -115,3 +115,11 @@ def test_als_is_tried_from_disk_where_its_pairs_fit(tmp_path: Path, monkeypatch:
     room = sys.modules["shortlist.train.als"]  # the function has the name of its module
     monkeypatch.setattr(room, "available_memory", lambda: 28 * 20 - 1)
     assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.0 GB; 0.0 GB are available"
+
+
+def test_ease_is_tried_however_many_people_and_items_there_are() -> None:
+    """Of the items the most chosen take part, so that the smaller side of its matrix has a bound."""
+    many = 40_000
+    data = sl.Dataset({"who": np.arange(many), "what": np.arange(many)}, "who", "what")
+    (found,) = (one for one in contenders_of(data, seed=1, again=False) if one.name == "EASE")
+    assert found.reason is None

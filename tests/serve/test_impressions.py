@@ -107,6 +107,7 @@ def test_a_full_disk_is_told_and_the_next_list_is_logged(
         patched.setattr(os, "pwrite", full)
         reply = send(client, SHOWN)
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    assert b'shortlist_refused_total{reason="disk"} 1.0' in client.get("/metrics").content
     assert send(client, SHOWN).status_code == 200
     assert len(logged(tmp_path)) == 2
 

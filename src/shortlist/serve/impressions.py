@@ -78,6 +78,7 @@ class ImpressionLog:
                     503,
                     "this could not be written to the impression log.",
                     retry_after=5,
+                    reason="disk",
                     hint="send it again when the disk has space",
                 )
             except Exception as error:
