@@ -107,7 +107,7 @@ def test_it_leaves_what_it_cannot_read_to_others(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_library
-@pytest.mark.parametrize("line", range(150))
+@pytest.mark.parametrize("line", range(50))
 def test_after_an_interrupt_on_any_line_the_next_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "index_library", lambda: library(BUILT[0]))
     few, many = case(1, 40, 4, 1, 3, 5), case(2, 300, 32, 2, 20, 90)

@@ -155,7 +155,7 @@ def test_results_outlive_the_next_ranking_and_vectors_that_are_gone() -> None:
 
 
 @needs_library
-@pytest.mark.parametrize("line", range(150))
+@pytest.mark.parametrize("line", range(90))
 def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread's memory is never left with an address of what is not there, or with the shape of other vectors."""
     monkeypatch.setattr(ranking, "index_library", lambda: library(BUILT[0]))

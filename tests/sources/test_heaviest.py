@@ -138,7 +138,7 @@ def test_threads_do_not_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_library
-@pytest.mark.parametrize("line", range(150))
+@pytest.mark.parametrize("line", range(80))
 def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread's memory is never left with an address of what is not there, or with those of another table."""
     few = (table_of(1, 50, 5, 0.7, 50), history_of(1, 50, 3), 16, np.arange(2))

@@ -66,7 +66,8 @@ class Pairs:
 def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:
     """Twice the most by which float32 can miss an inner product, ``[queries]``."""
     lengths = np.maximum(np.sqrt(norms), np.float32(SHORTEST))
-    return (2 * (dim + 4) * 2.0**-24 * max(max_norm, SHORTEST) * lengths).astype(np.float32)
+    found: Floats = (2 * (dim + 4) * 2.0**-24 * max(max_norm, SHORTEST) * lengths).astype(np.float32)
+    return found
 
 
 def slack_of(norm: float, max_norm: float, dim: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class _Workspace(Workspace):
 
     def hold(self, table: Table) -> bool:
         """Whether the library can read this table, whose addresses are noted."""
-        arrays = {"offsets": table.offsets, "columns": table.columns, "weights": table.weights}
+        arrays: dict[str, NDArray[Any]] = {"offsets": table.offsets, "columns": table.columns, "weights": table.weights}
         if [one.dtype for one in arrays.values()] != [np.int64, np.int32, np.float32]:
             return False
         if not all(one.flags.c_contiguous for one in arrays.values()):
