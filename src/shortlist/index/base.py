@@ -113,7 +113,7 @@ class LiveIndex(ABC):
         Args:
             vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it. Of ``Halves`` only exact
                 search keeps no copy in float32.
-            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default. Kept as well.
             queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
 
         Raises:
@@ -204,8 +204,12 @@ class LiveIndex(ABC):
         numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
         if numbers.size == 0:
             return
-        new = block(array, numbers, norms)
         with self._changing:
+            if (
+                self._missed is not None
+            ):  # the change is made again, when the caller may have other numbers in its arrays
+                array, numbers = array.copy(), numbers.copy()
+            new = block(array, numbers, norms)
             self._change(lambda now: now.upserted(new))
 
     def delete(self, ids: Ints) -> int:
@@ -213,13 +217,16 @@ class LiveIndex(ABC):
         numbers = as_ids(ids, "ids")
         with self._changing:
             before = self._now().size
+            if self._missed is not None:
+                numbers = numbers.copy()
             self._change(lambda now: now.deleted(numbers))
             return before - self._now().size
 
     def _change(self, change: Change) -> None:
         self._snapshot = self._settle(change(self._now()))
-        if self._missed is not None:
-            self._missed.append(change)
+        missed = self._missed  # read once: a rebuild ends without this lock
+        if missed is not None:
+            missed.append(change)
 
     def rebuild(self) -> None:
         """Builds again from the current candidates; searches and changes continue meanwhile.
