@@ -42,6 +42,7 @@ __all__ = [
     "progress",
     "say",
     "say_account",
+    "say_promoted",
     "show",
     "typed",
 ]
@@ -95,6 +96,20 @@ def say_account(account: Account, how: str = "read") -> None:
     say(f"{shown(how)} {', '.join(map(shown, account.counts()))}", made=True)
     for line in account.lines()[1:]:
         say(f"  {shown(line)}", made=True)
+
+
+def say_promoted(link: Path, bundle: str) -> None:
+    """Print where a link points now and, where there is a bundle to go back to, how to do that.
+
+    Args:
+        bundle: as the link names it.
+    """
+    from shortlist.recommender.promotion import previous
+
+    if previous(link) is None:
+        say(f"promoted: {link} → {bundle}")
+    else:
+        say(f"promoted: {link} → {bundle}; to undo: shortlist rollback {typed(link)}")
 
 
 @contextmanager
