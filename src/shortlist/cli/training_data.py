@@ -114,7 +114,7 @@ def training_data(
         columns: the columns and tables, as ``Dataset`` takes them.
         stream: from disk or not; None for what ``should_stream`` says.
         plan: the recipe; columns of the interactions that its query tower reads are encoded too.
-        like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
+        like_use: hold out as ``choosing.hold_out`` does, which knows times that only number the rows of each query.
         before: called by the first process with source, columns and folder before anything is encoded into it, unless shards are there.
     """
     if not 0 <= test < 1:
