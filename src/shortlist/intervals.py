@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "resampled", "wilson"]
+__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "p_in_words", "resampled", "wilson"]
 
 RESAMPLES = 1000
 TAIL = 50 * (1 - 0.95)  # percent on either side of an interval
@@ -100,6 +100,16 @@ def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.flo
     with np.errstate(invalid="ignore", divide="ignore"):
         values: NDArray[np.float64] = totals[..., 0] / totals[..., 1]
     return values
+
+
+def p_in_words(p: float) -> str:
+    """A p-value as people write it.
+
+    Example:
+        >>> p_in_words(0.0312), p_in_words(0.00004)
+        ('p = 0.031', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def chance(gain: NDArray[np.float64], draws: int, seed: int) -> float:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-MOSTLY = 0.5  # share of test pairs that training had
-
 AUTO = "auto"
 
 UNTIMED = "a bundle does not keep the times of its training data; give --train TABLE and --time COLUMN"
@@ -153,7 +151,9 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
 def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Whether the model really differs from each baseline, by the first metric's cut-off nearest to 10."""
     import shortlist as sl
+    from shortlist.evaluation.repeats import MOSTLY
     from shortlist.evaluation.text import figure_name, headline_figure
+    from shortlist.intervals import p_in_words
 
     mostly_seen = (
         evaluation.repeats is not None and evaluation.repeats.share > MOSTLY
@@ -168,7 +168,7 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
         says = (
             f"model {('is better than' if one.difference > 0 else 'is worse than') if one.real else 'is no different from'} "
             f"{scorer}: {figure_name(metric)} {one.difference:+.4f} "
-            f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {_chance(one.p_value)})"
+            f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {p_in_words(one.p_value)})"
         )
         rows.append({"scorer": scorer, **one._asdict(), "real": one.real, "seen": seen, "says": says})
     return rows
@@ -185,7 +185,3 @@ def _cuts(text: str) -> tuple[int, ...]:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _chance(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import compare, evaluate
+from shortlist.evaluation.metrics import headline_k
 from shortlist.evaluation.segments import by_values
 from shortlist.model import TwoTower
 from shortlist.recommender import Recommender
-from shortlist.report.measured import few_groups, headline_k
+from shortlist.report.measured import few_groups
 from shortlist.sources import Mixture
 
 __all__ = ["churn", "compared", "drift", "figures", "since"]
