@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
-from shortlist.language import counted
+from shortlist.language import counted, sized
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
@@ -153,7 +153,7 @@ def should_stream(interactions: str) -> bool:
         return False  # the reader of tables gives the error
     if needs <= available_memory() / 2:
         return False
-    say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
+    say(f"the interactions would take about {sized(needs)} in memory, so they are trained from disk")
     return True
 
 

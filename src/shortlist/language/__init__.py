@@ -2,7 +2,7 @@
 
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
-from shortlist.language.counting import counted, plural
+from shortlist.language.counting import counted, plural, sized
 from shortlist.language.width import columns, folded, padded
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "padded",
     "plural",
     "shown",
+    "sized",
     "speaking",
     "translated",
 ]

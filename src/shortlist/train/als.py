@@ -21,6 +21,7 @@ from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
+from shortlist.language import sized
 from shortlist.loss import ALS, Chosen, Pairs, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
 from shortlist.model.tower import IDS
@@ -164,8 +165,8 @@ def check_room(shards: Shards) -> None:
     needs, free = BYTES * len(shards), available_memory()
     if needs > free:
         raise ConfigError(
-            f"ALS needs {BYTES} bytes of memory for each of {len(shards):,} interactions, {needs / 1e9:,.1f} GB; "
-            f"{free / 1e9:,.1f} GB are available.",
+            f"ALS needs {BYTES} bytes of memory for each of {len(shards):,} interactions, {sized(needs)}; "
+            f"{sized(free)} are available.",
             hint="train on a shorter period, or use the recipe factorization, which reads interactions in blocks",
         )
 
