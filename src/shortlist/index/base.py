@@ -20,7 +20,7 @@ from shortlist.index.halves import Halves, whole
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import HALVES, PLAIN, Reader, Verify, Writer
-from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted, offsets_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -421,6 +421,4 @@ class LiveIndex(ABC):
 def _hits(found: Matches, ids: Ints, queries: int) -> Hits:
     if queries == 1:
         return Hits(np.array([0, ids.size]), ids, found.scores)
-    offsets = np.zeros(queries + 1, np.int64)
-    np.cumsum(np.bincount(found.rows, minlength=queries), out=offsets[1:])
-    return Hits(offsets, ids, found.scores)
+    return Hits(offsets_of(np.bincount(found.rows, minlength=queries)), ids, found.scores)

@@ -17,6 +17,7 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.shards import chosen_by_query, file_next_to
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.index import BruteForce, Index, Lists, search_heads
+from shortlist.index.values import offsets_of
 from shortlist.loss import (
     BSL,
     Columns,
@@ -235,7 +236,7 @@ class Negatives:
         """The candidates with the highest scores for each vector that its owner did not choose."""
         assert self.known is not None
         row, candidates = self.known.to(torch.device("cpu")).at(owner.cpu())
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(owner)))])
+        offsets = offsets_of(np.bincount(row.numpy(), minlength=len(owner)))
         query = query_vectors.float().cpu().numpy()
         hits = search_heads(index, query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
         return Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids))
