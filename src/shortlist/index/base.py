@@ -236,7 +236,8 @@ class LiveIndex(ABC):
                         built = change(built)
                     self._snapshot = built
             finally:
-                self._missed = None
+                with self._changing:  # a change that is being made may have found the list, and adds itself to it
+                    self._missed = None
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
