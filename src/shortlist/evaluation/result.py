@@ -17,7 +17,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import TITLES, evaluation_html, evaluation_text, figure_name, headline_figure
-from shortlist.intervals import ENDS, Interval, PairSums, chance, p_in_words, resampled
+from shortlist.intervals import ENDS, Interval, PairSums, chance, interval_of, p_in_words, resampled
 from shortlist.language import counted
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
@@ -260,13 +260,12 @@ def compare(
     gain = (sums[1].numerator - sums[0].numerator) / weight
     difference = float(gain.sum())
     drawn = resampled(sums, min(resamples, 2000), seed)
-    low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
     return Comparison(
         metric,
         sums[0].value,
         sums[1].value,
         difference,
-        Interval(float(low), float(high)),
+        interval_of(drawn[:, 1] - drawn[:, 0]),
         chance(gain, resamples, seed),
         pairs,
     )
