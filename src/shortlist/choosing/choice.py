@@ -10,7 +10,7 @@ import polars as pl
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.display import Tabular, table_html
-from shortlist.language import counted, folded, padded, shown
+from shortlist.language import WIDTH, counted, folded, padded, shown
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
@@ -23,7 +23,6 @@ CEILING = 0.05
 COPIES = 0.01  # share of rows, from which copies are mentioned
 SHOWN = 0.0005  # share of new queries that is not 0.0%
 MOSTLY_NEW = 0.9  # share of held-out pairs of new queries, from which they say little of known ones
-WIDTH = 80
 CHANCE = 0.05  # of preferring some model to popularity where none is better
 
 

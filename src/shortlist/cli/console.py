@@ -21,7 +21,7 @@ import rich_click as click
 
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
-from shortlist.language import columns, folded, padded, shown
+from shortlist.language import WIDTH, columns, folded, padded, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,7 +48,6 @@ __all__ = [
 ]
 
 INSTALL = re.compile(r'pip install "[^"]*"')
-WIDTH = 80
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
@@ -193,15 +192,15 @@ def as_columns(metrics: Mapping[str, float]) -> str:
 def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Epoch], None]:
     """A callback for ``fit`` that prints a line per epoch, and once the reason for figures that fall while the loss falls."""
     before: dict[str, float] = {}
-    told = False
+    explained = False
 
     def show(epoch: Epoch) -> None:
-        nonlocal before, told
+        nonlocal before, explained
         figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
         head = shown(f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f})")
         out(f"{head}{figures}   {shown(f'{epoch.examples_per_second:,.0f} examples/s')}")
-        if not told and before and all(epoch.metrics.get(name, value) < value for name, value in before.items()):
-            told = True
+        if not explained and before and all(epoch.metrics.get(name, value) < value for name, value in before.items()):
+            explained = True
             out(
                 shown(
                     "  these figures leave seen items in, which fill the first places as the model learns them; figures without follow"

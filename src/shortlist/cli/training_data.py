@@ -26,7 +26,6 @@ __all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
 Before: TypeAlias = Callable[[str, Mapping[str, Any], Path], None]
 
 SCORES = 5_000_000_000
-SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
 SEED = 42  # of the held-out rows
@@ -88,6 +87,7 @@ class TrainingData:
     @staticmethod
     def _seen_of(data: Dataset | Shards) -> Dataset | None:
         from shortlist.data import Dataset
+        from shortlist.train.forecast import SEEN_ROWS
 
         if isinstance(data, Dataset):
             return data

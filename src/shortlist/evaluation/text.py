@@ -9,12 +9,11 @@ from itertools import groupby
 from shortlist.display import table_html
 from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
-from shortlist.language import columns, folded, padded, shown
+from shortlist.language import WIDTH, columns, folded, padded, shown
 
 __all__ = ["TITLES", "evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
 TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
-WIDTH = 80
 GROUP = 34
 LEAST_GROUP = 12
 FEWEST_SCORERS = 2

@@ -3,9 +3,10 @@
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
 from shortlist.language.counting import counted, plural, sized
-from shortlist.language.width import columns, folded, padded
+from shortlist.language.width import WIDTH, columns, folded, padded
 
 __all__ = [
+    "WIDTH",
     "Catalogue",
     "catalogue",
     "columns",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 
-__all__ = ["columns", "folded", "padded"]
+__all__ = ["WIDTH", "columns", "folded", "padded"]
+
+WIDTH = 80
+"""Columns of a terminal that printed results fit."""
 
 
 def columns(text: str) -> int:

@@ -16,12 +16,12 @@ from shortlist.data.ids import few
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.intervals import Interval, interval_of
-from shortlist.language import counted, folded, padded, shown
+from shortlist.language import WIDTH, counted, folded, padded, shown
 from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
 from shortlist.shown.new_lists import NewLists, check_k, read_new_lists
-from shortlist.shown.text import WIDTH, interval_text
+from shortlist.shown.text import interval_text
 
 __all__ = ["ESTIMATORS", "OffPolicyEvaluation", "PolicyValue", "off_policy_evaluate"]
 

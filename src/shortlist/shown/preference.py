@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,8 @@ from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
 from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance, p_in_words, wilson
-from shortlist.language import counted
+from shortlist.language import WIDTH, counted, folded, shown
 from shortlist.shown.impressions import check_apart, flags
-from shortlist.shown.text import WIDTH
 
 __all__ = ["Preference", "preference"]
 
@@ -80,7 +78,7 @@ class Preference(Tabular):
         wins = f"{self.a} wins {self.wins_a:,}, {self.b} wins {self.wins_b:,}, {counted(self.ties, 'tie')}"
         p = p_in_words(self.p_value)
         share = f"{self.b} wins {self.share:.1%} of them (95% {self.interval.low:.1%} to {self.interval.high:.1%}, {p})"
-        return "\n".join(textwrap.fill(line, WIDTH) for line in (head, wins, share))
+        return "\n".join(part for line in (head, wins, share) for part in folded(shown(line), WIDTH))
 
 
 def preference(

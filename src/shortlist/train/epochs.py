@@ -11,11 +11,9 @@ import polars as pl
 from shortlist._above import room_above
 from shortlist.display import Tabular, frame_html
 from shortlist.display.html import ROWS
-from shortlist.language import counted
+from shortlist.language import WIDTH, counted
 
 __all__ = ["Epoch", "TrainingHistory"]
-
-WIDTH = 80
 
 
 @dataclass(frozen=True)

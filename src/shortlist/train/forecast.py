@@ -42,7 +42,7 @@ __all__ = ["Forecast", "TableForecast", "forecast", "sampled"]
 
 BATCHES = 24
 WARM_UP = 4
-SEEN_ROWS = 20_000_000
+SEEN_ROWS = 20_000_000  # of shards, up to which a bundle keeps the seen items of each query
 FEW = 100  # vectors that tell whether bfloat16 holds those of a tower
 
 
