@@ -38,6 +38,7 @@ __all__ = [
     "as_one",
     "epoch_printer",
     "facts",
+    "names_in",
     "print_json",
     "progress",
     "say",
@@ -72,6 +73,16 @@ def say(message: str = "", made: bool = False) -> None:
 def typed(path: str | Path) -> str:
     """A path as it can be pasted behind a command: quoted where the shell would split or expand it."""
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
+
+
+def names_in(text: str) -> list[str]:
+    """The names in a comma-separated option.
+
+    Example:
+        >>> names_in("top, ndcg,")
+        ['top', 'ndcg']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def show(text: str = "") -> None:

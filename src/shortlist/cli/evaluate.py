@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say, say_account
+from shortlist.cli.console import names_in, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
@@ -113,7 +113,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
 
 def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
     """The other columns of the interactions that are needed."""
-    segments = [] if options["segments"] == AUTO else _names(options["segments"])
+    segments = [] if options["segments"] == AUTO else names_in(options["segments"])
     graded = [] if options["grade"] is None else [options["grade"]]
     return [*graded, *segments, *recommender.towers.query.columns]
 
@@ -124,7 +124,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
     from shortlist.evaluation.baselines import BASELINES, left_out
     from shortlist.evaluation.segments import BUILT_IN
 
-    baselines: Sequence[str] = _names(options["baselines"])
+    baselines: Sequence[str] = names_in(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
         bundle_alone = options["train"] is None and seen is not None
         missing = left_out(seen, UNTIMED) if bundle_alone else left_out(seen)
@@ -136,10 +136,10 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
         data,
         seen=seen,
         ks=_cuts(options["ks"]),
-        metrics=METRICS if options["metrics"] == "all" else _names(options["metrics"]),
+        metrics=METRICS if options["metrics"] == "all" else names_in(options["metrics"]),
         baselines=baselines,
         index=None if isinstance(recommender.index, sl.BruteForce) or options["released"] else recommender.index,
-        segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
+        segments=BUILT_IN if options["segments"] == AUTO else names_in(options["segments"]),
         intervals=True,
         ties=options["ties"],
         weighted=options["weighted"],
@@ -181,7 +181,3 @@ def _cuts(text: str) -> tuple[int, ...]:
         raise ConfigError(
             f"--k is {text!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100"
         ) from None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
