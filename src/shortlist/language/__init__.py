@@ -3,7 +3,7 @@
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
 from shortlist.language.counting import counted, plural, sized
-from shortlist.language.width import WIDTH, columns, folded, padded
+from shortlist.language.width import WIDTH, columns, cut, folded, padded
 
 __all__ = [
     "WIDTH",
@@ -11,6 +11,7 @@ __all__ = [
     "catalogue",
     "columns",
     "counted",
+    "cut",
     "folded",
     "from_environment",
     "from_header",
