@@ -125,7 +125,9 @@ def test_bytes_are_in_the_unit_that_suits_them(count: int, said: str) -> None:
 
 def test_every_text_says_gigabytes_in_one_way() -> None:
     """A unit behind a quotient says "0.0 GB" of what is small; ``sized`` does not."""
-    found = [path.name for path in sorted(SOURCE.rglob("*.py")) if re.search(r"/ 1e9[^}]*\} GB", path.read_text("utf-8"))]
+    found = [
+        path.name for path in sorted(SOURCE.rglob("*.py")) if re.search(r"/ 1e9[^}]*\} GB", path.read_text("utf-8"))
+    ]
     assert found == ["doctor.py"]  # the memory of a machine
 
 
