@@ -47,6 +47,7 @@ ELSEWHERE = {
     "index/databases/qdrant_filters.py": "index/databases/test_filters.py",
     "model/onnx.py": "recommender/test_exported.py",
     "train/model_section.py": "train/test_recipe.py",
+    "train/negative_lists.py": "train/test_negatives.py",
     "recommender/asked.py": "recommender/test_reranking.py",
     "recommender/filling.py": "recommender/test_reranking.py",
     "recommender/pools.py": "recommender/test_lanes.py",

@@ -114,7 +114,7 @@ def test_als_is_tried_from_disk_where_its_pairs_fit(tmp_path: Path, monkeypatch:
     assert reason() is None
     room = sys.modules["shortlist.train.als"]  # the function has the name of its module
     monkeypatch.setattr(room, "available_memory", lambda: 28 * 20 - 1)
-    assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.0 GB; 0.0 GB are available"
+    assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.6 kB; 0.6 kB are available"
 
 
 def test_ease_is_tried_however_many_people_and_items_there_are() -> None:

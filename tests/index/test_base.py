@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from tests.index.built import ONE, built, column, ids_of
 
 from shortlist.errors import SearchError
 from shortlist.index import BruteForce
-from shortlist.index.base import Change, Snapshot
+from shortlist.index.base import LiveIndex, Snapshot
 
 
 def test_an_index_without_candidates_finds_nothing_and_takes_new_ones() -> None:
@@ -73,30 +75,28 @@ def test_a_change_during_a_rebuild_is_that_of_its_call_whatever_becomes_of_the_a
     assert index.vectors_of(np.array([60, 50])).tolist() == [[9], [5]]
 
 
-class Ending(BruteForce):
-    """Exact search whose rebuild, in another thread, ends as soon as a change has seen that there is one."""
+@pytest.mark.parametrize("fails", [False, True])
+def test_changes_are_noted_for_a_rebuild_until_no_change_is_under_way(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that has found the list of missed changes adds itself to it, so the list begins and ends between two changes."""
+    held: list[bool] = []
 
-    kind, reads = "ending", 0
-    noted: list[Change] | None = None
+    class Watched(BruteForce):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name == "_missed" and "_changing" in vars(self):
+                held.append(self._changing.locked())
+            super().__setattr__(name, value)
 
-    @property  # type: ignore[override]
-    def _missed(self) -> list[Change] | None:
-        self.reads += 1
-        return self.noted if self.reads == 1 else None
+    def refused(self: LiveIndex, now: Snapshot) -> Snapshot:
+        raise MemoryError
 
-    @_missed.setter
-    def _missed(self, changes: list[Change] | None) -> None:
-        self.noted = changes
-
-    def _settle(self, snapshot: Snapshot) -> Snapshot:
-        self.reads = 0
-        return snapshot
-
-
-def test_a_rebuild_that_ends_during_a_change_does_not_stop_it() -> None:
-    index = Ending().build(column(1, 5, 3), np.array([10, 50, 30]))
-    index._missed = []
-    index.upsert(np.array([60]), column(9))
-    assert index.delete(np.array([50])) == 1
-    assert ids_of(index) == [60, 30, 10]
-    assert len(index.noted or ()) == 2
+    index = Watched().build(column(1, 5, 3))
+    if fails:
+        monkeypatch.setattr(Watched, "_renewed", refused)
+    held.clear()
+    with pytest.raises(MemoryError) if fails else nullcontext():
+        index.rebuild()
+    assert held == [True, True]
+    index.delete(np.array([1]))
+    assert ids_of(index) == [2, 0]

@@ -19,7 +19,7 @@ from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
 from shortlist.evaluation.measures import Measures
-from shortlist.evaluation.metrics import AT_K
+from shortlist.evaluation.metrics import AT_K, headline_k
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.testset import TestSet, checked_weights
 from shortlist.intervals import PairSums
@@ -132,7 +132,7 @@ class Trial:
         """
         checked_weights(held_out, weighted)
         size = len(train.candidates)
-        metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
+        metric, k = parsed_metric(by) if by is not None else ("recall", headline_k(size))
         met = IdMap(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
         known = met.find(held_out.queries[held_out.query]) >= 0
         again = repeats(held_out, seen).share

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.clean import cleaned
-from shortlist.cli.console import say
+from shortlist.cli.console import say, say_promoted
 from shortlist.cli.daily_config import DailyConfig, day_named, read_config
 from shortlist.cli.judging import judged_of, measured_alone
 from shortlist.cli.retraining import REFUSED
@@ -268,7 +268,7 @@ def _promote(plan: DailyConfig, out: Path) -> None:
     done = promote(out, link, lambda: compared is None or fingerprint_of(link) == compared)
     state = {"promoted": metadata["run"]["daily"]["day"]}
     write_file(plan.home / _state_name(plan), json.dumps(state).encode())
-    say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
+    say_promoted(link, done.bundle)
 
 
 def _figures(out: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import say
+from shortlist.cli.console import say, say_promoted
 from shortlist.cli.judging import METRICS, judged, measured, measured_alone, say_changes
 from shortlist.cli.training_data import TrainingData
 from shortlist.errors import ConfigError, DataError
@@ -335,7 +335,7 @@ class Daily:
 
         judged = verdict.against is not None and self._gates
         done = promote(bundle, link, lambda: not judged or fingerprint_of(link) in (None, verdict.against))
-        say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
+        say_promoted(link, done.bundle)
 
     def _served(self) -> Path | None:
         """The bundle that the link serves at this moment."""

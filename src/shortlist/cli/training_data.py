@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
-from shortlist.language import counted
+from shortlist.language import counted, sized
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
@@ -26,7 +26,6 @@ __all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
 Before: TypeAlias = Callable[[str, Mapping[str, Any], Path], None]
 
 SCORES = 5_000_000_000
-SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
 SEED = 42  # of the held-out rows
@@ -88,6 +87,7 @@ class TrainingData:
     @staticmethod
     def _seen_of(data: Dataset | Shards) -> Dataset | None:
         from shortlist.data import Dataset
+        from shortlist.train.forecast import SEEN_ROWS
 
         if isinstance(data, Dataset):
             return data
@@ -114,7 +114,7 @@ def training_data(
         columns: the columns and tables, as ``Dataset`` takes them.
         stream: from disk or not; None for what ``should_stream`` says.
         plan: the recipe; columns of the interactions that its query tower reads are encoded too.
-        like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
+        like_use: hold out as ``choosing.hold_out`` does, which knows times that only number the rows of each query.
         before: called by the first process with source, columns and folder before anything is encoded into it, unless shards are there.
     """
     if not 0 <= test < 1:
@@ -153,7 +153,7 @@ def should_stream(interactions: str) -> bool:
         return False  # the reader of tables gives the error
     if needs <= available_memory() / 2:
         return False
-    say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
+    say(f"the interactions would take about {sized(needs)} in memory, so they are trained from disk")
     return True
 
 

@@ -20,7 +20,7 @@ from shortlist.index.halves import Halves, whole
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import HALVES, PLAIN, Reader, Verify, Writer
-from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted, offsets_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -205,9 +205,7 @@ class LiveIndex(ABC):
         if numbers.size == 0:
             return
         with self._changing:
-            if (
-                self._missed is not None
-            ):  # the change is made again, when the caller may have other numbers in its arrays
+            if self._missed is not None:  # made again, when the caller may have other numbers in its arrays
                 array, numbers = array.copy(), numbers.copy()
             new = block(array, numbers, norms)
             self._change(lambda now: now.upserted(new))
@@ -224,9 +222,8 @@ class LiveIndex(ABC):
 
     def _change(self, change: Change) -> None:
         self._snapshot = self._settle(change(self._now()))
-        missed = self._missed  # read once: a rebuild ends without this lock
-        if missed is not None:
-            missed.append(change)
+        if self._missed is not None:
+            self._missed.append(change)
 
     def rebuild(self) -> None:
         """Builds again from the current candidates; searches and changes continue meanwhile.
@@ -243,7 +240,8 @@ class LiveIndex(ABC):
                         built = change(built)
                     self._snapshot = built
             finally:
-                self._missed = None
+                with self._changing:  # a change that is being made may have found the list, and adds itself to it
+                    self._missed = None
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
@@ -428,6 +426,4 @@ class LiveIndex(ABC):
 def _hits(found: Matches, ids: Ints, queries: int) -> Hits:
     if queries == 1:
         return Hits(np.array([0, ids.size]), ids, found.scores)
-    offsets = np.zeros(queries + 1, np.int64)
-    np.cumsum(np.bincount(found.rows, minlength=queries), out=offsets[1:])
-    return Hits(offsets, ids, found.scores)
+    return Hits(offsets_of(np.bincount(found.rows, minlength=queries)), ids, found.scores)

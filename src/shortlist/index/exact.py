@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shortlist.index.halves import Halves
-from shortlist.index.values import Floats, Ints
+from shortlist.index.values import Floats, Ints, offsets_of
 
 __all__ = ["SHORTEST", "Matches", "Pairs", "best", "join", "pair_scores", "slack_of", "tolerance"]
 
@@ -58,9 +58,7 @@ class Pairs:
     @staticmethod
     def of(rows: Ints, positions: Ints, queries: int) -> Pairs:
         """Pairs from rows already in rising order."""
-        offsets = np.zeros(queries + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=queries), out=offsets[1:])
-        return Pairs(rows, positions, offsets)
+        return Pairs(rows, positions, offsets_of(np.bincount(rows, minlength=queries)))
 
 
 def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:

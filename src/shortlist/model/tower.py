@@ -325,6 +325,13 @@ def column_of(table: pl.DataFrame, column: str, owner: str) -> pl.Series:
     return unpatterned(table[column])
 
 
+def only_table(tower: Tower) -> EmbeddingTable:
+    """The table of a tower that is one table of ids."""
+    (table,) = tower.tables.values()
+    assert isinstance(table, EmbeddingTable)
+    return table
+
+
 def _check_options(
     features: Sequence[Feature], shape: Shape, bias: bool, id_dropout: float, module: nn.Module | None
 ) -> None:

@@ -23,7 +23,7 @@ from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
 from shortlist.model.embedding import Division
 from shortlist.model.history_inputs import (
-    check_towers,
+    check_candidate,
     joined_histories,
     lend_tables,
     training_histories,
@@ -125,7 +125,7 @@ class TwoTower(nn.Module):
                 hint="give heads= to the query tower",
             )
         query.meets_bias = candidate.bias
-        check_towers(query, candidate)
+        check_candidate(candidate)
         self.query = query
         self.candidate = candidate
         self.trained_on: Catalogue | None = None

@@ -18,8 +18,8 @@ import polars as pl
 from shortlist.data.argument_checks import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
 from shortlist.errors import BundleError, ConfigError, check_flags
-from shortlist.index import Lists
 from shortlist.index.checks import check_k
+from shortlist.index.values import taken
 from shortlist.recommender.answers import SOURCES, Answers, searched
 from shortlist.recommender.asked import Asked
 from shortlist.recommender.contexts import context_of
@@ -152,7 +152,7 @@ class Parts:
     def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
         """The lists of some queries."""
         state = self.served.state
-        exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
+        exclude = taken(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         found = self._answers(rows, Filters(exclude, self._allow))
         lengths = np.diff(found.offsets)
         ranks = np.arange(len(found.rows)) - np.repeat(found.offsets[:-1], lengths) + 1
@@ -227,15 +227,6 @@ def recommend_all(
         if on_part is not None:
             on_part(done, len(parts.rows))
     return parts.finish(len(parts.names) - len(missing))
-
-
-def _seen_of(seen: Lists, rows: np.ndarray[Any, Any]) -> Lists:
-    """The lists of some rows."""
-    lengths = np.diff(seen.offsets)[rows]
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    places = np.arange(offsets[-1]) + np.repeat(seen.offsets[rows] - offsets[:-1], lengths)
-    return Lists(offsets, seen.values[places])
 
 
 def _prepare(folder: Path, plan: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from shortlist.data.times import dated
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
+from shortlist.index.values import offsets_of
 from shortlist.language import counted
 from shortlist.recommender.growing_table import spliced
 from shortlist.recommender.requests import exact_ids
@@ -97,8 +98,7 @@ def folded(served: Served) -> Served:
     chosen = row[state.seen.values]
     counts = np.diff(state.seen.offsets)
     query = np.repeat(np.arange(len(counts)), counts)[chosen >= 0]
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
+    offsets = offsets_of(np.bincount(query, minlength=len(counts)))
     candidates = state.candidates[alive]
     others = tuple(map(folded, served.others))
     near = None

@@ -407,7 +407,7 @@ class Recommender:
         vectors: bool = False,
         on_part: Callable[[int, int], None] | None = None,
     ) -> Everyone:
-        """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``.
+        """Every known query's k best, written to ``folder`` as Parquet; see ``export_all.recommend_all``.
 
         Args:
             folder: where to write ``lists-*.parquet``; an interrupted run resumes there.

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from shortlist.intervals import Interval
 
-__all__ = ["WIDTH", "interval_text"]
-
-WIDTH = 80
+__all__ = ["interval_text"]
 
 
 def interval_text(interval: Interval, sign: str = "") -> str:

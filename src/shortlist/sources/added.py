@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.index import Lists
+from shortlist.index.values import offsets_of
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.ranked import RankedList
@@ -150,8 +151,7 @@ def _renumbered(table: Neighbours, row: NDArray[np.int64]) -> Neighbours:
     kept = (owner >= 0) & (columns >= 0)
     order = np.argsort(owner[kept], kind="stable")
     size = int(row.max(initial=-1)) + 1
-    offsets = np.zeros(size + 1, np.int64)
-    np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
+    offsets = offsets_of(np.bincount(owner[kept], minlength=size))
     weights = table.weights[kept][order]
     return replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights, ids=None)
 

@@ -99,7 +99,7 @@ def test_the_writing_process_is_killed_and_no_change_is_lost_or_made_twice(
     names = [line.partition('"name":"')[2][:16] for line in lines if '"name"' in line and '"upsert":[{' in line]
     assert len(names) == len(set(names))
     for found in server.answers_of_all():
-        assert set(acknowledged) <= set(found) | {"cut"} or len(found) == 50
+        assert len(found) == 50  # as many as were asked for, of more than were there before
     vectors = httpx.post(f"{server.url}/v1/embed", json={"candidates": acknowledged}, timeout=LONG).json()["vectors"]
     assert all(vector is not None for vector in vectors)
     assert server.figure("shortlist_writer_restarts_total") == 3

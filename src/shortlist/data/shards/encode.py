@@ -41,6 +41,7 @@ from shortlist.data.shards.tables import tables_of
 from shortlist.data.shards.work import SIDES, OnPiece, Work, plan_of
 from shortlist.data.source import Source, SourceFile, find
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import sized
 from shortlist.store import free_disk, is_scratch, locked
 
 __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode"]
@@ -175,7 +176,7 @@ def _check_room(work: Work, plan: Sequence[tuple[int, SourceFile, int, int]]) ->
     free = free_disk(work.folder)
     if need > free:
         raise DataError(
-            f"the shards of {rows:,} rows need {need / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free in {str(work.folder)!r}.",
+            f"the shards of {rows:,} rows need {sized(need)}, and {sized(free)} are free in {str(work.folder)!r}.",
             hint="free some space there, or choose another folder (--shards)",
         )
 
