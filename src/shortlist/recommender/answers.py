@@ -153,10 +153,12 @@ def towers_and_context(
 
 
 def overlap(served: Served, queries: NDArray[np.float32], k: int, context: Context | None) -> float:
-    """Share of the exact top k of ``queries`` that the recommender finds, over all of them together; of a mixture by all sources."""
+    """Share of the exact top k of ``queries`` that the recommender finds, over all of them together; of a mixture by all sources; 1 where
+    there is nothing to find.
+    """
     exact = _keys(searched(exact_served(served), queries, k, Filters(), context))
     found = _keys(searched(served, queries, k, Filters(), context))
-    return len(np.intersect1d(exact, found, assume_unique=True)) / len(exact)
+    return len(np.intersect1d(exact, found, assume_unique=True)) / len(exact) if len(exact) else 1.0
 
 
 def exact_served(served: Served) -> Served:

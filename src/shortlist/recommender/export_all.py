@@ -6,6 +6,7 @@ and the manifest last.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ import polars as pl
 from shortlist.data.argument_checks import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
 from shortlist.errors import BundleError, ConfigError, check_flags
+from shortlist.features.stable_hash import column_bytes
 from shortlist.index.checks import check_k
 from shortlist.index.values import taken
 from shortlist.recommender.answers import SOURCES, Answers, searched
@@ -115,6 +117,7 @@ class Parts:
             "index": served.index.settings(),
             "candidates": served.index.size,
             "seen": len(served.state.seen.values),
+            "tables": _tables(served, self.task),
             **self.task.to_dict(),
             "queries_per_part": QUERIES_PER_PART,
             "vectors_per_part": VECTORS_PER_PART,
@@ -229,6 +232,21 @@ def recommend_all(
     return parts.finish(len(parts.names) - len(missing))
 
 
+def _tables(served: Served, task: Task) -> str:
+    """sha256 over what lists depend on besides what was learned: the candidates by now, and what each query has seen."""
+    state = served.state
+    every = (
+        state.live or task.where is not None or task.rerank is not None
+    )  # vectors of live ones follow from their columns
+    digest = hashlib.sha256()
+    for name in sorted(state.candidates.columns) if every else [state.candidate]:
+        digest.update(repr((name, str(state.candidates.schema[name]), state.size)).encode())
+        digest.update(column_bytes(state.candidates[name]))
+    for rows in (state.dead, *((state.seen.offsets, state.seen.values) if task.exclude_seen else ())):
+        digest.update(np.ascontiguousarray(rows, "<i8").tobytes())
+    return digest.hexdigest()
+
+
 def _prepare(folder: Path, plan: dict[str, Any]) -> None:
     """The folder for this plan: new, or that of the same plan."""
     file = folder / PLAN
@@ -237,6 +255,8 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
             before = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             before = None
+        if isinstance(before, dict):
+            before.setdefault("tables", plan["tables"])  # folders of 0.2.0 do not say
         if before != json.loads(json.dumps(plan)):
             raise BundleError(
                 f"{str(folder)!r} has lists of another bundle, or made with other options.",

@@ -51,7 +51,9 @@ def changed(
             fit.
     """
     index, state = copied(served.index), served.state
-    others = tuple(changed(one, _of_table(upserted, one.state), deleted, pause=pause) for one in served.others)
+    others = tuple(
+        changed(one, _of_table(upserted, one.state), deleted, given=given, pause=pause) for one in served.others
+    )
     if upserted is not None and len(upserted):
         pause()
         ids = _ids(upserted, state)
@@ -64,7 +66,7 @@ def changed(
         state, rows = _upserted(state, table, ids, places)
         pause()
         if state.near is not None:
-            state = replace(state, near=state.near.grown(state.candidates, rows))
+            state = replace(state, near=state.near.grown(state.candidates, rows, state.dead))
         index.upsert(rows, vectors)
         pause()
     gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
@@ -72,6 +74,8 @@ def changed(
         rows = np.array(list(gone.values()), np.int64)
         pause()
         state = _deleted(state, gone, index.vectors_of(rows))
+        if state.near is not None and state.near.orders_any(rows):
+            state = replace(state, near=state.near.grown(state.candidates, rows[:0], state.dead))
         pause()
         index.delete(rows)
     prior = served.prior if np.array_equal(state.dead, served.state.dead) else PriorOnce()

@@ -176,7 +176,8 @@ def off_policy_evaluate(
        other queries. Right on average where either the propensities or the click rates are (Dudík, Langford, Li 2011,
        "Doubly robust policy evaluation and learning").
 
-    Intervals are a bootstrap over queries. They take the chances that places are looked at as known.
+    Intervals are a bootstrap over queries; of one query there are none, and no gain is called real. They take the chances that places
+    are looked at as known.
 
     Args:
         shown: one row per place shown, in any form that ``Dataset`` takes: query, candidate, place and click.
@@ -321,19 +322,23 @@ def _result(
     examination: Examination,
     notes: tuple[str, ...],
 ) -> OffPolicyEvaluation:
+    def interval(draws: NDArray[np.float64]) -> Interval:
+        """None of one query: all its draws are equal, which says nothing of others."""
+        return interval_of(draws) if len(log.query_ids) > 1 else Interval(float("nan"), float("nan"))
+
     values = sums.values()
     estimates = {
         name: PolicyValue(
             float(values[at]),
-            interval_of(drawn[:, at]),
+            interval(drawn[:, at]),
             float(values[at] - values[0]),
-            interval_of(drawn[:, at] - drawn[:, 0]),
+            interval(drawn[:, at] - drawn[:, 0]),
         )
         for at, name in enumerate(ESTIMATORS, start=1)
     }
     return OffPolicyEvaluation(
         shown=float(values[0]),
-        shown_interval=interval_of(drawn[:, 0]),
+        shown_interval=interval(drawn[:, 0]),
         **estimates,
         k=k,
         lists=int(log.lists.sum()),
