@@ -266,3 +266,18 @@ def test_a_parameter_of_a_post_is_refused(client: Any, path: str) -> None:
     """``POST /v1/recommend?k=5`` gave ten items."""
     reply = client.post(f"/v1/{path}?k=5", {"queries": [{"id": "ann"}]}).json()
     assert (reply["status"], reply["field"], reply["hint"]) == (422, "?", "parameters: none")
+
+
+@pytest.mark.parametrize("bundle", ["towers", "mixture"])
+@pytest.mark.parametrize(("candidates", "expected"), [([], []), ([404], [None])])
+def test_scores_of_no_candidate_the_catalogue_has(
+    clients: Callable[..., Any], bundle: str, candidates: list[int], expected: list[None]
+) -> None:
+    """However many queries ask: more than fit into one turn were a 500."""
+    client = clients(recommender=mixture() if bundle == "mixture" else None)
+    given = candidates if bundle == "mixture" else [str(one) for one in candidates]
+    for count in (1, 2, 256):
+        queries = [{"id": 0 if bundle == "mixture" else "ann"}] * count
+        reply = client.post("/v1/score", {"queries": queries, "candidates": given})
+        assert reply.status_code == 200, reply.text
+        assert [one["scores"] for one in reply.json()["results"]] == [expected] * count
