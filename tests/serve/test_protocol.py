@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -852,38 +852,6 @@ def test_a_connection_has_one_clock_for_all_its_requests(client: Any, monkeypatc
         assert clock is not None
         connection.connection_lost(None)
         assert clock.cancelled()
-
-    client.loop.run_until_complete(talk())
-
-
-LONG = GET + b"x-pad: %b\r\n\r\n"
-
-
-@pytest.mark.parametrize(
-    ("request_", "cuts"),
-    [
-        (GET + b"\r\n", range(1, len(GET) + 2)),
-        (ASKED, range(1, len(ASKED), 3)),
-        (LONG % (b"x" * (4096 + 2 - len(LONG % b""))), [0]),  # the last pieces of its head are two
-    ],
-)
-def test_pipelined_requests_are_all_answered_wherever_they_are_cut(
-    client: Any, request_: bytes, cuts: Sequence[int]
-) -> None:
-    """In the middle of a head's end, too: what follows it in one reading is no part of it."""
-
-    async def talk() -> None:
-        for cut in cuts:
-            wire = Wire()
-            connection = connected(client, wire)
-            content = request_ + (GET + b"\r\n") * 5
-            for part in (content[:cut], content[cut:]):
-                if part:
-                    connection.data_received(part)
-            while connection.tasks or connection._unparsed:
-                await asyncio.sleep(0)
-            assert (wire.written.count(b"HTTP/1.1 200"), wire.closed) == (6, False), cut
-            connection.connection_lost(None)
 
     client.loop.run_until_complete(talk())
 

@@ -271,9 +271,8 @@ class Connection(HttpToolsProtocol):
         if self._left:
             end = min(end, at + self._left)
         elif self._between_requests or self._in_head:
-            before = b"" if self._between_requests else self._piece[1 - len(HEAD_END) :]  # its end may begin there
-            found = (before + data[at:end]).find(HEAD_END)
-            end = end if found < 0 else at + found + len(HEAD_END) - len(before)
+            found = data.find(HEAD_END, at, end)
+            end = end if found < 0 else found + len(HEAD_END)
         return data if at == 0 and end == len(data) else data[at:end]
 
     @property
