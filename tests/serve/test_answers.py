@@ -287,3 +287,18 @@ def test_under_refuse_a_history_is_answered_that_a_tower_reads(clients: Callable
     for past, status in ((["a"], [200]), (["zz"], [404]), (None, [404]), (7, [404, 422]), ([[1]], [404, 422])):
         query = {"id": "eve", "features": {"history": past}}
         assert client.post("/v1/recommend", {"queries": [query]}).status_code in status, past
+
+
+@pytest.mark.parametrize("bundle", ["towers", "mixture"])
+@pytest.mark.parametrize(("candidates", "expected"), [([], []), ([404], [None])])
+def test_scores_of_no_candidate_the_catalogue_has(
+    clients: Callable[..., Any], bundle: str, candidates: list[int], expected: list[None]
+) -> None:
+    """However many queries ask: more than fit into one turn were a 500."""
+    client = clients(recommender=mixture() if bundle == "mixture" else None)
+    given = candidates if bundle == "mixture" else [str(one) for one in candidates]
+    for count in (1, 2, 256):
+        queries = [{"id": 0 if bundle == "mixture" else "ann"}] * count
+        reply = client.post("/v1/score", {"queries": queries, "candidates": given})
+        assert reply.status_code == 200, reply.text
+        assert [one["scores"] for one in reply.json()["results"]] == [expected] * count

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import shortlist as sl
+from shortlist.serve import impression_files
 from shortlist.serve.impression_files import Segment, prune, records_of, segments
 
 ONE, TWO, THREE = ({"op": "shown", "at": float(n), "text": "ü" * n} for n in (1, 2, 3))
@@ -93,3 +94,50 @@ def test_the_oldest_files_go_first_and_files_in_use_stay(tmp_path: Path) -> None
     assert segments(tmp_path) == [held.path]
     held.close()
     assert prune(tmp_path, 10**9) == 0
+
+
+def test_a_file_that_cannot_be_kept_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every request makes another one then: files would run out."""
+    closed, close = [], os.close
+
+    def fails(folder: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(impression_files, "sync", fails)
+    monkeypatch.setattr(os, "close", lambda file: closed.append(file) or close(file))
+    for _ in range(5):
+        with pytest.raises(OSError, match="Input/output"):
+            Segment(tmp_path)
+    assert len(closed) == 5
+    assert segments(tmp_path) == []
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_new_file_that_another_process_looks_at_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+) -> None:
+    """It looks which files are in use, and may delete those that are not."""
+    lock, looks = impression_files._lock, []
+
+    def looked_at(file: int) -> None:
+        looks.append(file)
+        if len(looks) == 1 and deleted:
+            (tmp_path / "00000001.log").unlink()
+        elif len(looks) == 1:
+            raise BlockingIOError
+        lock(file)
+
+    monkeypatch.setattr(impression_files, "_lock", looked_at)
+    segment = Segment(tmp_path)
+    segment.append([ONE])
+    segment.close()
+    assert segment.path.name == "00000002.log"
+    assert [record for path in segments(tmp_path) for record in records_of(path)] == [ONE]
+
+
+def test_a_file_that_another_process_has_deleted_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [written(tmp_path, [one]) for one in (ONE, TWO, THREE)]
+    monkeypatch.setattr(impression_files, "segments", lambda folder: paths)
+    paths[0].unlink()
+    assert prune(tmp_path, paths[2].stat().st_size) == 1
+    assert [path.exists() for path in paths] == [False, False, True]

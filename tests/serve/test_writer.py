@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -436,6 +437,38 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
     while "shortlist_recall_exact_items_total 3.0" not in (text := client.get("/metrics").text):
         assert time.monotonic() < deadline, text
     assert "shortlist_recall_found_items_total 2.0" in text
+
+
+def test_however_many_requests_are_sampled_one_is_compared_at_a_time(
+    clients: Callable[..., Any], approximate: Path
+) -> None:
+    """Exact answers of a large catalogue take longer than requests: what waits for one would be without a bound."""
+    client = clients(Settings(sample=1.0), sl.Recommender(Loaded.read(approximate).served))
+    service, held = client.app.service, threading.Event()
+    whole, begun = service.batcher._answer, []
+
+    def answer(group: Any, asks: Any) -> Any:
+        if group.exact:
+            begun.append(group)
+            held.wait(60)
+        return whole(group, asks)
+
+    service._answer = answer
+    body = {"queries": [{"id": "u1"}], "k": 3}
+    for _ in range(10):
+        assert client.post("/v1/recommend", body).status_code == 200
+    assert service.background._work_queue.qsize() <= 1
+    held.set()
+    assert client.get("/v1/card").status_code == 200  # behind what was compared
+    assert len(begun) == 1
+    before = service._compare_after
+    service._compare_after = before + 1e6
+    assert client.post("/v1/recommend", body).status_code == 200
+    service._compare_after = 0.0
+    assert client.post("/v1/recommend", body).status_code == 200
+    assert client.get("/v1/card").status_code == 200
+    assert len(begun) == 2
+    assert before > 0.0
 
 
 def _facts(found: Any) -> dict[str, Any]:

@@ -37,15 +37,19 @@ class Segment:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         last = max((int(path.stem) for path in segments(folder)), default=0)
-        while True:
+        made = None
+        while made is None:
             last += 1
-            with contextlib.suppress(FileExistsError):
-                self.path = folder / f"{last:08d}{SUFFIX}"
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-                break
+            made = _made(folder / f"{last:08d}{SUFFIX}")
+        self.path, self._file = folder / f"{last:08d}{SUFFIX}", made
         self.size = self._chain = 0
-        _lock(self._file)
-        sync(folder)
+        try:
+            sync(folder)
+        except BaseException:  # the next request makes another one
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            self.close()
+            raise
 
     def append(self, records: Sequence[dict[str, Any]], pause: Callable[[], object] = lambda: None) -> None:
         """Write records and bring them to the disk.
@@ -111,30 +115,59 @@ def prune(folder: Path, most: int) -> int:
     Returns:
         How many were deleted.
     """
-    sizes = {path: path.stat().st_size for path in segments(folder)}
+    sizes: dict[Path, int] = {}
+    for path in segments(folder):
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it
+            sizes[path] = path.stat().st_size
     total, deleted = sum(sizes.values()), 0
     for path, size in sizes.items():
         if total <= most:
             break
-        if _in_use(path):
+        if not _deleted(path):
             continue
-        path.unlink(missing_ok=True)
         total, deleted = total - size, deleted + 1
     return deleted
 
 
-def _in_use(path: Path) -> bool:
+def _made(path: Path) -> int | None:
+    """A new file, locked; None where there is one, and where another process deletes it before it is locked."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None
+    try:
+        _lock(file)
+        if os.fstat(file).st_nlink:
+            return file
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(file)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    os.close(file)
+    return None
+
+
+def _deleted(path: Path) -> bool:
+    """Whether a file is gone now; one that a process uses stays."""
     try:
         file = os.open(path, os.O_RDONLY)
     except OSError:
-        return False
+        path.unlink(missing_ok=True)
+        return True
     try:
         _lock(file)
+        with contextlib.suppress(PermissionError):  # Windows deletes no file that is open
+            path.unlink(missing_ok=True)  # while it is locked: nobody begins to use it
+            return True
     except OSError:
-        return True
+        return False
     finally:
         os.close(file)
-    return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _lock(file: int) -> None:
