@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -560,7 +561,7 @@ def applied(service: Service, *records: dict[str, Any]) -> list[Any]:
 def facts(service: Service) -> dict[str, int | None]:
     """The candidates that are served, with their stock."""
     state = service.loaded.state
-    alive = sorted(set(range(state.size)) - set(state.dead.tolist()))
+    alive = np.setdiff1d(np.arange(state.size), state.dead)
     return dict(zip(state.candidate_ids.take(alive), state.candidates["stock"][alive].to_list(), strict=True))
 
 

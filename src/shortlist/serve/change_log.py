@@ -129,7 +129,9 @@ class ChangeLog:
             self._shortening = shorter, self._shortener.submit(self._write_shorter, shorter)
         elif self._shortening[1].done():
             (shorter, written), self._shortening = self._shortening, None
-            with contextlib.suppress(InterruptedError, LogGoneError):  # the server stops; the log was put back meanwhile
+            with contextlib.suppress(
+                InterruptedError, LogGoneError
+            ):  # the server stops; the log was put back meanwhile
                 written.result()
                 shorter.replace_log()
                 self._owner.log.event("log_shortened", bytes=journal.size)

@@ -177,7 +177,9 @@ class Foreseen:
 
     def __init__(self, changes: Changes) -> None:
         self._changes = changes
-        self._at: dict[Any, float | None] = {}  # of candidates that the records name; None for one that has none any more
+        self._at: dict[
+            Any, float | None
+        ] = {}  # of candidates that the records name; None for one that has none any more
         self._queue: list[tuple[float, int, Any]] = []  # as that of the changes
         self._queued = 0
 

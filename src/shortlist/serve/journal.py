@@ -262,9 +262,7 @@ class ShorterLog:
         scratch: the file's name until then. Two that are written at a time have different ones.
     """
 
-    def __init__(
-        self, journal: Journal, records: Iterable[dict[str, Any]], until: int, scratch: str = SHORTER
-    ) -> None:
+    def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int, scratch: str = SHORTER) -> None:
         self._journal = journal
         self._source = os.dup(journal._file)  # as it is now, whatever takes its place
         self._records = records

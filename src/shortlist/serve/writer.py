@@ -151,7 +151,9 @@ class ChangeWriter:
             BundleError: when they do not fit it.
         """
         changes, column = self.changes, loaded.state.candidate
-        if changes.upserted and column != changes.id_column:  # even if those rows are deleted: the next start reads them
+        if (
+            changes.upserted and column != changes.id_column
+        ):  # even if those rows are deleted: the next start reads them
             raise _unfit(KeyError(column))
         try:
             with_changes = loaded.changed(changes.onto(loaded.served))
@@ -255,7 +257,9 @@ class ChangeWriter:
         """The tasks that wait, at least one; or none, when a candidate expires or the log is to be checked."""
         due = self.changes.next_expiry
         wait = None if self._log is None else LOOK
-        if due is not None:  # it comes sooner or later than that where the clock is set, or stood still with the machine
+        if (
+            due is not None
+        ):  # it comes sooner or later than that where the clock is set, or stood still with the machine
             wait = min(LOOK, max(0.0, due - time.time()))
         try:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
@@ -315,7 +319,6 @@ class ChangeWriter:
         records: list[dict[str, Any]] = []
         numbers: list[int] = []
         foreseen = Foreseen(self.changes)
-| None] = {}  # expiries that these records set, or take away
         pause = self._service.turns.yield_to_loop
         for number, task in enumerate(batch):
             if task.record is None:

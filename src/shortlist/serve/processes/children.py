@@ -181,7 +181,9 @@ class Children:
             ):  # a full disk, or closed: the next one starts
                 stream.flush()
         parent = os.getpid()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the child would lose one before it has its own handlers
+        mask = signal.pthread_sigmask(
+            signal.SIG_BLOCK, SIGNALS
+        )  # the child would lose one before it has its own handlers
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
