@@ -59,7 +59,6 @@ ELSEWHERE = {
     "serve/processes/following.py": "serve/processes/test_hub.py",
     "serve/processes/messages.py": "serve/processes/test_channel.py",
     "serve/processes/scraping.py": "serve/processes/test_supervisor.py",
-    "serve/processes/swapping.py": "serve/processes/test_supervisor.py",
     "serve/processes/worker.py": "serve/processes/test_supervisor.py",
     "serve/service.py": "serve/test_answers.py",
     "serve/shapes.py": "serve/test_openapi.py",

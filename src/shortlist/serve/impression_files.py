@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,8 @@ from typing import Any
 import msgspec
 
 from shortlist.errors import BundleError
-from shortlist.serve.journal import lines_of
-from shortlist.store import sync
+from shortlist.serve.journal import LogGoneError, lines_of
+from shortlist.store import make_folder, sync
 
 __all__ = ["FOLDER", "Segment", "prune", "records_of", "segments"]
 
@@ -32,10 +33,13 @@ class Segment:
 
     Attributes:
         size: its bytes.
+
+    Raises:
+        OSError: when it cannot be made; then there is none.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         last = max((int(path.stem) for path in segments(folder)), default=0)
         made = None
         while made is None:
@@ -51,6 +55,17 @@ class Segment:
             self.close()
             raise
 
+    @property
+    def whole(self) -> bool:
+        """Whether the file is where it was, and as it was written: another program may have removed or cut it off."""
+        return self._has(self.size)
+
+    def _has(self, size: int) -> bool:
+        with contextlib.suppress(OSError):
+            held = os.fstat(self._file)
+            return held.st_size == size and os.path.samestat(os.stat(self.path), held)
+        return False
+
     def append(self, records: Sequence[dict[str, Any]], pause: Callable[[], object] = lambda: None) -> None:
         """Write records and bring them to the disk.
 
@@ -60,6 +75,7 @@ class Segment:
 
         Raises:
             OSError: when that fails; then none of them is in the file.
+            LogGoneError: when the file is no longer at its path, or was cut off.
         """
         chain, content = lines_of(records, self._chain, pause)
         try:
@@ -72,6 +88,8 @@ class Segment:
                 os.ftruncate(self._file, self.size)
                 os.fsync(self._file)
             raise
+        if not self._has(self.size + len(content)):  # lines in a file that is no longer at its path are not in the log
+            raise LogGoneError(errno.ESTALE, "the file was removed, replaced or cut off")
         self._chain, self.size = chain, self.size + len(content)
 
     def close(self) -> None:
@@ -154,9 +172,10 @@ def _deleted(path: Path) -> bool:
     """Whether a file is gone now; one that a process uses stays."""
     try:
         file = os.open(path, os.O_RDONLY)
-    except OSError:
-        path.unlink(missing_ok=True)
+    except FileNotFoundError:
         return True
+    except OSError:  # no descriptor left, or no right to read it: nothing is known of it
+        return False
     try:
         _lock(file)
         with contextlib.suppress(PermissionError):  # Windows deletes no file that is open
