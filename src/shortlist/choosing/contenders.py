@@ -259,9 +259,9 @@ def _text(values: pl.Series) -> dict[str, Any] | str:
     letters = values.str.len_chars()
     longest, total = int(letters.max()), int(letters.sum())  # type: ignore[arg-type]
     if longest > LONGEST:
-        return f" has a text of {longest:,} letters; texts of up to {LONGEST:,} are read"
+        return f" has a text of {counted(longest, 'letter')}; texts of up to {LONGEST:,} are read"
     if total > LETTERS:
-        return f" has texts of {total:,} letters together; up to {LETTERS:,} are read"
+        return f" has texts of {counted(total, 'letter')} together; up to {LETTERS:,} are read"
     return {"kind": "Text"}
 
 
