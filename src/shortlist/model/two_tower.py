@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -130,6 +131,10 @@ class TwoTower(nn.Module):
         self.candidate = candidate
         self.trained_on: Catalogue | None = None
         self.optimizer_state: OptimizerState | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        refuse_after_fork("copying a TwoTower")
+        return vars(self)
 
     @property
     def dim(self) -> int:

@@ -119,6 +119,7 @@ class Recommender:
         return facts_html("Recommender", facts, [self.reason] if self.reason else [])
 
     def __getstate__(self) -> dict[str, Any]:
+        refuse_after_fork("copying a Recommender")
         return {"served": self.served, "upkeep": None if self._upkeep is None else self._upkeep.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.id_map import IdMap
-from shortlist.data.shards import chosen_by_query
+from shortlist.data.shards import as_lists, chosen_by_query
 from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
 from shortlist.loss import Retrieval
 from shortlist.model import EncodedDataset
@@ -61,9 +61,7 @@ def given_negatives(train: Dataset, column: str) -> Ragged:
             hint=did_you_mean(column, train.interactions.columns),
         )
     values = train.interactions[column]
-    if not isinstance(values.dtype, pl.List):
-        values = values.to_frame().select(pl.concat_list(column))[column]
-    exploded = pl.DataFrame({"row": np.arange(len(values)), "id": values}).explode("id").drop_nulls("id")
+    exploded = pl.DataFrame({"row": np.arange(len(values)), "id": as_lists(values)}).explode("id").drop_nulls("id")
     rows = IdMap(train.candidates[train.candidate]).find(exploded["id"].alias(column))
     _warn_unknown(int((rows < 0).sum()), len(rows), f"negatives in column {column!r}")
     known = rows >= 0
