@@ -135,7 +135,7 @@ class ChangeWriter:
         try:
             self.changes.apply_all(records)
         except KeyError as error:
-            raise _unfit(error) from None
+            raise _other_tables(error) from None
 
     def _read(self, log: ChangeLog) -> Iterator[dict[str, Any]]:
         """Every record of the log; the last ones of another process are kept in ``tail``."""
@@ -154,11 +154,11 @@ class ChangeWriter:
         if (
             changes.upserted and column != changes.id_column
         ):  # even if those rows are deleted: the next start reads them
-            raise _unfit(KeyError(column))
+            raise _other_tables(KeyError(column))
         try:
             with_changes = loaded.changed(changes.onto(loaded.served))
         except ShortlistError as error:
-            raise _unfit(error) from None
+            raise _other_tables(error) from None
         changes.id_column = column
         return with_changes
 
@@ -424,7 +424,7 @@ def _no_followers(records: Sequence[dict[str, Any]]) -> None:
     """Nobody follows."""
 
 
-def _unfit(error: Exception) -> BundleError:
+def _other_tables(error: Exception) -> BundleError:
     """The error of changes that a bundle cannot take."""
     return BundleError(
         f"the logged changes do not fit the bundle: {type(error).__name__}.",
