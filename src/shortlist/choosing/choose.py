@@ -39,7 +39,7 @@ def choose(
 
     1. ``test`` of the interactions is held out in the way the model will be used: the latest where there is a time, the last of
        each query where times only number its rows, else rows drawn at random; these also where so many rows have one time that no
-       cut in time comes near to ``test``.
+       cut in time holds out about ``test``.
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.

@@ -198,7 +198,7 @@ _Count: TypeAlias = (
 
 
 def _counting(asked: Pairs, thresholds: Tensor, shape: tuple[int, int], buffers: _Buffers) -> _Count:
-    """What counts the scores of a tile that reach each pair's, its own left out, int64 ``[pairs]``.
+    """A function that counts the scores of a tile that reach each pair's, its own left out, int64 ``[pairs]``.
 
     Args:
         shape: how many rows and candidates there are.

@@ -42,7 +42,7 @@ def hash_strings(values: pl.Series) -> Hashes:
 
 
 def column_bytes(values: pl.Series) -> bytes:
-    """Bytes of a column of any type by which its values are told from others: nulls, then numbers as they are, or hashes of texts."""
+    """Bytes that differ where a column's values do, whatever its type: nulls, then numbers as they are, or hashes of texts."""
     nulls = values.is_null().to_numpy().tobytes()
     if isinstance(values.dtype, pl.Duration):
         values = values.to_physical()

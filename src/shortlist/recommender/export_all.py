@@ -235,9 +235,8 @@ def recommend_all(
 def _tables(served: Served, task: Task) -> str:
     """sha256 over what lists depend on besides what was learned: the candidates by now, and what each query has seen."""
     state = served.state
-    every = (
-        state.live or task.where is not None or task.rerank is not None
-    )  # vectors of live ones follow from their columns
+    # vectors of live candidates follow from their columns
+    every = state.live or task.where is not None or task.rerank is not None
     digest = hashlib.sha256()
     for name in sorted(state.candidates.columns) if every else [state.candidate]:
         digest.update(repr((name, str(state.candidates.schema[name]), state.size)).encode())

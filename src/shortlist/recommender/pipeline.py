@@ -168,7 +168,7 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Each query's lists of both, one after the other; either of them may be empty, which is no lists at all."""
+    """Each query's lists of both, one after the other; either of them may be empty, without a list."""
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]

@@ -199,7 +199,7 @@ def own_histories(request: Request, names: Sequence[str], candidates: IdMap) -> 
 
 
 def ids_in(history: Any) -> list[Id]:
-    """What can be ids in a query's own history, which may not be checked yet: none of what is no list."""
+    """The values that can be ids in a query's own history, which may not be checked yet; none where it is not a list."""
     return [one for one in history if type(one) in (str, int)] if isinstance(history, list) else []
 
 

@@ -201,7 +201,7 @@ class Journal:
     def restore(self, records: Iterable[dict[str, Any]]) -> None:
         """Put a log of ``records`` in the place of a missing one; another file there is moved to ``changes.log.aside``.
 
-        The other file keeps its name until the log is written: the next start must not find nothing and begin afresh.
+        The other file keeps its name until the log is written: the next start must not begin with an empty log.
 
         Raises:
             OSError: when the folder cannot be written to, or another process has locked it since.

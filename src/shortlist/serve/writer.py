@@ -130,7 +130,7 @@ class ChangeWriter:
         """Apply the records of a log.
 
         Raises:
-            BundleError: when they are of a bundle whose candidates' ids are in another column.
+            BundleError: when they belong to a bundle whose candidates' ids are in another column.
         """
         try:
             self.changes.apply_all(records)
@@ -151,9 +151,7 @@ class ChangeWriter:
             BundleError: when they do not fit it.
         """
         changes, column = self.changes, loaded.state.candidate
-        if (
-            changes.upserted and column != changes.id_column
-        ):  # even if those rows are deleted: the next start reads them
+        if changes.upserted and column != changes.id_column:  # deleted rows too: the next start reads them
             raise _other_tables(KeyError(column))
         try:
             with_changes = loaded.changed(changes.onto(loaded.served))
@@ -257,9 +255,7 @@ class ChangeWriter:
         """The tasks that wait, at least one; or none, when a candidate expires or the log is to be checked."""
         due = self.changes.next_expiry
         wait = None if self._log is None else LOOK
-        if (
-            due is not None
-        ):  # it comes sooner or later than that where the clock is set, or stood still with the machine
+        if due is not None:  # LOOK at most: the clock may be set, or the machine may sleep
             wait = min(LOOK, max(0.0, due - time.time()))
         try:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
@@ -293,7 +289,7 @@ class ChangeWriter:
             if last is not None and last.loaded is not None:
                 try:
                     loaded = self._with_changes(last.loaded)
-                except BaseException as error:  # what is in the log is acknowledged all the same
+                except BaseException as error:  # what is in the log is acknowledged anyway
                     outcomes[-1] = _raisable(error)
             if last is not None and last.look is not None:
                 try:

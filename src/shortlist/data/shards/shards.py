@@ -391,7 +391,7 @@ class Shards:
             most: about how many held-out interactions to return.
 
         Raises:
-            ConfigError: for a share outside (0, 1), a seed that is no whole number, and an unknown ``by``.
+            ConfigError: for a share outside (0, 1), a seed other than a whole number, and an unknown ``by``.
             DataError: where a part is empty or there are no timestamps.
         """
         if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:

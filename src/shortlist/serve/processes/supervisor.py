@@ -151,9 +151,7 @@ class Supervisor:
         self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
 
     def _leave_out_pause(self, now: float) -> None:
-        """Count a time in which this process stood still for nobody's silence: so may all have, as in a container that is
-        paused.
-        """
+        """Count no process as silent for a time in which this one did not run: a container that is paused stops them all."""
         passed, self._last_look = now - self._last_look, now
         if passed > STOOD_STILL:
             for one in self._children.running:
