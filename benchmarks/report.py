@@ -103,7 +103,7 @@ def parts(read: dict[str, dict[str, dict]]) -> dict[str, str]:
         "missed": missed(read),
         "limits": _each(read, "limits", limits_table),
         "shares": _each(read, "limits", shares_table),
-        "curves": "\n".join(_curve(name, one[name]) for name in CURVES for one in read.values() if name in one),
+        "curves": "\n".join(_curve(name, one[name]) for name in CURVES for one in _measured(read, name)),
         "closest": "\n".join(f"\n{processor(one)}:\n\n{closest(one)}" for one in read.values()).strip(),
         "versions": _each(read, "fit", versions_table),
     }
@@ -111,7 +111,12 @@ def parts(read: dict[str, dict[str, dict]]) -> dict[str, str]:
 
 def _each(read: dict[str, dict[str, dict]], name: str, table: Callable[[dict], str]) -> str:
     """Returns a table for each processor that has the result."""
-    return "\n\n".join(f"{processor(one)}:\n\n{table(one[name])}" for one in read.values() if name in one)
+    return "\n\n".join(f"{processor(one)}:\n\n{table(one[name])}" for one in _measured(read, name))
+
+
+def _measured(read: dict[str, dict[str, dict]], name: str) -> list[dict[str, dict]]:
+    """Returns the results of each processor on which our side of a benchmark did not stop."""
+    return [one for one in read.values() if name in one and "ours" in one[name]["sides"]]
 
 
 def processor(read: dict[str, dict]) -> str:

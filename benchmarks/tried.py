@@ -11,11 +11,16 @@ TRIED = {
     "zipf": STEP,
     "distinct": f"the step is products and exponentials for the most part; {STEP}",
     "features": STEP,
-    "ingest: train": STEP,
+    "ingest: train": (
+        "the compiled softmax of a batch, some 7,500 queries × 2,650 candidates, takes 44 ms of processor time at 86 billion operations a second and "
+        "core ([decision 76](decisions/076-compiled-kernel.md)): two cores give at most 370,000 examples a second, and the bar asks for more "
+        "where TFRS makes more than 15,000"
+    ),
     "evaluate": (
         "sorting each query's scores, fewer pairs at a time, comparing into bytes, sums as a product "
         "(`benchmarks/LOG.md`, *`evaluate` in 8 ms*); ranks by narrower numbers and counts in place of sorts are in "
-        "([decision 72](decisions/072-no-compiled-kernel.md))"
+        "([decision 72](decisions/072-no-compiled-kernel.md)), and a compiled count "
+        "([decision 76](decisions/076-compiled-kernel.md)), which results of before 30 November 2026 do not have"
     ),
     "shortlist train, factorization": (
         "1.5 s are the imports of torch and Polars; AdamW, what a batch's queries chose elsewhere and the gradient of unit-length rows are "

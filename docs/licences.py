@@ -26,15 +26,15 @@ ALWAYS = {"en": "always", "ko": "언제나"}
 WORDS = {
     "en": """# Licences
 
-`shortlist` is under Apache-2.0. What it asks for is installed beside it under licences of its own; the packages
+`shortlist` is under Apache-2.0. The packages that are installed with it have their own licences, as the packages
 themselves name them:
 
 | package | licence | brought by |
 |---|---|---|
 {rows}
 
-Inside the package lie Vega, Vega-Lite and Vega-Embed (BSD-3-Clause), for the report's charts; their licences are
-beside them and in the wheel. MovieLens has its own terms (research use), is fetched on request and is never part
+The package contains Vega, Vega-Lite and Vega-Embed (BSD-3-Clause), for the report's charts; their licences are
+next to them and in the wheel. MovieLens has its own terms (research use), is fetched on request and is never part
 of a release.
 """,
     "ko": """# 라이선스

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from shortlist.intervals import PairSums, bootstrap
+from shortlist.intervals import PairSums, bootstrap, interval_of, p_in_words
 
 
 def sums(values) -> PairSums:
@@ -43,3 +43,20 @@ def test_one_query_has_no_interval():
 def test_the_same_seed_gives_the_same_interval():
     one = {"m": sums(np.random.default_rng(0).random(50))}
     assert bootstrap(one, seed=3) == bootstrap(one, seed=3) != bootstrap(one, seed=4)
+
+
+@pytest.mark.parametrize("lost", [[], [math.nan], [math.inf, -math.inf, math.nan]])
+def test_an_interval_is_the_middle_of_the_values_that_are_numbers(lost: list[float]):
+    assert interval_of(np.array([*range(41), *lost])) == pytest.approx((1, 39))
+
+
+@pytest.mark.parametrize("drawn", [[], [0.5], [0.5, math.nan], [math.nan, math.nan]])
+def test_fewer_than_two_values_have_no_interval(drawn: list[float]):
+    assert interval_of(np.array(drawn)).ends == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(1.0, "p = 1.000"), (0.0494, "p = 0.049"), (0.001, "p = 0.001"), (0.0009, "p < 0.001")]
+)
+def test_a_p_value_in_words(p: float, said: str):
+    assert p_in_words(p) == said

@@ -3,7 +3,7 @@
 #   30 3-8 * * *  /opt/shortlist/daily.sh /etc/shortlist/daily.toml
 # It is started every hour until the data are there; when the day is done, the runs that follow do nothing.
 set -u
-PATH="$PATH:/opt/shortlist/bin"   # where docs/operations.md installs it; cron's own PATH does not have it
+PATH="$PATH:/opt/shortlist/bin"   # where docs/operations.md installs it, to train with "shortlist[export]" too; cron's own PATH does not have it
 log="${SHORTLIST_LOG:-/var/log/shortlist/daily.jsonl}"
 mkdir -p "$(dirname "$log")" || exit
 shortlist daily "$@" >> "$log"

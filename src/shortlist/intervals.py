@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "resampled", "wilson"]
+__all__ = ["ENDS", "Interval", "PairSums", "bootstrap", "chance", "interval_of", "p_in_words", "resampled", "wilson"]
 
 RESAMPLES = 1000
 TAIL = 50 * (1 - 0.95)  # percent on either side of an interval
@@ -61,11 +61,17 @@ def bootstrap(sums: Mapping[str, PairSums], resamples: int = RESAMPLES, seed: in
     values = resampled(list(sums.values()), resamples, seed)
     intervals = {}
     for (name, one), column in zip(sums.items(), values.T, strict=True):
-        usable = column[np.isfinite(column)]
-        enough = np.count_nonzero(one.denominator) > 1 and len(usable) > 0
-        low, high = np.percentile(usable, [TAIL, 100 - TAIL]) if enough else (np.nan, np.nan)
-        intervals[name] = Interval(float(low), float(high))
+        several = np.count_nonzero(one.denominator) > 1
+        intervals[name] = interval_of(column) if several else Interval(math.nan, math.nan)
     return intervals
+
+
+def interval_of(drawn: NDArray[np.float64]) -> Interval:
+    """The 95% percentile interval of resampled values ``[resamples]``; those that are not numbers are left out, and of fewer than
+    two there is none: (nan, nan)."""
+    usable = drawn[np.isfinite(drawn)]
+    low, high = np.percentile(usable, [TAIL, 100 - TAIL]) if len(usable) > 1 else (math.nan, math.nan)
+    return Interval(float(low), float(high))
 
 
 def wilson(share: float, count: int) -> Interval:
@@ -100,6 +106,16 @@ def resampled(sums: list[PairSums], resamples: int, seed: int) -> NDArray[np.flo
     with np.errstate(invalid="ignore", divide="ignore"):
         values: NDArray[np.float64] = totals[..., 0] / totals[..., 1]
     return values
+
+
+def p_in_words(p: float) -> str:
+    """A p-value as people write it.
+
+    Example:
+        >>> p_in_words(0.0312), p_in_words(0.00004)
+        ('p = 0.031', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def chance(gain: NDArray[np.float64], draws: int, seed: int) -> float:

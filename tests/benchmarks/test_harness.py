@@ -9,7 +9,8 @@ from benchmarks.catalogue import BENCHMARKS
 from benchmarks.harness import Benchmark, Row, Side
 from benchmarks.table import table
 
-from benchmarks import __main__, environments, harness, korean, plan, report
+from benchmarks import __main__, environments, harness, korean, limits, plan, report
+from shortlist.loss.kernel import Kernel
 
 
 @pytest.fixture
@@ -49,6 +50,15 @@ def test_quick_runs_of_ours_alone(bench, name: str) -> None:
     assert all(row["ours"] > 0 for row in result["rows"])
 
 
+def test_the_calls_of_the_kernel_are_seen_by_a_profile() -> None:
+    """Whatever they are called: their share of a step is on the page."""
+    plain = {name: vars(Kernel)[name] for name in ("softmax", "update", "takes")}
+    with limits._kernel_seen():
+        marked = [name for name, call in plain.items() if vars(Kernel)[name] is not call]
+    assert marked == ["softmax", "update"]
+    assert {name: vars(Kernel)[name] for name in plain} == plain
+
+
 def fake(compare: str, bar: float | None, ours: list[float], peer: list[float]) -> dict:
     workers = {}
     for name, values in (("ours", ours), ("peer", peer)):
@@ -74,6 +84,14 @@ def test_a_row_compares_medians(compare, bar, ours, peer, ratio, holds) -> None:
     row = fake(compare, bar, ours, peer)
     assert (row["ratio"], row["holds"]) == (ratio, holds)
     assert row["spread"]["ours"] == [min(ours), max(ours)]
+
+
+@pytest.mark.parametrize("name", ["limits", "fit", "curve_batch"])
+def test_a_page_is_written_although_our_side_of_a_benchmark_stopped(name: str) -> None:
+    read = report.load(report.RESULTS)
+    folder = next(folder for folder, one in read.items() if name in one)
+    stopped = {**read[folder][name], "sides": {}, "rows": []}
+    assert report.page({**read, folder: {**read[folder], name: stopped}})
 
 
 def test_a_side_that_fails_is_reported_and_the_others_go_on(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from tests.choosing.tables import blocks
 
 import shortlist as sl
-from shortlist.choosing import hold_out
-from shortlist.choosing.blending import best_blend
+from shortlist.choosing import blending, hold_out
+from shortlist.choosing.blending import _spread, best_blend
 from shortlist.choosing.trial import Trial
 from shortlist.model import popularity
 from shortlist.sources import Weights
@@ -68,6 +68,32 @@ def test_two_towers_are_mixed_as_towers_and_a_table_are() -> None:
     level = [one for one, gain in gains.items() if gain.mean() <= gain.std() / len(gain) ** 0.5]
     assert max(counts, key=lambda one: counts[one].mean()) == best
     assert weights == max(level, key=lambda one: blended.asked.counted(one, 10 * trial.k).mean())
+
+
+@pytest.mark.parametrize("queries", [10, 11, 12, 25, 400])
+def test_some_of_many_queries_are_spread_over_their_table(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are chosen by the newest of them too; one that is even or odd among those kept is so among all."""
+    monkeypatch.setattr(blending, "QUERIES", 10)
+    who = np.repeat(np.arange(queries) * 3, 2)
+    data = sl.Dataset({"who": who, "what": np.arange(len(who)) % 7}, "who", "what")
+    some = _spread(data)
+    places = np.unique(some.query_rows)
+    assert len(places) == 10
+    assert len(some) == 20
+    assert (places % 2).tolist() == [0, 1] * 5
+    assert (places[0], places[-1]) == (0, queries // 2 * 2 - 1)
+    assert np.diff(places[::2]).max() - np.diff(places[::2]).min() <= 2
+    assert _spread(some) is some
+
+
+def test_a_mixture_of_few_of_the_queries_is_measured_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blending, "QUERIES", 20)
+    train, held_out, _ = hold_out(blocks(1500, 90, 60), 0.1, 42)
+    trial = Trial.of(train, train, held_out, None, 0)
+    blended = best_blend(popularity(train), sl.Cooccurrence().fit(train), trial, (1.0,), (0.5, 0.95))
+    assert len(blended.asked.truths) == 20
+    assert not blended.asked.whole
+    assert len(blended.measure(trial).sums.numerator) == len(np.unique(held_out.query_rows))
 
 
 def _odd(kind: str, seed: int) -> tuple[sl.Dataset, sl.Dataset]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.choosing.tables import blocks
 
 import shortlist as sl
+from shortlist.choosing import budget as budgets
 from shortlist.choosing import seconds_of
-from shortlist.choosing.budget import Speed
+from shortlist.choosing.budget import Speed, _sample
 from shortlist.choosing.contenders import contenders_of
 from shortlist.errors import ConfigError
 from shortlist.train.recipe import Recipe
@@ -49,3 +51,16 @@ def test_the_run_that_estimates_a_training_ends_with_its_time(monkeypatch: pytes
         count = len(batches)
         speed.estimate(factorization, data, 4, seconds)  # measured once
         assert len(batches) == count
+
+
+def test_a_column_that_is_null_in_a_sample_is_estimated_on_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The only candidate with a value in the column is not among the rows of the sample."""
+    monkeypatch.setattr(budgets, "PROBE", 1)
+    log = pl.DataFrame({"who": [n % 50 for n in range(2000)], "what": [n % 500 for n in range(2000)]})
+    sampled = _sample(sl.Dataset(log, "who", "what"), 4 * 64)
+    rare = min(set(range(500)) - set(sampled.interactions["what"].to_list()))
+    items = pl.DataFrame({"what": range(500), "kind": ["x" if n == rare else None for n in range(500)]})
+    data = sl.Dataset(log, "who", "what", candidates=items)
+    features = next(one for one in contenders_of(data, 0, False) if one.name == "features")
+    assert features.recipe.for_data(data).fit.batch_size == 64
+    assert Speed().estimate(features, data, 4, 0.0) > 0

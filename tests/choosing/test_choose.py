@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -117,6 +118,48 @@ def test_held_out_rows_are_like_the_use() -> None:
     assert (how, len(test), test.interactions["n"].unique().to_list()) == ("last", 30, [4])
     assert not times_number_rows(blocks(600, 60, 40, timed=True))
     assert not times_number_rows(blocks(600, 60, 40))
+
+
+def timed(times: list[Any], dtype: Any = None) -> sl.Dataset:
+    """A choice at each of these times, by 40 people in turn."""
+    rows = len(times)
+    frame = {"who": [n % 40 for n in range(rows)], "what": [n * 7 % 30 for n in range(rows)]}
+    return sl.Dataset({**frame, "at": pl.Series(times, dtype=dtype)}, "who", "what", timestamp="at")
+
+
+@pytest.mark.parametrize(
+    ("times", "how", "held"),
+    [
+        ([0] + [5] * 399, "random", 40),  # a cut would leave one row to learn from
+        ([0] * 100 + [5] * 300, "random", 40),
+        ([0] * 340 + [5] * 60, "time", 60),
+        ([0] * 200 + [5] * 200, "time", 200),
+        ([0] * 99 + [5] * 300 + [9], "random", 40),  # or one to measure on
+        ([0] * 380 + [5] * 16 + [9] * 4, "time", 20),
+        ([5] * 400, "random", 40),
+    ],
+)
+def test_times_that_most_rows_share_hold_no_rows_out(times: list[int], how: str, held: int) -> None:
+    train, test, found = hold_out(timed(times), 0.1, 1)
+    assert (found, len(test), len(train)) == (how, held, 400 - held)
+
+
+def test_a_larger_share_may_be_asked_for() -> None:
+    assert hold_out(timed([0] * 150 + [5] * 250), 0.6, 1)[2] == "time"
+
+
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.UInt8, pl.Int16, pl.UInt32, pl.UInt64, pl.Int64, pl.Int128, pl.Float64])
+def test_times_are_numbers_of_any_type(dtype: Any) -> None:
+    _, test, how = hold_out(timed([n % 100 for n in range(400)], dtype), 0.1, 1)
+    assert (how, len(test), test.times.min()) == ("time", 40, 90)
+    numbered = timed([n // 40 for n in range(400)], dtype)
+    assert times_number_rows(numbered) == (dtype != pl.Float64)
+
+
+@pytest.mark.filterwarnings("ignore:the timestamp column:shortlist.errors.ShortlistWarning")
+def test_times_from_one_end_of_their_type_to_the_other() -> None:
+    _, test, how = hold_out(timed([-(2**63), *range(398), 2**63 - 1]), 0.1, 1)
+    assert (how, len(test)) == ("time", 40)
 
 
 def test_too_little_is_refused() -> None:

@@ -103,6 +103,67 @@ def test_columns_beyond_the_first_six_are_told() -> None:
     assert found.note == "not read: 'c6' comes after 6 others; 'c7' comes after 6 others"
 
 
+TITLES = [f"title {number}" for number in range(60)]
+
+
+def features_over_sixty(**columns: Any) -> Contender:
+    """The contender of features over a catalogue of 60, of which the last ten were never chosen."""
+    log = {"who": [n % 12 for n in range(200)], "what": [n % 50 for n in range(200)]}
+    data = sl.Dataset(log, "who", "what", candidates=pl.DataFrame({"what": range(60), **columns}))
+    return next(one for one in contenders_of(data, 42, False) if one.name == "features")
+
+
+def test_texts_that_are_too_long_leave_their_column_out_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = features_over_sixty(title=TITLES, long=["x" * 100_001, *TITLES[1:]])
+    assert [one["column"] for one in found.recipe.candidate.features] == ["title"]
+    assert found.note == "not read: 'long' has a text of 100,001 letters; texts of up to 100,000 are read"
+    monkeypatch.setattr("shortlist.choosing.contenders.LETTERS", 5000)
+    found = features_over_sixty(title=TITLES, long=[f"{number:0100}" for number in range(60)])
+    assert [one["column"] for one in found.recipe.candidate.features] == ["title"]
+    assert found.note == "not read: 'long' has texts of 6,000 letters together; up to 5,000 are read"
+
+
+def test_lighter_forms_leave_out_one_column_of_texts_after_the_other_the_longest_first() -> None:
+    kinds = [f"k{number % 3}" for number in range(60)]
+    found = features_over_sixty(title=TITLES, kind=kinds, plot=[f"{one} " * 30 for one in TITLES])
+    forms = []
+    while found is not None:
+        forms.append(([one["column"] for one in found.recipe.candidate.features], found.note))
+        found = found.lighter  # type: ignore[assignment]
+    too_long = "has texts so long that it would take too long with them"
+    assert forms == [
+        (["title", "kind", "plot"], None),
+        (["title", "kind"], f"not read: 'plot' {too_long}"),
+        (["kind"], f"not read: 'plot' {too_long}; 'title' {too_long}"),
+    ]
+    alone = features_over_sixty(title=TITLES)  # without the title it would be factorization
+    assert alone.lighter is None
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ([None] * 50 + ["x", "y"] * 5, "is null in every row that occurs in the interactions"),
+        ([None] * 50 + [1.5, 2.5] * 5, "is null in every row that occurs in the interactions"),
+        ([[]] * 49 + [None] + [["x"]] * 10, "is empty in every row that occurs in the interactions"),
+    ],
+)
+def test_a_column_without_a_value_in_training_is_left_out_alone(values: Any, why: str) -> None:
+    found = features_over_sixty(kind=[f"k{number % 3}" for number in range(60)], late=values)
+    assert [one["column"] for one in found.recipe.candidate.features] == ["kind"]
+    assert found.note == f"not read: 'late' {why}"
+    model, _ = found.recipe.train_towers(
+        sl.Dataset(
+            {"who": [n % 12 for n in range(200)], "what": [n % 50 for n in range(200)]},
+            "who",
+            "what",
+            candidates=pl.DataFrame({"what": range(60), "kind": [f"k{n % 3}" for n in range(60)], "late": values}),
+        ),
+        epochs=1,
+    )
+    assert model.candidate.built
+
+
 def test_als_is_tried_from_disk_where_its_pairs_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "log.parquet"
     pl.DataFrame({"who": ["a", "b"] * 10, "what": [n % 4 for n in range(20)]}).write_parquet(log)
@@ -114,4 +175,12 @@ def test_als_is_tried_from_disk_where_its_pairs_fit(tmp_path: Path, monkeypatch:
     assert reason() is None
     room = sys.modules["shortlist.train.als"]  # the function has the name of its module
     monkeypatch.setattr(room, "available_memory", lambda: 28 * 20 - 1)
-    assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.0 GB; 0.0 GB are available"
+    assert reason() == "ALS needs 28 bytes of memory for each of 20 interactions, 0.6 kB; 0.6 kB are available"
+
+
+def test_ease_is_tried_however_many_people_and_items_there_are() -> None:
+    """Of the items the most chosen take part, so that the smaller side of its matrix has a bound."""
+    many = 40_000
+    data = sl.Dataset({"who": np.arange(many), "what": np.arange(many)}, "who", "what")
+    (found,) = (one for one in contenders_of(data, seed=1, again=False) if one.name == "EASE")
+    assert found.reason is None

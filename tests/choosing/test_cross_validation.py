@@ -8,6 +8,7 @@ import pytest
 
 import shortlist as sl
 from shortlist.choosing.cross_validation import CrossValidation
+from shortlist.language import columns
 
 FAST = {"fit.epochs": 1, "model.dim": 4}
 
@@ -51,13 +52,20 @@ def test_the_figures_are_those_of_evaluate() -> None:
 
 
 @pytest.mark.parametrize("figures", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize("name", ["als", "recipes/of/the/third/experiment/with/sessions/and/features.toml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "als",
+        "recipes/of/the/third/experiment/with/sessions/and/features.toml",
+        "레시피/세 번째 실험/세션과 특성을 함께 쓰는 모델.toml",
+    ],
+)
 def test_printed_lines_fit_a_terminal(figures: int, name: str) -> None:
     """Of 80 columns, with every figure and every second once."""
     measured = {f"f_{number}": number / 10 for number in range(figures)}
     rows = [{"recipe": name, "split": split, **measured, "seconds": 61.0} for split in (1, 2)]
     printed = str(CrossValidation(tuple(rows), "seen_out"))
-    assert max(map(len, printed.splitlines())) <= 80
+    assert max(map(columns, printed.splitlines())) <= 80
     assert [printed.count(f"{value:.4f} ± 0.0000") for value in measured.values()] == [1] * figures
     assert (printed.count("seconds"), printed.count(" 61.0")) == (1, 1)
     assert name[-20:] in printed

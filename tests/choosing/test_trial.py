@@ -8,6 +8,7 @@ import pytest
 import shortlist as sl
 from shortlist.choosing.trial import Figure, Trial, parsed_metric
 from shortlist.errors import ConfigError
+from shortlist.evaluation.metrics import AT_K
 from shortlist.intervals import PairSums
 from shortlist.model import popularity
 
@@ -28,6 +29,20 @@ def test_the_trial_counts_what_it_says() -> None:
 def test_other_figures_are_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         parsed_metric(text)
+
+
+@pytest.mark.parametrize("metric", sorted(AT_K))
+def test_lists_as_long_as_the_catalogue_compare_models_by_place_alone(metric: str) -> None:
+    """Of four candidates: in a list of four every model finds the same, at whatever place."""
+    train = sl.Dataset({"who": ["a", "a", "b"], "what": [1, 2, 1]}, "who", "what", candidates={"what": [1, 2, 3, 4]})
+    test = sl.Dataset({"who": ["a", "b"], "what": [3, 4]}, "who", "what", candidates=train.candidates)
+    assert Trial.of(train, train, test, f"{metric}@3", 0).k == 3
+    if metric in ("ndcg", "mrr", "map"):
+        assert Trial.of(train, train, test, f"{metric}@4", 0).k == 4
+        return
+    for k in (4, 100):
+        with pytest.raises(ConfigError, match=r"the catalogue \(4 candidates\) or longer, in which every model"):
+            Trial.of(train, train, test, f"{metric}@{k}", 0)
 
 
 def test_one_query_has_no_standard_error() -> None:

@@ -29,6 +29,30 @@ def test_a_path_can_be_pasted_behind_a_command(path: str) -> None:
     assert console.typed("my.shortlist") == "my.shortlist"
 
 
+@pytest.mark.parametrize("name", ["current", "the current one"])
+def test_a_promotion_is_undone_where_something_came_before(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a command that can be pasted; where there is nothing to go back to, none is named."""
+    link = Path(name)
+    monkeypatch.chdir(tmp_path)
+    for day in ("monday", "tuesday"):
+        Path(day).mkdir()
+    link.symlink_to("tuesday")
+    record = [{"bundle": day, "checksum": "", "at": ""} for day in ("monday", "tuesday")]
+    Path(f"{name}.promoted.json").write_text(json.dumps(record[1:]))
+    console.say_promoted(link, "tuesday")
+    assert capsys.readouterr().err == f"promoted: {name} → tuesday\n"
+    Path(f"{name}.promoted.json").write_text(json.dumps(record))
+    console.say_promoted(link, "tuesday")
+    told, _, command = capsys.readouterr().err.strip().partition("; to undo: ")
+    assert told == f"promoted: {name} → tuesday"
+    assert shlex.split(command) == ["shortlist", "rollback", name]
+    with speaking("ko"):
+        console.say_promoted(link, "tuesday")
+    assert "승격했습니다" in capsys.readouterr().err
+
+
 def test_json_has_null_for_numbers_that_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_json({"a": [float("nan"), (1.5, float("-inf"))], "path": Path("é.csv")})
     out = capsys.readouterr().out

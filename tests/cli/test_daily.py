@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.cli.typed import Done, shortlist
 from tests.store.faults import files_up_to
 
 import shortlist as sl
+from shortlist.cli.daily_config import OURS
 from shortlist.recommender.manifest import MANIFEST, decoded
 from shortlist.recommender.promotion import alone, promotions
 
@@ -310,3 +312,32 @@ def test_the_script_for_cron(clean_week: Week, tmp_path: Path) -> None:
     assert [line["status"] for line in lines] == ["done", "waiting", "failed"]
     with suppress(FileNotFoundError):
         assert json.loads((clean_week.place / "models/.current.daily.json").read_text()) == {"promoted": DAYS[6]}
+
+
+@pytest.mark.parametrize("page", ["guides/daily.md", "ko/guides/daily.md"])
+def test_the_page_names_every_option_that_the_loop_sets(page: str) -> None:
+    row = next(
+        line for line in (DEPLOY.parent / "docs" / page).read_text("utf-8").splitlines() if "| `[train]` |" in line
+    )
+    named = re.findall(r"`([a-z-]+)`", row[row.index("`out`") :])
+    assert sorted(named) == sorted(OURS)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "left_out"),
+    [
+        (["top_100 >= yesterday - 2%", "churn_10 <= 0.6"], True),  # those of the page
+        (["ndcg_10 >= 0.01", "recall_10 >= 0.01", "top_7 >= 0.01"], True),
+        (["top_5 >= 0"], False),
+    ],
+)
+def test_the_first_day_leaves_out_what_cannot_be_measured_yet(
+    tmp_path: Path, conditions: list[str], left_out: bool
+) -> None:
+    week = Week(tmp_path, re.sub(r"promote_if = .*", f"promote_if = {json.dumps(conditions)}", CONFIG))
+    week.arrives(0)
+    done = week.run(0)
+    assert (done.returncode, week.served) == (0, DAYS[0]), done.stderr
+    assert ("are left out today" in done.stderr) == left_out
+    week.arrives(1)
+    assert "are left out today" not in week.run(1).stderr

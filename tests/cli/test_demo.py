@@ -33,3 +33,22 @@ def test_the_demo_keeps_its_promises(figures: dict[str, Any]) -> None:
     assert [len(rows) for rows in figures["recommendations"].values()] == [3] * len(figures["recommendations"])
     if figures["ann"]["overlap_10"] is not None:
         assert figures["ann"]["overlap_10"] >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--json", "none/demo.json"), "the figures could not be written to 'none/demo.json'"),
+        (("--json", "."), "the figures could not be written to '.'"),
+        (("--out", "none/movielens.shortlist"), "none' does not exist"),
+        (("--out", "taken"), "exists and is not a bundle"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "taken").mkdir()
+    monkeypatch.setattr("shortlist.cli.demo._Demo._show_data", lambda self: pytest.fail("fetched"))
+    done = shortlist("demo", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr

@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from tests.cli.typed import shortlist
 
+import shortlist as sl
 from shortlist.recommender import bundle as room
 
 
@@ -29,3 +31,24 @@ def test_a_bundle_is_exported_and_signed(bundle: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "has no signature" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("my.shortlist", "--out", "other"), "exists and is not a bundle"),
+        (("my.shortlist", "--out", "none/new.shortlist"), "does not exist"),
+        (("my.shortlist", "--out", "my.shortlist"), "already exists"),
+        (("current",), "is a link"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_export(
+    words: tuple[str, ...], said: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bundle, tmp_path / "my.shortlist")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "current").symlink_to("my.shortlist")
+    monkeypatch.setattr(sl.Recommender, "export", lambda self: pytest.fail("exported"))
+    done = shortlist("export", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shortlist.cli.judging import judged, measured, say_changes
+from shortlist.cli.judging import judged, measured, measured_alone, say_changes
 from shortlist.errors import ConfigError
 from shortlist.evaluation.gate import Gate
 
@@ -73,3 +73,9 @@ def test_changes_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1,200 ids that both know" in text
     assert "25.0% of the top 10 is new (5.0% new candidates); 10.0% of yesterday's was chosen since" in text
     assert "new: 4 candidates, 1,500 queries" in text
+
+
+def test_without_a_bundle_to_compare_with_only_top_k_accuracy_is_measured_against_a_number() -> None:
+    alone = gates("top_1 >= 0.1", "top_100 >= 0.1")
+    others = gates("top_100 >= yesterday", "top_20 >= 0.1", "recall_10 >= 0.1", "ndcg_100 >= 0.1", "churn_10 <= 0.5")
+    assert [measured_alone(one) for one in (*alone, *others)] == [True] * 2 + [False] * 5

@@ -37,6 +37,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--promote", "current", cwd=place,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "promoted: current → monday.shortlist" in done.stderr
+    assert "to undo" not in done.stderr  # there is nothing to go back to
     return place
 
 
@@ -49,6 +51,7 @@ def tuesday(folder: Path) -> dict[str, object]:
     assert done.returncode == 0, done.stderr
     assert "since yesterday:" in done.stderr
     assert "top_5 >= yesterday - 1: " in done.stderr
+    assert "to undo: shortlist rollback current" in done.stderr
     result: dict[str, object] = json.loads(done.stdout)
     return result
 
@@ -96,6 +99,7 @@ def test_back_in_one_command(folder: Path, tuesday: dict[str, object]) -> None:
     assert "was not measured" in wrong.stderr
     again = shortlist("promote", "tuesday.shortlist", "current", "--if", "top_10 >= yesterday - 1", cwd=folder)
     assert again.returncode == 0, again.stderr
+    assert "promoted: current → tuesday.shortlist; to undo: shortlist rollback current" in again.stderr
     assert os.readlink(folder / "current") == "tuesday.shortlist"
     listed = shortlist("rollback", "current", "--list", cwd=folder)
     assert [line.split()[-1] for line in listed.stdout.splitlines()] == ["monday.shortlist", "tuesday.shortlist"]

@@ -298,7 +298,7 @@ def test_changes_are_found_at_once(kind):
 def test_a_changed_index_answers_like_one_built_of_what_it_holds(kind):
     index = changed(kind)
     fresh = BruteForce().build(index.vectors.copy(), index.ids.copy())
-    assert index.size == fresh.size == N - 50 + 100 - 50 + 0 + 50 + 0 or index.size == fresh.size
+    assert index.size == fresh.size == N  # 100 fewer, 50 of them and 50 others more
     got, want = index.search(QUERIES, 10), fresh.search(QUERIES, 10)
     shares = [np.intersect1d(a[0], b[0]).size / 10 for a, b in zip(got, want, strict=True)]
     assert np.mean(shares) >= (1.0 if index.exact else 0.95)

@@ -130,3 +130,24 @@ def test_bad_ids_and_tables(rows: Any, options: dict[str, Any], came: str, hint:
 def test_one_column_cannot_be_both() -> None:
     with pytest.raises(ConfigError, match="both 'u'; expected two different columns"):
         Dataset({"u": [1]}, "u", "u")
+
+
+@pytest.mark.filterwarnings("ignore:the queries table lacked")
+@pytest.mark.parametrize("given", [False, True], ids=["ids alone", "with a table"])
+def test_each_column_of_ids_is_grouped_once(monkeypatch: pytest.MonkeyPatch, given: bool) -> None:
+    """20 million strings take a second: the distinct ids and the doubts about them come from the same counts."""
+    rows, looked_at = 1000, []
+
+    def noted(whole: Any) -> Any:
+        def call(values: Any, *args: Any, **options: Any) -> Any:
+            looked_at.append(len(values))
+            return whole(values, *args, **options)
+
+        return call
+
+    for kind, name in ((pl.DataFrame, "group_by"), (pl.Series, "unique"), (pl.Series, "n_unique")):
+        monkeypatch.setattr(kind, name, noted(getattr(kind, name)))
+    pairs = {"u": [f"u{n % 50}" for n in range(rows)], "c": [f"c{n % 7}" for n in range(rows)]}
+    data = Dataset(pairs, "u", "c", queries={"u": ["u3"]} if given else None)
+    assert (len(data.queries), len(data.candidates)) == (50, 7)
+    assert looked_at.count(rows) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -149,3 +150,54 @@ def test_another_error_of_a_store_stays_its_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url: (SimpleNamespace(find=refuse), "b/x"))
     with pytest.raises(RuntimeError, match="a bug of the store"):
         sl.Dataset("s3://b/x", "user", "item")
+
+
+@pytest.fixture
+def store() -> Iterator[fsspec.AbstractFileSystem]:
+    """An object store in memory."""
+    there = fsspec.filesystem("memory")
+    yield there
+    if there.exists("/listing"):
+        there.rm("/listing", recursive=True)
+
+
+def put(store: fsspec.AbstractFileSystem, *names: str) -> str:
+    for name in names:
+        store.pipe_file(f"/listing/{name}", b"a\n1\n")
+    return "memory://listing"
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (("a.csv", "a.csv.gz"), "look like one file twice"),
+        (("a.csv", "b.jsonl"), "files of several formats"),
+        (("_a.csv", ".b.csv"), "no files but hidden or staging ones"),
+        (("notes.txt",), "no file matches"),
+    ],
+)
+def test_an_object_store_is_refused_what_a_folder_is(
+    store: fsspec.AbstractFileSystem, made: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    for source in (put(store, *made), str(make(tmp_path, *made))):
+        with pytest.raises(sl.DataError, match=says):
+            listed(source, "log")
+
+
+def test_an_object_store_says_what_it_leaves_out_as_a_folder_does(
+    store: fsspec.AbstractFileSystem, tmp_path: Path
+) -> None:
+    made = ("a.parquet", "b.csv", "c.csv", "_d.parquet", "deep/e.parquet")
+    found, here = (listed(source, "log") for source in (put(store, *made), str(make(tmp_path, *made))))
+    assert [file.name for file in found.files] == [file.name for file in here.files] == ["a.parquet", "deep/e.parquet"]
+    assert found.notes == here.notes
+    assert found.notes == (
+        "1 file left out, hidden or staging (such as '_d.parquet')",
+        "2 files of another format left out (such as 'b.csv')",
+    )
+
+
+def test_a_hidden_file_of_an_object_store_is_read_where_it_is_named(store: fsspec.AbstractFileSystem) -> None:
+    place = put(store, "_a.csv", "b.csv")
+    assert [file.name for file in listed(f"{place}/_a.csv", "log").files] == ["_a.csv"]
+    assert [file.name for file in listed(place, "log").files] == ["b.csv"]

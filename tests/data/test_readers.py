@@ -285,6 +285,18 @@ def test_what_is_not_read_of_a_dict_is_named(values: list[Any]) -> None:
         Dataset({"u": ["a", "b"], "c": ["x", "x"], "odd": values}, "u", "c")
 
 
+@pytest.mark.parametrize("offset", ["+05:30", "-03:30", "+09:00", "+00:00", "+05:45"])
+def test_times_of_pandas_with_a_fixed_offset_are_the_same_moments(offset: str) -> None:
+    """As pandas makes them of text such as 2024-01-01T10:00:00+05:30."""
+    pandas = pytest.importorskip("pandas")
+    texts = [f"2024-01-0{day}T10:00:00{offset}" for day in (1, 2, 3)]
+    frame = pandas.DataFrame({"u": ["a", "b", "a"], "c": [1, 2, 3], "t": pandas.to_datetime(texts)})
+    data = Dataset(frame, "u", "c", timestamp="t")
+    assert [moment.timestamp() for moment in data.times] == [datetime.fromisoformat(text).timestamp() for text in texts]
+    assert frame["t"].dtype.tz is not None  # the caller's own stays as it is
+    assert Dataset(frame, "u", "c").interactions["t"].dtype.is_temporal()
+
+
 def test_sparse_columns_of_pandas() -> None:
     pytest.importorskip("pyarrow")
     pandas = pytest.importorskip("pandas")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import numpy as np
@@ -151,6 +151,7 @@ def test_everything_in_test_is_later_than_everything_in_train(times: list[int], 
 
 DAYS = [datetime(2024, 1, day) for day in (1, 2, 3)]
 ZONED = [day.replace(tzinfo=timezone.utc) for day in DAYS]
+SEOUL = timezone(timedelta(hours=9))
 
 
 @pytest.mark.parametrize(
@@ -167,10 +168,37 @@ ZONED = [day.replace(tzinfo=timezone.utc) for day in DAYS]
         (ZONED, pl.Datetime("us", "UTC"), datetime(2024, 1, 3, tzinfo=timezone.utc)),
         ([day.date() for day in DAYS], pl.Date, date(2024, 1, 3)),
         ([day.date() for day in DAYS], pl.Date, "2024-01-03"),
+        (ZONED, pl.Datetime("us", "UTC"), "2024-01-03T09:00:00+09:00"),
+        (ZONED, pl.Datetime("us", "UTC"), "2024-01-02T19:00:00-05:00"),
+        (ZONED, pl.Datetime("ns", "UTC"), datetime(2024, 1, 3, 9, tzinfo=SEOUL)),
+        (ZONED, pl.Datetime("us", "Asia/Seoul"), "2024-01-03T09:00"),
+        (ZONED, pl.Datetime("us", "Asia/Seoul"), "2024-01-03T00:00:00+00:00"),
+        (ZONED, pl.Datetime("ms", "Asia/Seoul"), datetime(2024, 1, 3, tzinfo=timezone.utc)),
+        (ZONED, pl.Datetime("us", "America/New_York"), datetime(2024, 1, 3, 9, tzinfo=SEOUL)),
     ],
 )
 def test_a_cut_at_a_moment(times: list[Any], dtype: Any, at: Any) -> None:
     assert held_out(split_by_time(log(times, dtype=dtype), at=at)) == [2]
+
+
+@pytest.mark.parametrize("at", ["2024-03-31T02:30", "2024-10-27T02:30"])
+def test_a_cut_at_a_time_that_clocks_leave_out_or_show_twice(at: str) -> None:
+    moments = [datetime.fromisoformat(at).replace(tzinfo=timezone.utc) + timedelta(days=days) for days in (-1, 0, 1)]
+    split = split_by_time(log(moments, dtype=pl.Datetime("us", "Europe/Berlin")), at=at)
+    assert held_out(split) == [1, 2]  # 2:30 in UTC is 4:30 and 3:30 there
+
+
+@pytest.mark.parametrize("rows", [2, 3, 40, 2000])
+def test_times_in_nanoseconds_are_cut_between_two_of_them(rows: int) -> None:
+    """A moment of Python has microseconds, and some rows have the same one."""
+    times = [1_700_000_000_000_000_000 + n for n in range(rows)]
+    for test in (1, rows // 2):
+        split = split_by_time(log(times, dtype=pl.Datetime("ns")), test=test)
+        assert held_out(split) == list(range(rows - test, rows))
+    split = split_by_time(log([times[0], *[times[1]] * 3], dtype=pl.Datetime("ns", "Asia/Seoul")), test=1)
+    assert (held_out(split), split.report.tied) == ([1, 2, 3], 3)
+    with pytest.raises(DataError, match="all 3 interactions share the timestamp 2023-11-14 22:13:20"):
+        split_by_time(log(times[:1] * 3, dtype=pl.Datetime("ns")), test=1)
 
 
 def test_datetimes_are_cut_by_fraction_too() -> None:

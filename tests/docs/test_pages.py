@@ -97,6 +97,16 @@ def test_the_cookbook_says_what_comes_out(tmp_path: Path, monkeypatch: pytest.Mo
         assert products or note in text
 
 
+def test_the_page_of_sources_says_why_its_first_item_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources and choices behind it, in their order; shares may differ in a digit from machine to machine."""
+    program, _, _ = code("guides/sources.md").partition("rules = sl.Rerank")
+    (note,) = re.findall(r"print\(item\.id, reason\)  # (.*)", program)
+    printed: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    exec(program, {"print": lambda *values, **_: printed.append(" ".join(map(str, values)))})
+    assert re.sub(r" \d+%", "", note) == re.sub(r" \d+%", "", next(one for one in printed if "because of" in one))
+
+
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_a_translation_shows_the_same_code(page: str) -> None:
     assert code(f"ko/{page}") == code(page)

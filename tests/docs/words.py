@@ -99,7 +99,6 @@ def page_texts() -> Iterator[tuple[str, str]]:
     for page in pages:
         if "ko" in page.parts or page.name in (
             "errors.md",
-            "licences.md",
             "modules.md",
             "recipe-keys.md",
             "commands.md",

@@ -12,6 +12,8 @@ from shortlist.errors import TrainingError
 from shortlist.evaluation import Hidden, Pairs, ranks
 from shortlist.evaluation.ranks import check_finite, top_lists
 
+pytestmark = pytest.mark.usefixtures("counted_by")
+
 TILES = ("TILE_ELEMENTS", "COLUMNS", "PAIRS", "PRODUCTS")
 
 

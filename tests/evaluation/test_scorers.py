@@ -20,6 +20,8 @@ from shortlist.evaluation.testset import TestSet
 from shortlist.index import BruteForce
 from shortlist.sources import Added, Blend, Context, Filters, RankedList, Searched, Weights, search
 
+pytestmark = pytest.mark.usefixtures("counted_by")
+
 QUERIES, CANDIDATES = 3, 5
 number = st.integers(-2, 2)
 rows_of_query = st.lists(st.integers(0, CANDIDATES - 1), max_size=3)

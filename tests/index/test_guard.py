@@ -14,6 +14,7 @@ from benchmarks.index_mutations import OUTCOMES, _seal
 
 from shortlist.errors import BundleError
 from shortlist.index import BruteForce, Faiss, load_index
+from shortlist.index.scan_arrays import Storage
 from shortlist.index.scann import scann_trouble
 from shortlist.store import checksum
 
@@ -54,6 +55,28 @@ def test_no_native_file_of_an_untrusted_index_is_read(tmp_path: Path, monkeypatc
     Faiss().build(VECTORS).save(tmp_path)
     monkeypatch.setattr(Faiss, "_read_native", lambda *_: pytest.fail("a native file was read"))
     assert load_index(tmp_path, trusted=False).size == 1200
+
+
+@pytest.mark.parametrize(
+    ("storage", "role"),
+    [("bfloat16", "codes"), ("bfloat16", "errors"), ("int8", "codes"), ("int8", "scales"), ("int8", "errors")],
+)
+@pytest.mark.parametrize("byte", [0, 255])  # zeros, and −1 or what is not a number
+def test_no_copy_of_the_vectors_of_an_untrusted_index_is_read(
+    storage: Storage, role: str, byte: int, tmp_path: Path
+) -> None:
+    index = BruteForce(storage=storage).build(VECTORS)
+    index.delete(np.array([3]))
+    index.save(tmp_path)
+    path = files(tmp_path)[role]
+    head = len(path.read_bytes()) - np.load(path).nbytes
+    path.write_bytes(path.read_bytes()[:head] + bytes([byte]) * (path.stat().st_size - head))
+    _seal(tmp_path)
+    loaded, wanted = load_index(tmp_path, trusted=False), index.search(QUERIES, 40)
+    assert loaded.settings() == index.settings()
+    found = loaded.search(QUERIES, 40)
+    assert found.ids.tolist() == wanted.ids.tolist()
+    assert found.scores.tolist() == wanted.scores.tolist()
 
 
 def test_the_old_word_works_and_names_the_new_one(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -132,3 +135,33 @@ def test_without_a_temporary_folder_it_is_read_or_the_error_names_the_folder(
         load_index(tmp_path)
     assert "TMPDIR" in str(caught.value)
     assert "again" not in str(caught.value)
+
+
+@needs_scann
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("options", ["", "leaves=20", "leaves=20, soar=0"])
+@pytest.mark.parametrize("loaded", [False, True])
+def test_a_forked_process_searches_builds_again_and_ends_as_others_do(
+    options: str, loaded: bool, tmp_path: Path
+) -> None:
+    """A searcher waits for its threads when it goes, and a fork has none of them."""
+    code = f"""
+import os, signal, sys, numpy as np
+from shortlist.index import ScaNN, load_index
+vectors = np.random.default_rng(0).standard_normal((2000, 8)).astype(np.float32)
+index = ScaNN({options}).build(vectors)
+if {loaded}:
+    index.save({str(tmp_path)!r})
+    index = load_index({str(tmp_path)!r})
+before = index.search(vectors[:100], 10).ids
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    same = np.array_equal(index.search(vectors[:100], 10).ids, before)
+    index.rebuild()
+    index.search(vectors[:100], 10)
+    sys.exit(0 if same else 1)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,7 +7,7 @@ import pytest
 
 from shortlist.errors import SearchError
 from shortlist.index import BruteForce, Lists
-from shortlist.index.values import parts
+from shortlist.index.values import offsets_of, parts, taken
 
 
 def test_lists_hold_one_row_per_query():
@@ -16,6 +16,21 @@ def test_lists_hold_one_row_per_query():
     assert [lists.row(i).tolist() for i in range(3)] == [[3, 5], [], [7]]
     assert len(Lists.of([])) == 0
     assert repr(lists) == "Lists(3 lists, 3 ids)"
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [2, 0, 1], np.array([0, 0, 3], np.int32)])
+def test_offsets_follow_from_lengths(lengths):
+    offsets = offsets_of(lengths)
+    assert offsets.dtype == np.int64
+    assert offsets[0] == 0
+    assert np.diff(offsets).tolist() == list(lengths)
+
+
+@pytest.mark.parametrize("rows", [[], [1], [2, 0, 2, 1], [0, 1, 2]])
+def test_lists_of_some_rows(rows):
+    lists = Lists.of([[3, 5], [], [7]])
+    found = taken(lists, np.array(rows, np.int64))
+    assert [found.row(i).tolist() for i in range(len(found))] == [lists.row(row).tolist() for row in rows]
 
 
 @pytest.mark.parametrize(

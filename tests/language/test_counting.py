@@ -10,7 +10,7 @@ import pytest
 from docs.messages import templates
 
 import shortlist
-from shortlist.language import catalogue, counted, plural, speaking
+from shortlist.language import catalogue, counted, plural, sized, speaking
 from shortlist.language.chosen import shown
 
 SOURCE = Path(shortlist.__file__).parent
@@ -29,7 +29,7 @@ NEVER_ONE = {
     "data/listing.py": (1, CODE),
     "data/shards/by_query.py": (1, LARGE),
     "data/shards/contexts.py": (1, LIMIT),
-    "data/shards/encode.py": (4, f"{CODE}; {LARGE}"),
+    "data/shards/encode.py": (3, f"{CODE}; {LARGE}"),
     "data/shards/estimate.py": (1, "fewer than one"),
     "data/shards/shards.py": (1, "a list of negatives for each row"),
     "data/source.py": (1, "more than one"),
@@ -105,6 +105,30 @@ def bare(source: str) -> list[str]:
 )
 def test_a_noun_follows_its_number(number: int, noun: str, said: str) -> None:
     assert counted(number, noun) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0.0 kB"),
+        (560, "0.6 kB"),
+        (19_999, "20.0 kB"),
+        (999_999, "1,000.0 kB"),
+        (1_000_000, "1.0 MB"),
+        (2_540_000_000, "2.5 GB"),
+        (12_340_000_000_000, "12,340.0 GB"),
+    ],
+)
+def test_bytes_are_in_the_unit_that_suits_them(count: int, said: str) -> None:
+    assert sized(count) == said
+
+
+def test_every_text_says_gigabytes_in_one_way() -> None:
+    """A unit behind a quotient says "0.0 GB" of what is small; ``sized`` does not."""
+    found = [
+        path.name for path in sorted(SOURCE.rglob("*.py")) if re.search(r"/ 1e9[^}]*\} GB", path.read_text("utf-8"))
+    ]
+    assert found == ["doctor.py"]  # the memory of a machine
 
 
 def test_every_message_counts_its_nouns() -> None:

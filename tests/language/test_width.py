@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shortlist.language import columns, folded, padded
+from shortlist.language import columns, cut, folded, padded
 
 
 def test_letters_of_two_columns() -> None:
@@ -13,6 +13,15 @@ def test_cells() -> None:
     assert padded("가", 4) == "가  "
     assert padded("가", 4, right=True) == "  가"
     assert padded("abc", 2) == "abc"
+
+
+def test_a_text_that_is_cut() -> None:
+    assert cut("abcdef", 6) == "abcdef"
+    assert cut("abcdef", 5) == "abcd…"
+    assert cut("abcdef", 5, keep_end=True) == "…cdef"
+    assert [cut("가나다", width) for width in (6, 5, 4, 1)] == ["가나다", "가나…", "가…", "…"]
+    assert cut("가나다", 5, keep_end=True) == "…나다"
+    assert cut("abc", 0) == "…"
 
 
 def test_lines() -> None:

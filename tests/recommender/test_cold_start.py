@@ -1,9 +1,10 @@
 """Queries of which training had no interaction: the declared policy, and always a mark."""
 
+import polars as pl
 import pytest
 
 import shortlist as sl
-from shortlist.errors import DataError, UnknownQueryError
+from shortlist.errors import DataError, ShortlistError, UnknownQueryError
 
 
 def test_by_default_popularity_answers_where_ids_are_all_that_is_read(recommender: sl.Recommender) -> None:
@@ -88,3 +89,47 @@ def test_a_number_beyond_64_bits_is_refused() -> None:
     assert recommender.recommend([2**63]).to_frame()["q"].to_list() == [2**63] * 2
     with pytest.raises(DataError, match="64 bits"):
         recommender.recommend([2**64])
+
+
+@pytest.fixture(params=[("history",), ("id", "history"), ("history", "id")], ids=" and ".join)
+def reader(request: pytest.FixtureRequest) -> sl.Recommender:
+    """Towers of which one reads a history, alone or in a mixture with a table; six people chose two of six films each."""
+    pairs = [(f"p{one}", film) for one in range(6) for film in (one, (one + 1) % 6)]
+    frame = pl.DataFrame(pairs, schema=["who", "film"], orient="row").with_row_index("at")
+    train = sl.Dataset(frame, "who", "film", timestamp="at")
+    towers = []
+    for name in request.param:
+        feature = sl.StringLookup("who") if name == "id" else sl.History(encoder="mean", share=False, dropout=0.0)
+        towers.append(sl.TwoTower(sl.Tower(feature, dim=2), sl.Tower(sl.IntegerLookup("film"), dim=2)))
+        sl.fit(towers[-1], train, epochs=1)
+    model = towers[0] if len(towers) == 1 else sl.Mixture([*towers, sl.Transitions().fit(train)], train)
+    return sl.Recommender(model, sl.BruteForce(), train)
+
+
+def test_the_history_of_a_request_says_what_it_chose_whichever_tower_reads_it(reader: sl.Recommender) -> None:
+    """So it is answered under every policy, and left out of the list; one without a choice that the catalogue has is not."""
+    asked = {"who": ["new", None, "p1"], "history": [[3], [99, 4, 4], [5]]}
+    for policy in ("auto", "unknown", "popularity", "refuse"):
+        reader.cold_start = policy
+        found = reader.recommend(asked, k=6)
+        assert [{*one.sources} for one in found] == [{"model"}] * 3, policy
+        assert [{*range(6)} - {*one.ids} for one in found] == [{3}, {4}, {1, 2, 5}]
+        assert [len(one.ids) for one in reader.recommend(asked, k=6, exclude_seen=False)] == [6] * 3
+        for nothing in ([], None, [99], [None]):
+            request = {"who": ["new"], "history": [nothing]}
+            if policy == "refuse":
+                with pytest.raises(UnknownQueryError):
+                    reader.recommend(request)
+            else:
+                expected = {"popularity"} if policy == "popularity" else {"model"}
+                assert {*reader.recommend(request)[0].sources} == expected
+
+
+@pytest.mark.parametrize("history", [[3], ["3"], [[[3]]], [3.5], [True], [[True]], [{"a": 1}]])
+def test_a_history_that_is_no_list_of_ids_is_refused(reader: sl.Recommender, history: list) -> None:
+    for policy in ("auto", "refuse"):
+        reader.cold_start = policy
+        with pytest.raises(ShortlistError):
+            reader.recommend({"who": ["new"], "history": history})
+        with pytest.raises(ShortlistError):
+            reader.recommend({"who": ["p1"], "history": history})

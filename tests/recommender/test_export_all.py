@@ -166,3 +166,53 @@ def test_the_command(recommender, tmp_path):
     table = read(tmp_path / "o")
     assert len(table) == 3 * len(recommender.query_ids)
     assert (table.filter(pl.col("film") == "f4").select("rank", "source").unique().rows()) == [(2, "pinned")]
+
+
+def swapped(one: sl.Recommender) -> None:
+    """One film goes and another comes, so that there are as many."""
+    one.delete(["f1"])
+    one.upsert({"film": ["new"], "year": [2019]})
+
+
+def aged(one: sl.Recommender) -> None:
+    one.upsert({"film": ["f20"], "year": [1950]})
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [(swapped, {}), (aged, {"where": "year >= 2005"}), (aged, {"rerank": sl.Rerank(boost={"year > 2005": 1.0})})],
+)
+def test_lists_of_before_a_change_are_never_taken_for_those_of_after(recommender, tmp_path, change, options):
+    """Neither by the recommender that changed, nor by the bundle that it saved; vectors and sizes are the same."""
+    changed = sl.Recommender(recommender.served)
+    change(changed)
+    changed.save(tmp_path / "a.shortlist")
+    assert changed.index.size == recommender.index.size
+    recommender.recommend_all(tmp_path / "all", 5, **options)
+    for one in (changed, sl.Recommender.load(tmp_path / "a.shortlist")):
+        with pytest.raises(sl.BundleError, match="another bundle, or made with other options"):
+            one.recommend_all(tmp_path / "all", 5, **options)
+    again = recommender.recommend_all(tmp_path / "all", 5, **options)
+    assert again.found == again.parts
+
+
+def test_lists_without_what_others_have_seen_are_not_taken_for_ones_own(recommender, tmp_path):
+    pairs = recommender.seen.interactions
+    films = [f"f{(int(one[1:]) + 1) % 30}" for one in pairs["film"]]
+    seen = sl.Dataset({"user": pairs["user"].to_list(), "film": films}, "user", "film")
+    other = sl.Recommender(recommender.model, seen=seen, fallback=())
+    assert len(other.served.state.seen.values) == len(recommender.served.state.seen.values)
+    recommender.recommend_all(tmp_path / "all", 5)
+    with pytest.raises(sl.BundleError, match="another bundle, or made with other options"):
+        other.recommend_all(tmp_path / "all", 5)
+    recommender.recommend_all(tmp_path / "seen", 5, exclude_seen=False)
+    assert other.recommend_all(tmp_path / "seen", 5, exclude_seen=False).found == 1  # which does not depend on it
+
+
+def test_a_folder_that_does_not_name_its_tables_is_finished(recommender, tmp_path):
+    """As version 0.2.0 wrote it."""
+    recommender.recommend_all(tmp_path / "all", 5)
+    plan = json.loads((tmp_path / "all/plan.json").read_text())
+    del plan["tables"]
+    (tmp_path / "all/plan.json").write_text(json.dumps(plan))
+    assert recommender.recommend_all(tmp_path / "all", 5).found == 1

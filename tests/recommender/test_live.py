@@ -188,3 +188,31 @@ def test_a_recommender_without_candidates_answers_and_is_not_saved(priced: sl.Re
     with pytest.raises(ConfigError, match="all 3 candidates are deleted; a bundle needs at least one"):
         priced.save(tmp_path / "none.shortlist")
     assert not (tmp_path / "none.shortlist").exists()
+    assert priced.ann_overlap(k=2) == 1.0  # there is nothing to find
+
+
+def test_cells_that_a_row_lacks_are_kept_in_every_source() -> None:
+    """Rows of one change that have different columns: the same as one change for each row, in both towers' tables and vectors."""
+    films = {"film": [0, 1, 2], "year": [1990.0, 1995.0, 2000.0], "kind": ["x", "y", "x"]}
+    train = sl.Dataset({"who": ["ann", "bob", "ann"], "film": [0, 1, 2]}, "who", "film", candidates=films)
+
+    def towers(feature: Any) -> sl.TwoTower:
+        model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(feature, dim=2))
+        sl.fit(model, train, epochs=1)
+        return model
+
+    model = sl.Mixture([towers(sl.Category("kind")), towers(sl.Normalization("year"))], train)
+    before = sl.Recommender(model, sl.BruteForce()).served
+    rows: list[dict[str, Any]] = [
+        {"film": 0, "year": 2020.0}, {"film": 1, "kind": "x"}, {"film": 2}, {"film": 3, "kind": "y"}, {"film": 4, "year": 1999.0}
+    ]  # fmt: skip
+    given = {name: [name in row for row in rows] for name in ("year", "kind")}
+    table = pl.DataFrame(rows, schema={"film": pl.Int64, "year": pl.Float64, "kind": pl.String})
+    together = changed(before, table, given=given)
+    apart = before
+    for row in rows:
+        apart = changed(apart, pl.DataFrame([row]))
+    for one, other in zip((together, *together.others), (apart, *apart.others), strict=True):
+        assert one.state.candidates.rows() == other.state.candidates.rows()
+        np.testing.assert_allclose(one.vectors, other.vectors, rtol=1e-6)  # type: ignore[arg-type]
+    assert together.state.candidates.rows()[:3] == [(0, 2020.0, "x"), (1, 1995.0, "x"), (2, 2000.0, "x")]

@@ -463,3 +463,59 @@ def test_scores_where_no_candidate_is_open(recommender: sl.Recommender) -> None:
     everything = [list(range(FILMS))] * len(ASK)
     scores = recommender.score(ASK, range(FILMS), exclude=everything)
     assert scores.tolist() == recommender.score(ASK, range(FILMS), exclude_seen=False).tolist()
+
+
+CLIMBERS = [(f"p{one}", film, 10 * film + again) for one in range(6) for film in range(one) for again in range(2)]
+
+
+@pytest.mark.parametrize("tables", [(), (sl.Transitions(length=1),), (sl.Transitions(), sl.Cooccurrence(length=2))])
+def test_weights_for_short_histories_are_for_those_alone(tmp_path: Path, tables: tuple[Any, ...]) -> None:
+    """Person n chose n films, twice each. Up to two films are few, however many the tables read; repeats are no more films."""
+    films = {"film": list(range(10)), "year": [*range(9), 2000]}
+    people = {"who": [f"p{one}" for one in range(6)]}
+    frame = pl.DataFrame(CLIMBERS, schema=["who", "film", "at"], orient="row")
+    train = sl.Dataset(frame, "who", "film", timestamp="at", queries=people, candidates=films)
+    sources = [sl.popularity(train), *(one.fit(train) for one in tables), sl.Newest("year").fit(train)]
+    nothing = [0.0] * len(tables)
+    model = sl.Mixture(sources, train, weights=[1, *nothing, 0], by_history={2: [0, *nothing, 1]})
+    new, popular = 9, 0
+    expected = {f"p{one}": new if one <= 2 else popular for one in range(6)}
+    live = sl.Recommender(model, sl.BruteForce())
+    live.save(tmp_path / "a.shortlist")
+    for recommender in (live, sl.Recommender.load(tmp_path / "a.shortlist")):
+        found = recommender.recommend([*expected], k=1, exclude_seen=False)
+        assert {one.query: one.ids for one in found} == {one: [film] for one, film in expected.items()}
+        for query, history, film in [
+            ("nobody", [3, 3, 3], new), ("nobody", [3, 4, 5], popular), ("p2", [1, 0, 1], new), ("p2", [0, 5], popular),
+        ]:  # fmt: skip
+            (one,) = recommender.recommend([query], k=1, exclude_seen=False, history=[history])
+            assert one.ids == [film], (query, history)
+            assert recommender.score([query], [new, popular], exclude_seen=False, history=[history])[0].argmax() == (
+                film == popular
+            )
+    test = sl.Dataset({"who": [*expected], "film": [*expected.values()]}, "who", "film", candidates=films)
+    found = sl.evaluate(model, test, ks=(1,), metrics=["top"], baselines=())
+    assert found["model"]["seen_in"]["top_1"] == 1.0
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.integers(0, 7), st.none() | st.integers(0, 9)), max_size=6))
+def test_the_newest_are_the_newest_of_those_that_are_left(steps: list[tuple[int, int | None]]) -> None:
+    """After any additions, changes and deletions, however short the list is; a year of None deletes."""
+    films = {"film": list(range(5)), "year": [1, 5, 9, 7, 3]}
+    train = sl.Dataset({"who": ["ann", "bob"], "film": [0, 1]}, "who", "film", candidates=films)
+    model = sl.Mixture([sl.popularity(train), sl.Newest("year", length=2).fit(train)], train)
+    recommender = sl.Recommender(model, sl.BruteForce())
+    years = dict(zip(*films.values(), strict=True))
+    row = {film: film for film in years}
+    for film, year in steps:
+        if year is None:
+            recommender.delete([film])
+            years.pop(film, None)
+        else:
+            recommender.upsert({"film": [film], "year": [year]})
+            years[film] = year
+            row.setdefault(film, len(row))
+        newest = sorted(years, key=lambda one: (-years[one], row[one]))[:2]
+        (listed,) = recommender.served.state.near.lists  # type: ignore[union-attr]
+        assert [one for one in recommender.candidate_ids.gather(listed.rows).to_list() if one in years] == newest

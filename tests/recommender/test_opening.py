@@ -76,8 +76,9 @@ def test_another_word_is_refused(bundle: Path, verify: Any) -> None:
 
 def test_the_old_words_work_and_name_the_new_ones(bundle: Path, recommender: sl.Recommender) -> None:
     for old in ({"verify": "native"}, {"verify": True}, {"guard": True}, {"guard": False}):
-        with pytest.warns(DeprecationWarning, match="mmap=True.*trusted=False"):
+        with pytest.warns(DeprecationWarning, match="will be removed in .*mmap=True.*trusted=False") as said:
             assert sl.Recommender.load(bundle, **old).recommend(ASK) == recommender.recommend(ASK)
+        assert said[0].filename == __file__
 
 
 @has_faiss

@@ -11,7 +11,7 @@ import pytest
 
 import shortlist as sl
 from shortlist.recommender import promotion
-from shortlist.recommender.promotion import promote, promotions, rollback
+from shortlist.recommender.promotion import previous, promote, promotions, rollback
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,37 @@ def test_a_link_that_was_made_by_hand_can_be_gone_back_to(days: list[Path], tmp_
     link.symlink_to("monday")
     promote(days[1], link)
     assert rollback(link).bundle == "monday"
+
+
+def test_a_link_that_was_turned_by_hand_goes_back_to_the_last_promotion(days: list[Path], tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    for day in days[:2]:
+        promote(day, link)
+    link.unlink()
+    link.symlink_to("wednesday")
+    assert rollback(link).bundle == "tuesday"
+    assert rollback(link).bundle == "monday"
+
+
+def test_the_previous_promotion_is_where_a_rollback_goes(days: list[Path], tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    assert previous(link) is None  # no link
+    told = []
+    for day in (days[0], days[0], days[1], days[2]):
+        promote(day, link)
+        told.append(previous(link))
+    assert [one and one.bundle for one in told] == [None, None, "monday", "tuesday"]
+    shutil.rmtree(days[1])
+    found = previous(link)
+    assert found is not None
+    assert rollback(link) == found
+    assert found.bundle == "monday"
+    assert previous(link) is None
+    promote(days[2], link)
+    shutil.rmtree(days[0])
+    assert previous(link) is None
+    with pytest.raises(sl.BundleError, match="has been removed"):
+        rollback(link)
 
 
 def test_promoting_the_same_again_is_no_step(days: list[Path], tmp_path: Path) -> None:

@@ -96,3 +96,20 @@ def test_an_empty_catalogue_has_no_first_candidate(tmp_path: Path) -> None:
     recommender.delete(["a", "b", "c", "d"])
     warm_towers(recommender.served)
     assert np.isfinite(recommender.served.embedder.vectors("query", recommender.served.state.queries)).all()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_folded_vector_does_not_depend_on_who_else_is_asked(heads: int) -> None:
+    """To the last bit: known and unknown queries in one request, and each alone."""
+    generator = np.random.default_rng(0)
+    pairs = {"who": [f"p{one}" for one in generator.integers(0, 30, 300)], "what": generator.integers(0, 40, 300)}
+    train = sl.Dataset(pairs, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=8, heads=heads), sl.Tower(sl.IntegerLookup("what"), dim=8))
+    sl.fit(model, train, epochs=2, batch_size=64)
+    asked = [*(f"new {one}" for one in range(20)), "p1", "p2"]
+    history = [generator.integers(0, 40, 3).tolist() for _ in asked]
+    together, _ = sl.Recommender(model, sl.BruteForce()).query_vectors(asked, history=history)
+    alone = sl.Recommender(model, sl.BruteForce())
+    for number, one in enumerate(asked):
+        vectors, _ = alone.query_vectors([one], history=[history[number]])
+        assert vectors[0].tolist() == together[number].tolist(), one

@@ -6,6 +6,8 @@ import pytest
 
 import shortlist as sl
 from shortlist.data import titles
+from shortlist.language import columns
+from shortlist.recommender.recommendations import Item, Recommendation
 
 
 def test_titles_are_shown_with_the_items() -> None:
@@ -52,3 +54,11 @@ def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:
     assert answer[0].sources == ["model"]
     with pytest.raises(IndexError):
         answer[2]
+
+
+def test_scores_are_below_each_other_whatever_letters_ids_have() -> None:
+    """A Korean letter takes two columns of a terminal."""
+    items = (Item("밤의 도시", 2.5, "model"), Item("Fargo", 1.25, "model"), Item(7, 0.5, "model"))
+    lines = str(Recommendation("x", True, items)).splitlines()[1:]
+    assert [columns(line) for line in lines] == [28] * 3  # 7 before the id, 9, and 12 for the score
+    assert [line[-6:] for line in lines] == ["2.5000", "1.2500", "0.5000"]

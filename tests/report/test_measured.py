@@ -8,9 +8,9 @@ import math
 import pytest
 
 import shortlist as sl
+from shortlist.evaluation.metrics import headline_k
 from shortlist.recommender.card import figure_tables
 from shortlist.report import measure, render
-from shortlist.report.measured import headline_k
 
 
 @pytest.mark.parametrize(("candidates", "k"), [(1, 1), (19, 1), (20, 2), (99, 9), (100, 10), (10**6, 10)])

@@ -61,7 +61,7 @@ def test_the_page_stands_alone(text: str) -> None:
     assert page.tags.count("h1") == 1
     assert text.index("Verdict:") < text.index("<section")
     for library in ("vega", "vega-lite", "vega-embed"):
-        assert f"{library}\nCopyright" in text or f"{library}\n" in text
+        assert f"{library}\nCopyright" in text
     assert "{{" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
 
 
@@ -106,7 +106,7 @@ def test_a_bundle_keeps_what_its_report_needs(recommender: sl.Recommender, tmp_p
     size = write(loaded, tmp_path / "r.html", name="b")
     again = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert size == (tmp_path / "r.html").stat().st_size
-    assert [path.name for path in tmp_path.iterdir()] == ["b.shortlist", "r.html"] or len(list(tmp_path.iterdir())) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.shortlist", "r.html"]
     first, second = (json.loads(Page(one).scripts[0]) for one in (text, again))
     assert first == second
     assert "kept from training" in again

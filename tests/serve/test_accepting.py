@@ -356,3 +356,29 @@ def test_at_the_end_more_that_have_left_than_a_turn_takes_hide_nobody(turns: Tur
     acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
     acceptor.close()
     assert (acceptor.left, turns.opened) == (300, 1)
+
+
+class NoRoom:
+    """A limit that is reached."""
+
+    def has_room(self, opening: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("tries", [0, 1, 3])
+def test_no_try_is_left_once_the_socket_is_closed(listening: socket.socket, tries: int) -> None:
+    """There was no room, and the next try would look at a socket that is no more."""
+    with socket.create_connection(listening.getsockname(), timeout=120):
+
+        async def stop() -> list[asyncio.TimerHandle]:
+            acceptor = Acceptor(listening, lambda: Greeting([]), NoRoom(), others=lambda: True)
+            for _ in range(tries):
+                acceptor._accept()
+            acceptor.close()
+            await acceptor.wait_closed()
+            loop: Any = asyncio.get_running_loop()
+            return [one for one in loop._scheduled if not one.cancelled()]
+
+        loop = asyncio.SelectorEventLoop()
+        assert loop.run_until_complete(stop()) == []
+        loop.close()

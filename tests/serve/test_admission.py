@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
@@ -271,3 +272,61 @@ def test_the_refusal_is_a_problem_that_says_when_to_come_back() -> None:
     assert b"retry-after: 3" in lines
     assert b"content-length: %d" % len(body) in lines
     assert b'"status":503' in body
+
+
+def test_refused_askers_that_hang_up_take_no_time_of_others() -> None:
+    """Of 3,000 every hundredth stays: the next one is told a second, and they are read again one after the other."""
+    admission, loop = Admission(Limits()), Loop()
+    enter(admission, admission.slots + 1)  # one waits
+    connections = [Connection() for _ in range(3000)]
+    for connection in connections:
+        admission.refuse(connection, loop)  # type: ignore[arg-type]
+    staying = connections[::100]
+    for connection in connections:
+        if connection not in staying:
+            admission.discard(connection)  # type: ignore[arg-type]
+    assert len(admission._paused) == 30
+    assert admission.refuse(late := Connection(), loop) == 1  # type: ignore[arg-type]
+    loop.until(100.0 + 10 * REFUSAL + PAUSE)
+    assert 9 <= sum(connection.resumed for connection in staying) <= 12
+    loop.until(100.0 + 31 * REFUSAL + PAUSE)
+    assert [connection.resumed for connection in (*staying, late)] == [1] * 31
+    assert sum(connection.resumed for connection in connections) == 30
+    loop.until(loop.now + PAUSE)
+    assert not loop.due
+
+
+def test_who_asks_and_hangs_up_again_and_again_delays_nobody() -> None:
+    admission, loop = Admission(Limits()), Loop()
+    enter(admission, admission.slots + 1)
+    for _ in range(3000):
+        gone = Connection()
+        assert admission.refuse(gone, loop) == 1  # type: ignore[arg-type]
+        admission.discard(gone)  # type: ignore[arg-type]
+    assert not admission._paused
+
+
+def test_a_turn_that_nobody_takes_is_given_back() -> None:
+    """Of four that are read already one has its turn, one is given up before it, one at that moment; the last has it then."""
+
+    async def talk() -> None:
+        admission = Admission(Limits())
+        admission.slots = 1
+        await admission.turn()
+        assert admission.active == 1
+        given_up, unlucky, last = (asyncio.create_task(admission.turn()) for _ in range(3))
+        await asyncio.sleep(0)
+        assert len(admission.waiting) == 3
+        given_up.cancel()
+        await asyncio.sleep(0)
+        admission.leave(0.1)
+        unlucky.cancel()
+        for one in (given_up, unlucky):
+            with pytest.raises(asyncio.CancelledError):
+                await one
+        await last
+        assert (admission.active, len(admission.waiting)) == (1, 0)
+        admission.leave(0.2)
+        assert admission.active == 0
+
+    asyncio.run(talk())

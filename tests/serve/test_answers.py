@@ -266,3 +266,39 @@ def test_a_parameter_of_a_post_is_refused(client: Any, path: str) -> None:
     """``POST /v1/recommend?k=5`` gave ten items."""
     reply = client.post(f"/v1/{path}?k=5", {"queries": [{"id": "ann"}]}).json()
     assert (reply["status"], reply["field"], reply["hint"]) == (422, "?", "parameters: none")
+
+
+def test_under_refuse_a_history_is_answered_that_a_tower_reads(clients: Callable[..., Any]) -> None:
+    """As one that is folded in is; a history without a candidate of the catalogue says nothing."""
+    log = {"who": ["ann", "ann", "bob"], "what": ["a", "b", "b"], "at": [1, 2, 3]}
+    train = sl.Dataset(log, "who", "what", timestamp="at")
+    for feature in (sl.History(length=4), sl.StringLookup("who")):
+        model = sl.TwoTower(sl.Tower(feature, dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+        model.prepare(train)
+        client = clients(recommender=sl.Recommender(model.eval(), seen=train, cold_start="refuse"))
+        for one in ("eve", None):
+            told = client.post("/v1/recommend", {"queries": [{"id": one, "history": ["zz", "a"]}]})
+            assert (told.status_code, [item["id"] for item in told.json()["results"][0]["items"]]) == (200, ["b"])
+            for history in ([], ["zz"]):
+                assert client.post("/v1/recommend", {"queries": [{"id": one, "history": history}]}).status_code == 404
+    model = sl.TwoTower(sl.Tower(sl.History(length=4), dim=2), sl.Tower(sl.StringLookup("what"), dim=2))
+    model.prepare(train)
+    client = clients(recommender=sl.Recommender(model.eval(), seen=train, cold_start="refuse"))
+    for past, status in ((["a"], [200]), (["zz"], [404]), (None, [404]), (7, [404, 422]), ([[1]], [404, 422])):
+        query = {"id": "eve", "features": {"history": past}}
+        assert client.post("/v1/recommend", {"queries": [query]}).status_code in status, past
+
+
+@pytest.mark.parametrize("bundle", ["towers", "mixture"])
+@pytest.mark.parametrize(("candidates", "expected"), [([], []), ([404], [None])])
+def test_scores_of_no_candidate_the_catalogue_has(
+    clients: Callable[..., Any], bundle: str, candidates: list[int], expected: list[None]
+) -> None:
+    """However many queries ask: more than fit into one turn were a 500."""
+    client = clients(recommender=mixture() if bundle == "mixture" else None)
+    given = candidates if bundle == "mixture" else [str(one) for one in candidates]
+    for count in (1, 2, 256):
+        queries = [{"id": 0 if bundle == "mixture" else "ann"}] * count
+        reply = client.post("/v1/score", {"queries": queries, "candidates": given})
+        assert reply.status_code == 200, reply.text
+        assert [one["scores"] for one in reply.json()["results"]] == [expected] * count

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from tests.serve.paces import Steady
 
 from shortlist.serve import Settings
@@ -267,3 +269,41 @@ def test_a_reply_that_nobody_was_there_for_counts_as_499(client: Any) -> None:
     scope = {"type": "http", "method": "GET", "path": "/v1/card", "query_string": b"", "headers": [(b"host", b"test")]}
     client.loop.run_until_complete(client.app.answer(scope, None, lambda *reply: False))
     assert 'shortlist_requests_total{route="/v1/card",status="499"} 1.0' in client.get("/metrics").text
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_few_requests_with_long_bodies_wait(clients: Callable[..., Any], compressed: bool) -> None:
+    """Of forty 2 are answered, 32 wait and take nothing of the thread's time, and 6 are refused; a short one is answered."""
+    client = clients()
+    service, held, stopped = client.app.service, asyncio.Event(), []
+    answer, content = service.recommend, json.dumps({"queries": [{"id": "ann", "exclude": ["c"] * 9_000}] * 2}).encode()
+    headers = {"content-encoding": "gzip"} if compressed else {}
+    content = gzip.compress(content) if compressed else content
+
+    async def stuck(asked: Any, *arguments: Any) -> None:
+        if len(asked.request.queries) > 1:
+            stopped.append(asked)
+            with service.turns.off_loop():
+                await held.wait()
+        await answer(asked, *arguments)
+
+    async def talk() -> list[Any]:
+        service.recommend = stuck
+        asking = client._client.post
+        long = [asyncio.create_task(asking("/v1/recommend", content=content, headers=headers)) for _ in range(40)]
+        while sum(one.done() for one in long) < 6:
+            await asyncio.sleep(0)
+        refused = [one.result() for one in long if one.done()]
+        assert [(one.status_code, one.headers["retry-after"]) for one in refused] == [(503, "1")] * 6
+        assert (await asking("/v1/recommend", content=GOOD)).status_code == 200
+        while len(stopped) < 2:
+            await asyncio.sleep(0)
+        assert sum(one.done() for one in long) == 6
+        assert service.turns._free.is_set()
+        held.set()
+        return [one.status_code for one in await asyncio.gather(*long)]
+
+    codes = client.loop.run_until_complete(talk())
+    assert (codes.count(200), codes.count(503)) == (34, 6)
+    assert 'shortlist_refused_total{reason="wait"} 6.0' in client.get("/metrics").text
+    assert client.app._large_waiting == 0

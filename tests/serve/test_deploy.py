@@ -275,6 +275,8 @@ def test_what_the_unit_needs_is_made_by_the_pages_commands(page: str) -> None:
     assert f"python3 -m venv {Path(program).parents[1]} " in block
     assert f" {keys} " in block
     assert f"shortlist promote {Path(bundle).parent}/my.shortlist {bundle}\n" in block
+    at = [block.index(words) for words in ("/bin/pip install", f"{program} promote", "systemctl enable")]
+    assert at == sorted(at)  # a new machine has the command once it is installed, at this place
 
 
 def run(*command: object) -> str:
@@ -304,6 +306,20 @@ def test_systemd_accepts_the_unit_and_finds_little_exposed(tmp_path: Path) -> No
     said = run("systemd-analyze", "security", "--offline=true", "--no-pager", place)
     (level,) = re.findall(r"Overall exposure level for shortlist.service: ([\d.]+)", said)
     assert float(level) <= 2.0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="systemd is Linux")
+def test_the_unit_hides_nothing_of_proc_that_the_server_reads(tmp_path: Path) -> None:
+    """ProcSubset=pid leaves processes alone: no instructions of the processor, and no time at which the machine started."""
+    from prometheus_client import ProcessCollector
+
+    source = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert "cpuinfo" in re.findall(r'"/proc/(\w+)"', source)
+    (tmp_path / "self").symlink_to("/proc/self")
+    assert list(ProcessCollector(registry=None).collect())
+    assert list(ProcessCollector(proc=str(tmp_path), registry=None).collect()) == []
+    unit = (DEPLOY / "systemd/shortlist.service").read_text()
+    assert re.findall(r"^ProcSubset=(?!all)", unit, re.MULTILINE) == []
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import types
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from shortlist.serve import Settings
+from shortlist.serve import Settings, http
 from shortlist.serve.http import NAMES, Decompression, read_body
 from shortlist.serve.problems import Problem
 from shortlist.serve.settings import Limits
@@ -101,3 +102,36 @@ def test_a_body_that_has_arrived_is_not_received(most: int, status: int | None) 
         with pytest.raises(Problem) as refused:
             asyncio.run(read())
         assert refused.value.status == status
+
+
+def test_a_compressed_body_of_nothing_is_read_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A megabyte of blocks that are empty, and the body at its end: no call is given more than a step."""
+    given: list[int] = []
+
+    def watched(wbits: int) -> Any:
+        reader = zlib.decompressobj(wbits)
+
+        class Watched:
+            def decompress(self, content: Any, most: int) -> bytes:
+                given.append(len(content))
+                return reader.decompress(content, most)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(reader, name)
+
+        return Watched()
+
+    monkeypatch.setattr(http, "zlib", types.SimpleNamespace(decompressobj=watched, error=zlib.error))
+    size = len(GOOD).to_bytes(2, "little")
+    last = b"\x01" + size + bytes(255 - one for one in size) + GOOD + zlib.adler32(GOOD).to_bytes(4, "big")
+    content = b"\x78\x9c" + b"\x00\x00\x00\xff\xff" * 200_000 + last
+    begun = Decompression(content, b"deflate", 4096, 1 << 20)
+    assert (begun.content, begun.whole) == (b"", False)
+    assert given == [4096]
+    pauses: list[int] = []
+    assert begun.finish(lambda: pauses.append(1)) == GOOD
+    assert max(given) <= 16_384
+    assert sum(given) == len(content)
+    assert len(pauses) == len(given) - 1
+    with pytest.raises(Problem, match="more bytes follow"):
+        Decompression(content + b"x", b"deflate", 4096, 1 << 20).finish(lambda: None)

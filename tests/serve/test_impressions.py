@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.serve.changing import KEY
+from tests.serve.test_journal import AWAY
 
 from shortlist.serve import change_routes, impressions
 from shortlist.serve.impression_files import FOLDER, records_of, segments
@@ -107,6 +108,7 @@ def test_a_full_disk_is_told_and_the_next_list_is_logged(
         patched.setattr(os, "pwrite", full)
         reply = send(client, SHOWN)
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+    assert b'shortlist_refused_total{reason="disk"} 1.0' in client.get("/metrics").content
     assert send(client, SHOWN).status_code == 200
     assert len(logged(tmp_path)) == 2
 
@@ -187,3 +189,28 @@ def pieces_of(client: Any, monkeypatch: pytest.MonkeyPatch, shown: list[Any]) ->
     monkeypatch.setattr(client.app.service.turns, "yield_to_loop", lambda: pieces.append((0, 0)) or 0.0)
     assert send(client, *shown).json() == {"recorded": len(shown)}
     return pieces
+
+
+@pytest.mark.parametrize("take_away", AWAY)
+def test_what_is_acknowledged_after_a_file_was_taken_away_is_in_the_log(
+    writable: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, take_away: Callable[[Path], None]
+) -> None:
+    """Removed, renamed, rotated or cut off: before a list, and while it is written."""
+    client = writable()
+    folder = tmp_path / "state" / FOLDER
+    assert send(client, {**SHOWN, "request": "first"}).status_code == 200
+    take_away(segments(folder)[-1])
+    assert send(client, {**SHOWN, "request": "second"}).status_code == 200
+    assert "second" in [record["request"] for record in logged(tmp_path)]
+    whole, taken = os.fsync, [take_away]
+
+    def fsync(file: int) -> None:
+        whole(file)
+        if taken:
+            taken.pop()(segments(folder)[-1])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        assert send(client, {**SHOWN, "request": "third"}).status_code == 200
+    assert send(client, {**SHOWN, "request": "fourth"}).status_code == 200
+    assert {"third", "fourth"} <= {record["request"] for record in logged(tmp_path)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from shortlist.errors import BundleError, ConfigError
 from shortlist.serve import journal as journal_module
 from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
+from shortlist.store import disk
 
 
 def record(number: int) -> dict[str, Any]:
@@ -236,3 +237,170 @@ def test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pau
     assert (chain, content) == (expected, lines)
     assert max(encoded) <= 500
     assert sum(encoded) == sum(sizes)
+
+
+# Killed, and full disks.
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, names: tuple[str, ...]) -> list[str]:
+    """Have the process end at the step with this number, of those that call one of these functions of ``os``."""
+    taken: list[str] = []
+
+    def noted(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            taken.append(name)
+            if len(taken) > step:
+                raise Killed
+            return whole(*arguments, **options)
+
+        return call
+
+    for name in names:
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    return taken
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("step", range(9))
+def test_a_process_killed_while_it_puts_the_log_back_leaves_one_or_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, links: bool
+) -> None:
+    """Never nothing, from which the next start would begin afresh; where a file has one name alone, the new log is whole."""
+    journal = Journal(tmp_path)
+    journal.append([record(1), record(2)])
+    other = journal.path.read_bytes() + b"somebody else's line\n"
+    journal.path.write_bytes(other)
+    whole = tmp_path / ".changes.log.restoring"
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    with monkeypatch.context() as patched:
+        if not links:
+            patched.setattr(os, "link", refused)
+        taken = at_step(patched, step, ("write", "fsync", "link", "replace", "unlink"))
+        try:
+            journal.restore([record(1), record(2)])
+        except Killed:
+            assert len(taken) > step
+    journal.close()
+    places = (journal.path, tmp_path / "changes.log.aside")
+    found = [path.read_bytes() for path in places if path.exists()]
+    mine = other.removesuffix(b"somebody else's line\n")
+    assert found in ([other], [other, other], [mine, other])
+    if not journal.path.exists():
+        assert not links
+        assert whole.read_bytes() == mine
+
+
+def test_a_full_disk_while_the_log_is_put_back_leaves_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    journal.append([record(1)])
+    with journal.path.open("ab") as file:
+        file.write(b"somebody else's line\n")
+    before = journal.path.read_bytes()
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            journal.restore([record(1)])
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
+    assert journal.path.read_bytes() == before
+    journal.restore([record(1)])
+    journal.close()
+    assert read(tmp_path) == [record(1)]
+
+
+def test_a_log_that_is_put_back_while_a_shorter_one_is_written_is_not_mixed_with_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append([record(1), record(2)])
+
+    def some() -> Iterator[dict[str, Any]]:
+        yield record(1)
+        journal.path.unlink()
+        journal.restore([record(1), record(2)])
+        yield record(2)
+
+    shorter = ShorterLog(journal, some(), journal.size)
+    shorter.write(lambda: None)
+    journal.append([record(3)])
+    with pytest.raises(LogGoneError):
+        shorter.replace_log()
+    journal.check()
+    journal.close()
+    assert read(tmp_path) == [record(1), record(2), record(3)]
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
+
+
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_shorter_log_ends_where_the_long_one_was_cut_off(tmp_path: Path, longer: bool) -> None:
+    """By `copytruncate`, before the look that finds it; or put back with more than it had."""
+    journal = Journal(tmp_path)
+    journal.append([record(1)])
+    shorter = ShorterLog(journal, [record(1)], journal.size)
+    journal.append([record(2)])
+    os.truncate(journal.path, 0)
+    if longer:
+        journal.restore([record(number) for number in range(9)])
+    with pytest.raises(LogGoneError):
+        shorter.write(lambda: None)
+    journal.close()
+
+
+@pytest.mark.parametrize("put", ["shortened", "put back"])
+def test_the_name_of_the_log_is_on_the_disk_before_a_record_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, put: str
+) -> None:
+    """Else a power cut brings back the file that had the name before, without the record."""
+    journal = Journal(tmp_path)
+    journal.append([record(1), record(1)])
+    folder, whole, synced = journal._folder, os.fsync, []
+
+    def failing(file: int) -> None:
+        if file == folder:
+            raise OSError(5, "Input/output error")
+        whole(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        if put == "shortened":
+            shorter = ShorterLog(journal, [record(1)], journal.size)
+            shorter.write(lambda: None)
+            shorter.replace_log()
+        else:
+            journal.path.unlink()
+            journal.restore([record(1)])
+        for _ in range(2):
+            with pytest.raises(OSError, match="Input/output"):
+                journal.append([record(2)])
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(file), whole(file)))
+    journal.append([record(3)])
+    journal.append([record(4)])
+    assert synced == [folder, journal._file, journal._file]
+    journal.close()
+    assert read(tmp_path) == [record(1), record(3), record(4)]
+
+
+def test_the_names_of_new_folders_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync", synced.append)
+    Journal(tmp_path / "a" / "b").close()
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    Journal(tmp_path / "a" / "b").close()
+    assert len(synced) == 2
+
+
+def test_files_of_a_killed_process_are_removed(tmp_path: Path) -> None:
+    for name in (".changes.log.writing", ".changes.log.restoring"):
+        (tmp_path / name).write_bytes(b"half a log")
+    Journal(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]

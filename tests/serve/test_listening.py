@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from shortlist.errors import ConfigError
+from shortlist.serve import listening as module
 from shortlist.serve.listening import Place, complete_no_more, listening
 
 
@@ -116,3 +119,94 @@ def test_a_server_answers_at_its_path(bundles: Path, tmp_path: Path, workers: in
     assert process.wait(120) == 0
     process.stderr.close()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("first", ["binds", "finds no socket"])
+def test_of_two_servers_that_find_the_socket_of_a_killed_one_one_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """The second starts when the first has removed that socket, and has not made its own."""
+    path = tmp_path / "socket"
+    place, clear = Place("127.0.0.1", 0, path), module._clear
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    refused: list[str] = []
+
+    def cleared(at: Path) -> None:
+        clear(at)
+        monkeypatch.setattr(module, "_clear", clear)
+        with pytest.raises(ConfigError, match="another server listens") as error, listening(place):
+            pass
+        refused.append(str(error.value))
+        if first != "binds":
+            raise FileNotFoundError(2, "the folder is gone")
+
+    monkeypatch.setattr(module, "_clear", cleared)
+    if first == "binds":
+        with listening(place), socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    else:
+        with pytest.raises(ConfigError, match="cannot listen on"), listening(place):
+            pass
+    assert len(refused) == 1
+    assert list(tmp_path.iterdir()) == []
+    with listening(place):
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_who_waits_for_a_lock_that_is_removed_meanwhile_does_not_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    """The other server has opened the file next to the socket before this one removes it, and locks it after that."""
+    place, opened = Place("127.0.0.1", 0, tmp_path / "socket"), os.open
+
+    def late(path: Any, *options: Any, **more: Any) -> int:
+        handle = opened(path, *options, **more)
+        if str(path).endswith(".lock"):
+            os.unlink(path)
+            if again:
+                os.close(opened(path, *options, **more))  # and a third one has made it again
+        return handle
+
+    monkeypatch.setattr(os, "open", late)
+    with pytest.raises(ConfigError, match="another server listens"), listening(place):
+        pass
+    assert not (tmp_path / "socket").exists()
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="other systems give files no descriptor without opening"
+)
+@pytest.mark.parametrize("ended", ["by itself", "by another process"])
+def test_the_next_servers_socket_is_left_alone_whatever_its_inode_is(tmp_path: Path, ended: str) -> None:
+    """It is made while the one before answers its last requests; file systems give the number of a removed file to the next."""
+    path = tmp_path / "socket"
+    with contextlib.ExitStack() as others:
+        with listening(Place("127.0.0.1", 0, path)) as taken:
+            if ended == "by itself":
+                complete_no_more(taken)
+            else:
+                os.unlink(path)
+            taken.close()
+            for number in range(20):
+                other = others.enter_context(socket.socket(socket.AF_UNIX))
+                other.bind(str(path if number == 0 else tmp_path / str(number)))
+        assert path.exists()
+
+
+def test_a_server_that_accepts_nobody_is_still_there(tmp_path: Path) -> None:
+    """Its queue is full: to connect would wait for ever."""
+    path = tmp_path / "socket"
+    with contextlib.ExitStack() as all_of:
+        full = all_of.enter_context(socket.socket(socket.AF_UNIX))
+        full.bind(str(path))
+        full.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                client = all_of.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        with pytest.raises(ConfigError, match="another server listens"), listening(Place("127.0.0.1", 0, path)):
+            pass
+        assert path.exists()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.serve.paces import on_loop
 
 import shortlist as sl
-from shortlist.serve import Settings
+from shortlist.serve import Settings, loaded
+from shortlist.serve.loaded import Loaded
 
 
 def test_card(client: Any) -> None:
@@ -136,3 +140,45 @@ def test_a_text_to_search_for_has_a_bound(client: Any, monkeypatch: pytest.Monke
 )
 def test_no_parameter_is_taken_at_any_length(client: Any, path: str, name: str) -> None:
     assert client.get(path, params={name: "7" * 16_000}).status_code == 422
+
+
+def test_many_look_ups_take_few_places_of_others(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 40 one is made, 15 wait, and 24 are refused; a list is answered meanwhile."""
+    held = threading.Event()
+    monkeypatch.setattr(Loaded, "found", lambda *_: [] if held.wait(60) else None)
+
+    async def talk() -> list[int]:
+        asking = client._client
+        many = [asyncio.create_task(asking.get("/v1/candidates", params={"text": "a"})) for _ in range(40)]
+        while sum(one.done() for one in many) < 24:
+            await asyncio.sleep(0)
+        refused = [one.result() for one in many if one.done()]
+        assert [(one.status_code, one.headers["retry-after"]) for one in refused] == [(503, "1")] * 24
+        for path in ("/v1/card", "/v1/queries", "/v1/history?query=ann", "/v1/map", "/openapi.json"):
+            assert (await asking.get(path)).status_code == 503
+        assert (await asking.post("/v1/recommend", json={"queries": [{"id": "ann"}]})).status_code == 200
+        assert sum(one.done() for one in many) == 24
+        held.set()
+        return [one.status_code for one in await asyncio.gather(*many)]
+
+    codes = client.loop.run_until_complete(talk())
+    assert (codes.count(200), codes.count(503)) == (16, 24)
+    assert client.get("/v1/card").status_code == 200
+
+
+@pytest.mark.parametrize("column", ["kind", "stock", "nothing"])
+def test_columns_are_not_looked_through_on_the_event_loop(
+    client: Any, column: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of them the map may be coloured by takes a look at every value, again after each change."""
+    seen: list[bool] = []
+    few = loaded._few_values
+
+    def watched(values: Any) -> bool:
+        seen.append(on_loop())
+        return few(values)
+
+    monkeypatch.setattr(loaded, "_few_values", watched)
+    assert client.get("/v1/map", params={"column": column}).status_code == (200 if column == "kind" else 422)
+    assert seen
+    assert not any(seen)

@@ -22,6 +22,7 @@ from shortlist.recommender import embedding
 from shortlist.recommender.embedding import Embedder
 from shortlist.serve import App, Service, Settings
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.preparing import Preparation
 from shortlist.serve.swap import Swapper
 
 PROGRAM = """
@@ -166,3 +167,43 @@ def test_a_tower_that_cannot_run_here_keeps_no_server_from_starting(
     client.app.service.warm(client.app.service.loaded, lambda: None)
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}).status_code == 200
     assert client.post("/v1/recommend", {"queries": [{"features": {"city": "x"}}]}).status_code == 501
+
+
+# Another bundle, and no room for a thread.
+
+
+def test_another_bundle_is_prepared_once_the_first_was(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = (Loaded.read(bundles / name).served for name in ("one", "two"))
+    imported: list[Any] = []
+    monkeypatch.setattr(Embedder, "import_runtime", lambda embedder, side: imported.append(embedder))
+    preparation = Preparation(one)
+    preparation.renew(two)
+    preparation.wait()
+    assert imported == []
+    preparation.start()
+    preparation.wait()
+    preparation.renew(one)
+    preparation.wait()
+    assert imported == [two.embedder, one.embedder]
+
+
+def test_a_system_without_room_for_a_thread_stops_no_upsert(
+    writable: Callable[..., Any], bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for good: what could not begin is not waited for."""
+    client = writable()
+    preparation = client.app.service.writer.preparation
+
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        with pytest.raises(RuntimeError, match="new thread"):
+            preparation.start()
+    assert change(client, upsert=[{"what": "n", "stock": 1}]).status_code == 200
+    preparation.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        preparation.renew(Loaded.read(bundles / "two").served)
+    assert change(client, upsert=[{"what": "m", "stock": 1}]).status_code == 200

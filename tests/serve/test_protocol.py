@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -852,3 +854,104 @@ def test_a_connection_has_one_clock_for_all_its_requests(client: Any, monkeypatc
         assert clock.cancelled()
 
     client.loop.run_until_complete(talk())
+
+
+class Late:
+    """A request whose body arrives behind its head."""
+
+    def __init__(self, client: Any) -> None:
+        self.wire = Wire()
+        self.connection = connected(client, self.wire)
+        self.connection.data_received(ASKED[:-1])
+
+    def end(self) -> None:
+        self.connection.data_received(ASKED[-1:])
+
+
+def test_bodies_that_arrive_behind_their_heads_have_their_turns_in_the_queue(client: Any) -> None:
+    """Twenty bodies arrive at once, and four requests are answered at a time, as of those that arrive whole."""
+    at_once, service, admission = [0], client.app.service, client.app.admission
+    admission.slots, answer = 4, service.recommend
+
+    async def counted(*arguments: Any) -> None:
+        at_once.append(at_once[-1] + 1)
+        await answer(*arguments)
+        at_once.append(at_once[-1] - 1)
+
+    async def talk() -> None:
+        service.recommend = counted
+        late = [Late(client) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert (admission.active, client.app.under_way) == (0, 0)
+        for one in late:
+            one.end()
+        while admission.active + len(admission.waiting) < 20:
+            await asyncio.sleep(0)
+        assert (admission.active, client.app.under_way) == (4, 20)
+        for one in late:
+            await settled(one.connection)
+            assert one.wire.written[:12] == b"HTTP/1.1 200"
+            one.connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert max(at_once) == 4
+    assert (admission.active, client.app.under_way) == (0, 0)
+
+
+def test_a_late_body_is_refused_or_waits_as_a_whole_request_does(client: Any) -> None:
+    """The queue is full, and the reply says so; then there is room, and one of the two that wait hangs up."""
+    admission = client.app.admission
+
+    async def talk() -> None:
+        refused, gone, last = (Late(client) for _ in range(3))
+        await asyncio.sleep(0)
+        admission.slots = admission.most = 0
+        refused.end()
+        await settled(refused.connection)
+        assert refused.wire.written[:12] == b"HTTP/1.1 503"
+        assert b"retry-after: 1" in refused.wire.written
+        admission.most = 10
+        for one in (gone, last):
+            one.end()
+        while len(admission.waiting) < 2:
+            await asyncio.sleep(0)
+        gone.connection.connection_lost(None)
+        await settled(gone.connection)
+        admission.slots = admission.active = 1
+        admission.leave(client.loop.time())
+        await settled(last.connection)
+        assert (gone.wire.written, last.wire.written[:12]) == (b"", b"HTTP/1.1 200")
+        assert admission.active == 0
+        for one in (refused, last):
+            one.connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert 'shortlist_refused_total{reason="queue"} 1.0' in client.get("/metrics").text
+
+
+def test_the_time_that_a_sender_takes_is_in_no_figure(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine seconds between head and body are its own; three in which it waits in the queue are the server's."""
+    now = [100.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0], monotonic=time.monotonic)
+    for module in ("app", "protocol"):
+        monkeypatch.setattr(f"shortlist.serve.{module}.time", clock)
+    admission = client.app.admission
+
+    async def talk() -> None:
+        late = Late(client)
+        await asyncio.sleep(0)
+        admission.slots = 0
+        now[0] += 9.0
+        late.end()
+        while not admission.waiting:
+            await asyncio.sleep(0)
+        now[0] += 3.0
+        admission.slots = admission.active = 1
+        admission.leave(client.loop.time())
+        await settled(late.connection)
+        late.connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    text = client.get("/metrics").text
+    for stage in ("queue", "total"):
+        assert re.findall(rf'shortlist_stage_seconds_sum{{stage="{stage}"}} (\S+)', text) == ["3.0"]

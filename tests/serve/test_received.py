@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from tests.serve.test_protocol import POST, Wire, connected, settled
 
+from shortlist.serve import Settings
 from shortlist.serve.protocol import Connection
-from shortlist.serve.received import IN_A_TURN, Intake, Received
+from shortlist.serve.received import IN_A_TURN, SMALL, Intake, Received
+from shortlist.serve.settings import Limits
 
 KB, MB = 1 << 10, 1 << 20
 
@@ -163,3 +165,85 @@ def test_however_many_send_long_bodies_a_turn_is_short(
             one.protocol.connection_lost(None)
 
     client.loop.run_until_complete(talk())
+
+
+def pipelined(requests: int) -> bytes:
+    return b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-pad: %b\r\n\r\n" % (b"x" * 900) * requests
+
+
+@pytest.mark.parametrize(
+    ("head", "content"),
+    [
+        (b"POST /nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (3 * MB), b"x" * 3 * MB),
+        (b"GET /v1/card HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % (3 * MB), b"x" * 3 * MB),
+        (
+            POST.replace(b"/v1/", b"/v2/") + b"transfer-encoding: chunked\r\n\r\n",
+            b"8000\r\n%b\r\n" % (b"x" * 32_768) * 96,
+        ),
+        (b"", pipelined(3 * MB // 960)),
+    ],
+    ids=["no such path", "no body is read", "chunked", "pipelined"],
+)
+def test_what_is_answered_takes_no_room(client: Any, head: bytes, content: bytes) -> None:
+    """There is room for a megabyte, of which an honest sender has some; three that nobody keeps take none of it."""
+
+    async def talk() -> None:
+        received = client.app.received
+        received.most = MB
+        honest, other = Wire(), Wire()
+        connected(client, honest).data_received(POST + b"content-length: 200000\r\n\r\n" + b" " * 150_000)
+        while received.total < 150_000:  # it is parsed in a few turns of the loop
+            await asyncio.sleep(0)
+        kept = received.total
+        connection = connected(client, other)
+        connection.data_received(head)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        most, at = 0, 0
+        while at < len(content):
+            if other.reading:
+                connection.data_received(content[at : at + 16_384])
+                at += 16_384
+            await asyncio.sleep(0)
+            most = max(most, received.total)
+        while connection.tasks or connection._unparsed:
+            await asyncio.sleep(0)
+        assert other.written.startswith(b"HTTP/1.1 ")
+        assert not other.closed
+        assert not honest.closed
+        assert most <= kept + 2 * SMALL
+        for one in (honest, other):
+            one.protocol.connection_lost(None)
+        assert received.total == 0
+
+    client.loop.run_until_complete(talk())
+
+
+def test_slow_senders_take_no_place_of_others(clients: Any) -> None:
+    """Five requests may be under way. Seven have sent a part of their bodies: the first two make room, and others are answered."""
+    client = clients(Settings(limits=Limits(under_way=5, wait_seconds=100.0)))
+
+    async def talk() -> None:
+        body = b'{"queries":[{"id":"ann"}],"k":1}'
+        request = POST + b"content-length: %d\r\n\r\n" % len(body) + body
+        slow = [Wire() for _ in range(7)]
+        for wire in slow:
+            connected(client, wire).data_received(request[:-1])
+            await asyncio.sleep(0)
+        assert [wire.closed for wire in slow] == [True, True, *[False] * 5]
+        for wire in slow[:2]:
+            wire.protocol.connection_lost(None)
+        whole = Wire()
+        connected(client, whole).data_received(request)
+        await settled(whole.protocol)
+        assert whole.written[:12] == b"HTTP/1.1 200"
+        for wire in slow[2:]:
+            wire.protocol.data_received(request[-1:])
+            await settled(wire.protocol)
+            assert wire.written[:12] == b"HTTP/1.1 200"
+        for wire in (whole, *slow[2:]):
+            wire.protocol.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    assert 'shortlist_connections_cut_total{reason="room"} 2.0' in client.get("/metrics").text
+    assert client.app.under_way == 0

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gc
+import shutil
+import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from tests.serve.changing import KEY, change, ids
+from tests.serve.changing import KEY, WRITE, change, ids
+from tests.serve.running import Running
 
 import shortlist as sl
 from shortlist.errors import ShortlistError
-from shortlist.serve import Settings
+from shortlist.serve import Service, Settings
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.swap import Ids, Swapper, check_replaces, share_of, signature
+from shortlist.store import in_use
 
 
 def swapped(client: Any, path: Path) -> bool:
@@ -234,3 +240,93 @@ def test_a_new_bundle_is_warmed_by_every_group_of_the_last_requests(client: Any,
         (10, False, True, True, 1),
         (3, False, False, False, 32),
     ]
+
+
+# Bundles of before.
+
+
+def test_nothing_holds_a_bundle_that_was_replaced(writable: Callable[..., Any], bundles: Path) -> None:
+    """Not the first one either, which the server began with: its memory is free, and `shortlist clean` may remove it."""
+    client = writable()
+    assert change(client, upsert=[{"what": "e", "stock": 1}]).status_code == 200
+    assert ids(client, where="stock = 1") == ["e"]
+    for name in ("two", "one"):
+        held = weakref.ref(client.app.service.loaded.about)
+        assert swapped(client, bundles / name)
+        assert ids(client, where="stock = 1") == ["e"]
+        gc.collect()
+        assert held() is None
+
+
+@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
+def test_a_folder_that_was_replaced_is_no_longer_in_use(bundles: Path, tmp_path: Path, options: list[str]) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(bundles / name, tmp_path / name)
+    link = tmp_path / "current"
+    link.symlink_to(tmp_path / "one")
+    server = Running(link, "--no-log", "--state", tmp_path / "state", *options, SHORTLIST_WRITE_KEYS="w" * 20)
+    try:
+        assert in_use(tmp_path / "one")
+        (tmp_path / "next").symlink_to(tmp_path / "two")
+        (tmp_path / "next").replace(link)
+        deadline = time.monotonic() + 300
+        while in_use(tmp_path / "one"):
+            assert time.monotonic() < deadline, server.lines
+        assert in_use(tmp_path / "two")
+        assert server.stop() == 0
+    finally:
+        server.process.kill()
+        server.process.wait()
+
+
+# Bundles whose candidates' ids are in another column.
+
+
+@pytest.fixture(scope="module")
+def other_column(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the same people and candidates as ``bundles``; the candidates' column is "item"."""
+    pairs = {"who": ["ann", "ann", "bob", "bob", "cat"], "item": ["a", "b", "b", "c", "b"]}
+    train = sl.Dataset(pairs, "who", "item", candidates={"item": ["a", "b", "c", "d"], "stock": [1, 2, 3, 4]})
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=2), sl.Tower(sl.StringLookup("item"), dim=2))
+    model.prepare(train)
+    recommender = sl.Recommender(model.eval(), index=sl.BruteForce(), seen=train)
+    recommender.export()
+    path = tmp_path_factory.mktemp("other") / "column"
+    recommender.save(path)
+    return path
+
+
+def test_changes_go_on_where_the_candidates_column_has_another_name(
+    writable: Callable[..., Any], other_column: Path, tmp_path: Path
+) -> None:
+    client = writable()
+    assert change(client, delete=["d"]).status_code == 200
+    assert swapped(client, other_column)
+    assert change(client, upsert=[{"item": "e", "stock": 9}]).status_code == 200
+    assert change(client, upsert=[{"item": "a", "stock": 9}]).status_code == 200
+    assert sorted(ids(client, where="stock = 9")) == ["a", "e"]
+    client.app.service.writer.close()
+    again = Service(Loaded.read(other_column), Settings(write_keys=(WRITE,), state=tmp_path / "state"))
+    assert again.loaded.served.index.size == 4
+    again.writer.close()
+
+
+def test_rows_of_another_column_are_refused_in_words(
+    writable: Callable[..., Any], other_column: Path, bundles: Path, tmp_path: Path
+) -> None:
+    """Deleted ones too: what cannot be read at the next start is not to take over now."""
+    client = writable()
+    assert change(client, upsert=[{"what": "e", "stock": 1}]).status_code == 200
+    assert change(client, delete=["e"]).status_code == 200
+    first = client.app.service.loaded.bundle
+    assert not swapped(client, other_column)
+    assert client.app.service.loaded.bundle == first
+    assert change(client, upsert=[{"what": "f", "stock": 1}]).status_code == 200
+    records = list(client.app.service.writer.changes.records())
+    client.app.service.writer.close()
+    log = (tmp_path / "state" / "changes.log").read_bytes()
+    for follows in (None, records):
+        with pytest.raises(sl.BundleError, match="the logged changes do not fit the bundle"):
+            Service(Loaded.read(other_column), Settings(write_keys=(WRITE,), state=tmp_path / "state"), follows=follows)
+    assert (tmp_path / "state" / "changes.log").read_bytes() == log
+    assert sorted(ids(writable())) == ["a", "b", "c", "d", "f"]

@@ -127,3 +127,43 @@ def test_the_server_sends_its_spans(bundles: Path, workers: int) -> None:
     assert bytes.fromhex(TRACE) in sent
     assert b"shortlist" in sent
     assert b"POST /v1/recommend" in sent
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [
+        ("other=1", {"other": "1"}),
+        (" other=a b ,, x@y=2\t", {"other": "a b", "x@y": "2"}),
+        ("a canary", {}),
+        ("canary=1,canary=2", {}),
+        ("CANARY=1", {}),
+        ("canary=1=2", {}),
+        (",".join(f"canary{number}=1" for number in range(33)), {}),
+        ("canary=" + "x" * 600, {}),
+        ("canary" + " " * 60_000 + "=1", {}),
+        ("canary=\u00e9".encode("latin-1"), {}),
+    ],
+    ids=range(10),
+)
+def test_a_state_of_another_form_is_left_out_and_in_no_log(
+    spans: Any, caplog: pytest.LogCaptureFixture, state: str | bytes, kept: dict[str, str]
+) -> None:
+    client, ended = spans
+    given = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}, headers=given).status_code == 200
+    (span,) = ended()
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert dict(span.context.trace_state) == kept
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]
+
+
+@pytest.mark.parametrize("parent", ["canary", "00-" + "x" * 600, f"00-{TRACE}-{PARENT}-01-canary", ""])
+def test_a_parent_of_another_form_begins_a_trace_here(
+    spans: Any, caplog: pytest.LogCaptureFixture, parent: str
+) -> None:
+    client, ended = spans
+    given = {"traceparent": parent, "tracestate": "a canary"}
+    assert client.post("/v1/recommend", {"queries": [{"id": "ann"}]}, headers=given).status_code == 200
+    (span,) = ended()
+    assert span.parent is None
+    assert not [one for one in caplog.records if one.name.startswith("opentelemetry")]

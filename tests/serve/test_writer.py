@@ -7,22 +7,28 @@ import io
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.serve.changing import KEY, WRITE, change, ids
 from tests.serve.test_journal import AWAY
 
 import shortlist as sl
-from shortlist.serve import Settings
+from shortlist.serve import Service, Settings, journal
 from shortlist.serve.changes import Changes
 from shortlist.serve.events import Events
 from shortlist.serve.journal import Journal
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
+from shortlist.serve.writer import _Task
 
 
 def test_upsert_delete_and_a_restart(writable: Callable[..., Any]) -> None:
@@ -438,6 +444,38 @@ def test_recall_is_measured_on_real_requests(clients: Callable[..., Any], approx
     assert "shortlist_recall_found_items_total 2.0" in text
 
 
+def test_however_many_requests_are_sampled_one_is_compared_at_a_time(
+    clients: Callable[..., Any], approximate: Path
+) -> None:
+    """Exact answers of a large catalogue take longer than requests: what waits for one would be without a bound."""
+    client = clients(Settings(sample=1.0), sl.Recommender(Loaded.read(approximate).served))
+    service, held = client.app.service, threading.Event()
+    whole, begun = service.batcher._answer, []
+
+    def answer(group: Any, asks: Any) -> Any:
+        if group.exact:
+            begun.append(group)
+            held.wait(60)
+        return whole(group, asks)
+
+    service._answer = answer
+    body = {"queries": [{"id": "u1"}], "k": 3}
+    for _ in range(10):
+        assert client.post("/v1/recommend", body).status_code == 200
+    assert service.background._work_queue.qsize() <= 1
+    held.set()
+    assert client.get("/v1/card").status_code == 200  # behind what was compared
+    assert len(begun) == 1
+    before = service._compare_after
+    service._compare_after = before + 1e6
+    assert client.post("/v1/recommend", body).status_code == 200
+    service._compare_after = 0.0
+    assert client.post("/v1/recommend", body).status_code == 200
+    assert client.get("/v1/card").status_code == 200
+    assert len(begun) == 2
+    assert before > 0.0
+
+
 def _facts(found: Any) -> dict[str, Any]:
     return {
         "query": found.query,
@@ -446,3 +484,254 @@ def _facts(found: Any) -> dict[str, Any]:
         "scores": found.scores[:2],
         "reasons": None,
     }
+
+
+# A log that was not read to its end, and one that is shortened at the end.
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_a_start_that_is_interrupted_leaves_the_log_as_it_is(
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """As by Ctrl-C: not even the half that was read counts for the whole."""
+    service = Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path))
+    for one in "abc":
+        applied(service, {"op": "change", "at": 1.0, "upsert": [], "delete": [one], "expire": []})
+    service.close()
+    log = (tmp_path / "changes.log").read_bytes()
+    whole, count = Changes._apply, [0]
+
+    def some(changes: Changes, *arguments: Any) -> None:
+        count[0] += 1
+        if count[0] == 3:
+            raise error
+        whole(changes, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "CHUNK", 100)
+        patched.setattr(Changes, "_apply", some)
+        with pytest.raises(error):
+            Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
+    assert (tmp_path / "changes.log").read_bytes() == log
+    again = Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path))
+    assert sorted(facts(again)) == ["d"]
+    again.close()
+
+
+def test_an_altered_log_is_refused_again_and_again_and_stays_as_it_is(
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever restarts the server: it must not go on with what stands before the damage."""
+    service = Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path))
+    for one in "abc":
+        applied(service, {"op": "change", "at": 1.0, "upsert": [], "delete": [one], "expire": []})
+    service.close()
+    path = tmp_path / "changes.log"
+    log = path.read_bytes().replace(b'"delete":["b"]', b'"delete":["x"]')
+    path.write_bytes(log)
+    monkeypatch.setattr(journal, "CHUNK", 100)
+    for _ in range(3):
+        with pytest.raises(sl.BundleError, match="was altered"):
+            Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
+        assert path.read_bytes() == log
+
+
+def test_a_server_that_stops_while_its_log_is_shortened_has_not_failed(
+    writable: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting:
+        def __init__(self, last: Any, closing: Any) -> None:
+            self.pause = closing.wait
+
+    monkeypatch.setattr("shortlist.serve.change_log.Throttle", Waiting)
+    client = writable()
+    writer = client.app.service.writer
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    for one in ["a"] * 1200 + ["b"]:
+        writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": [one], "expire": []})
+        writer._log._journal.append([deletion])
+    writer._apply([])
+    assert writer._log._shortening is not None
+    assert change(client, delete=["d"]).status_code == 200
+    again = writable()  # the one before is closed
+    assert ids(again) == ["c"]
+    assert log._out.getvalue() == ""
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["changes.log"]
+
+
+def test_a_log_that_is_put_back_while_it_is_shortened_has_failed_nobody(
+    writable: Callable[..., Any], tmp_path: Path
+) -> None:
+    client = writable()
+    writer, changelog = client.app.service.writer, client.app.service.writer._log
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+    for _ in range(1200):
+        writer.changes.apply(deletion := {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []})
+        changelog._journal.append([deletion])
+    writer._apply([])
+    (tmp_path / "state" / "changes.log").unlink()
+    assert change(client, delete=["b"]).status_code == 200
+    changelog._shortener.submit(int).result()
+    while changelog._shortening is not None:
+        writer._apply([])
+    assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["log_restored"]
+    assert ids(writable()) == ["c", "d"]
+
+
+# Expiries, whatever is made together.
+
+
+def applied(service: Service, *records: dict[str, Any]) -> list[Any]:
+    """The outcomes of changes that are made together."""
+    outcomes, loaded, _ = service.writer._apply([_Task(Future(), record=record) for record in records])
+    if loaded is not None:
+        service.activate(loaded)
+    return outcomes
+
+
+def facts(service: Service) -> dict[str, int | None]:
+    """The candidates that are served, with their stock."""
+    state = service.loaded.state
+    alive = np.setdiff1d(np.arange(state.size), state.dead)
+    return dict(zip(state.candidate_ids.take(alive), state.candidates["stock"][alive].to_list(), strict=True))
+
+
+STEP = st.one_of(
+    st.tuples(st.just("upsert"), st.sampled_from("abz"), st.integers(0, 3)),
+    st.tuples(st.just("kind"), st.sampled_from("abz"), st.integers(0, 3)),
+    st.tuples(st.just("delete"), st.sampled_from("abz"), st.just(0)),
+    st.tuples(st.just("expire"), st.sampled_from("abz"), st.integers(0, 12)),
+    st.tuples(st.just("event"), st.just("a"), st.just(0)),
+)
+
+
+@pytest.fixture(scope="module")
+def one_bundle(bundles: Path) -> Loaded:
+    return Loaded.read(bundles / "one")
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=st.lists(st.tuples(st.integers(-3, 3), st.lists(STEP, max_size=4)), max_size=5))
+def test_what_is_served_is_what_the_next_start_serves(
+    one_bundle: Loaded, tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[int, list[tuple[str, str, int]]]]
+) -> None:
+    """Whatever changes are made together, when they expire, and however the clock is set; in those who follow, too."""
+    folder, now = tmp_path_factory.mktemp("state"), 5.0
+    writes = Settings(write_keys=(WRITE,), state=folder)
+    none = {"op": "change", "upsert": [], "delete": [], "expire": []}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(time, "time", lambda: now)
+        service = Service(one_bundle, writes)
+        follower = Service(one_bundle, writes, follows=[])
+        for passed, steps in batches:
+            records: list[dict[str, Any]] = []
+            for kind, one, value in steps:
+                made = {
+                    "upsert": {"upsert": [{"what": one, "stock": value}]},
+                    "kind": {"upsert": [{"what": one, "kind": "x"}]},
+                    "delete": {"delete": [one]},
+                    "expire": {"expire": [{"id": one, "at": float(value)}]},
+                    "event": {"op": "events", "events": [{"query": "ann", "candidate": one, "at": now}]},
+                }[kind]
+                records.append({**none, **made, "at": now})
+            now += passed
+            for each in (service, follower):
+                assert not any(isinstance(outcome, Exception) for outcome in applied(each, *records))
+        for each in (service, follower):
+            applied(each)
+        served = facts(service)
+        assert facts(follower) == served
+        service.close()
+        again = Service(one_bundle, writes)
+        assert facts(again) == served
+        again.close()
+        follower.close()
+
+
+def test_a_candidate_that_expires_at_once_goes_whatever_is_made_with_it(
+    writable: Callable[..., Any], clock: list[float]
+) -> None:
+    service = writable().app.service
+    change = {"op": "change", "at": 1000.0, "upsert": [], "delete": [], "expire": []}
+    event = {"op": "events", "at": 1000.0, "events": [{"query": "ann", "candidate": "d", "at": 1000.0}]}
+    applied(service, {**change, "expire": [{"id": "a", "at": 900.0}]}, event, {**change, "delete": ["b"]})
+    applied(service)
+    assert sorted(facts(service)) == ["c", "d"]
+    applied(
+        service,
+        {**change, "expire": [{"id": "c", "at": 900.0}, {"id": "d", "at": 900.0}]},
+        {**change, "upsert": [{"what": "d", "stock": 1}]},
+    )
+    applied(service)
+    assert facts(service) == {"d": 1}
+
+
+@pytest.mark.parametrize("follows", [None, []])
+def test_a_candidate_expires_soon_after_its_time_however_the_clock_is_set(
+    bundles: Path, tmp_path: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch, follows: list[Any] | None
+) -> None:
+    """As where a machine slept. Who writes looks each second at the least, and so does who follows."""
+    service = Service(Loaded.read(bundles / "one"), Settings(write_keys=(WRITE,), state=tmp_path), follows=follows)
+    applied(service, {"op": "change", "at": 1.0, "upsert": [], "delete": [], "expire": [{"id": "a", "at": 9000.0}]})
+    waits: list[float | None] = []
+
+    async def wait_for(waiting: Any, timeout: float | None) -> None:
+        waiting.close()
+        waits.append(timeout)
+        clock[0] = 9001.0
+        raise asyncio.TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio, "wait_for", wait_for)
+        assert asyncio.run(service.writer._next()) == []
+    assert waits == [1.0]
+    applied(service)
+    assert sorted(facts(service)) == ["b", "c", "d"]
+    service.close()
+
+
+# One that fails, and those that are made with it.
+
+
+@pytest.mark.parametrize("error", [RuntimeError("canary"), Panic()])
+@pytest.mark.parametrize("what", ["loaded", "look", "renew"])
+def test_changes_are_made_and_acknowledged_whatever_fails_with_them(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, what: str, error: BaseException
+) -> None:
+    """Another bundle that cannot take the changes, a look at them that fails, and a new index that does not fit."""
+    client = writable()
+    service = client.app.service
+
+    def broken(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(service.writer, "_with_changes", broken)
+    deletion = {"op": "change", "at": 1.0, "upsert": [], "delete": ["a"], "expire": []}
+    failing = {
+        "loaded": _Task(Future(), loaded=service.loaded),
+        "look": _Task(Future(), look=broken),
+        "renew": _Task(Future(), renew=broken, of=service.loaded.bundle),
+    }[what]
+    outcomes, loaded, records = service.writer._apply([_Task(Future(), record=deletion), failing])
+    assert tuple(outcomes[0])[:3] == (0, 1, 3)
+    assert isinstance(outcomes[1], RuntimeError)
+    assert records == [deletion]
+    service.activate(loaded)
+    assert ids(client) == ids(writable()) == ["c", "d", "b"]
+
+
+def test_a_change_is_acknowledged_where_its_index_cannot_be_looked_at(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = writable()
+    log = client.app.service.log = Log(io.StringIO(), requests=False)
+
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(client.app.service.writer, "_look", broken)
+    assert change(client, delete=["a"]).status_code == 200
+    assert ids(client) == ["c", "d", "b"]
+    assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["writer_failed"]

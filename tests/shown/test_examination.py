@@ -105,3 +105,40 @@ def test_what_cannot_be_compared_is_refused(shown, words):
     names = ("query", "candidate", "place", "clicked")
     with pytest.raises(sl.DataError, match=words):
         sl.Examination.estimate(dict(zip(names, shown, strict=True)))
+
+
+ONE_SIDED = [  # pairs with what was shown and clicked by place: (shown, clicked)
+    [{1: (5, 5), 2: (5, 0)}, {2: (5, 3), 3: (5, 2)}],  # place 2 has clicks, but none on what place 1 had too
+    [{1: (5, 0), 2: (5, 5)}, {2: (5, 3), 3: (5, 2)}, {1: (5, 5)}],  # and place 1 none on what another place had
+    [{1: (5, 2), 2: (5, 2)}, {2: (5, 5), 3: (5, 0)}, {3: (5, 4), 4: (5, 4)}],
+    [{1: (5, 2), 2: (5, 2), 3: (5, 0)}, {3: (5, 1), 4: (5, 1)}],
+]
+
+
+def shown_of(pairs: list[dict[int, tuple[int, int]]]) -> dict[str, list[int]]:
+    rows = [
+        (0, number, place, int(one < clicked))
+        for number, pair in enumerate(pairs)
+        for place, (times, clicked) in pair.items()
+        for one in range(times)
+    ]
+    return dict(zip(("query", "candidate", "place", "clicked"), map(list, zip(*rows, strict=True)), strict=True))
+
+
+@pytest.mark.parametrize(("pairs", "lost"), [*zip(ONE_SIDED, ["2, 3", "2, 3", "3, 4", "3, 4"], strict=True)])
+def test_clicks_of_one_side_alone_are_refused(pairs, lost):
+    """The likelihood has no maximum: it rises as the chances of the lost places fall, or rise, without an end."""
+    shown = {name: np.array(values) for name, values in shown_of(pairs).items()}
+    deepest, down = max(shown["place"]), []
+    for power in range(0, 12, 3):
+        chances = np.array([10.0 ** (-power if str(place) in lost else 0) for place in range(1, 5)])
+        down.append([likelihood(chances, shown), likelihood(1 / chances, shown)])
+    assert any(np.all(np.diff(one) > -1e-9) and one[-1] > one[0] for one in np.array(down).T), deepest
+    with pytest.raises(sl.DataError, match=f"places {lost} cannot be compared with the first: too few clicks"):
+        sl.Examination.estimate(shown)
+
+
+def test_clicks_of_both_sides_by_a_third_place_are_enough():
+    # 1 over 2 by one pair, 2 over 3 by another, 3 over 1 by the last: no pair has both ways, and yet there is a maximum
+    ring = [{1: (4, 4), 2: (4, 0)}, {2: (4, 4), 3: (4, 0)}, {3: (4, 4), 1: (4, 0)}]
+    assert sl.Examination.estimate(shown_of(ring)).chances == pytest.approx([1, 1, 1])

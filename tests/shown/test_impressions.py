@@ -102,3 +102,9 @@ def test_the_hint_on_places_fits_what_came(values, hint):
     with pytest.raises(sl.DataError) as caught:
         read_impressions({**SHOWN, "place": values}, COLUMNS)
     assert re.search(hint, str(caught.value.hint))
+
+
+def test_lists_of_which_some_places_are_missing_are_as_many_as_their_candidates_say():
+    # x at the first place, then at the second, where the rest of both lists was a pin that is left out
+    partial = {"query": ["a", "a", "b"], "candidate": ["x", "x", "x"], "place": [1, 2, 2], "clicked": [1, 0, 1]}
+    assert read_impressions(partial, COLUMNS).lists.tolist() == [2, 1]

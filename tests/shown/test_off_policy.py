@@ -314,3 +314,47 @@ def test_wrong_propensities_are_shown(chances, words):
     new = {"query": [1, 2], "candidate": ["x", "x"], "place": [1, 1]}
     with pytest.raises(sl.DataError, match=words):
         sl.off_policy_evaluate(shown, new, propensity="p", examination=[1.0, 0.5], least_effective=0)
+
+
+def of_queries(queries: int, lists: int) -> tuple[dict[str, list], dict[str, list]]:
+    """Each query was shown x below y half of the time and above it otherwise, and always clicked x; the new list begins with x."""
+    places = {"candidate": ["x", "y", "y", "x"], "place": [1, 2, 1, 2], "clicked": [True, False, False, True]}
+    shown = {name: values * lists * queries for name, values in places.items()}
+    shown["query"] = [one for one in range(queries) for _ in range(4 * lists)]
+    new = {"query": [*range(queries)] * 2, "candidate": ["x"] * queries + ["y"] * queries}
+    return shown, {**new, "place": [1] * queries + [2] * queries}
+
+
+def test_one_query_has_no_interval_and_no_real_gain():
+    """However many lists it was shown: its draws are all the same, and no others were asked."""
+    shown, new = of_queries(1, lists=200)
+    result = sl.off_policy_evaluate(shown, new, examination=[1.0, 0.5])
+    assert result.ips.value == pytest.approx(3 / 2)  # a click at the first place is worth 1, one at the second 2
+    assert result.shown == 1.0
+    for one in (result.ips, result.snips, result.dr):
+        assert not one.real
+        assert one.to_dict()["interval"] == one.to_dict()["gain_interval"] == [None, None]
+    plain = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert plain["shown"]["interval"] == [None, None]
+    assert result.to_frame()["low"].to_list() == result.to_frame()["gain_high"].to_list() == [None] * 4
+    assert "nan" not in str(result)
+    assert "No difference beyond chance" in str(result)
+    many, lists = of_queries(40, lists=5)
+    assert sl.off_policy_evaluate(many, lists, examination=[1.0, 0.5]).ips.real
+
+
+def test_lists_without_their_pinned_items_count_as_they_are():
+    """Two lists for each of 40 queries: x at the first place, clicked, and at the second, where every other query clicks it."""
+    shown = {
+        "query": [one for one in range(40) for _ in range(2)],
+        "candidate": ["x"] * 80,
+        "place": [1, 2] * 40,
+        "clicked": [True, True, True, False] * 20,
+    }
+    new = {"query": [*range(40)], "candidate": ["x"] * 40, "place": [1] * 40}
+    result = sl.off_policy_evaluate(shown, new, examination=[1.0, 0.5], least_effective=0)
+    assert result.lists == 80
+    assert result.shown == pytest.approx(60 / 80)
+    for one in (result.ips, result.snips):  # a click at the second place is worth two
+        assert one.value == pytest.approx((40 + 20 * 2) / 80)
+    assert result.support == pytest.approx(1.0)

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
+from shortlist.language import columns, speaking
 
 
 def test_wins_by_hand():
@@ -60,6 +61,17 @@ def test_it_reads_well_and_is_plain():
     )
     assert max(map(len, str(result).splitlines())) <= 80
     assert json.loads(json.dumps(result.to_dict()))["ties"] == result.ties
+
+
+def test_printed_it_is_in_the_language_in_force():
+    result = sl.preference(clicks(1.5, 3000, 1))
+    english = str(result)
+    with speaking("ko"):
+        said = str(result)
+    assert said != english
+    assert "더 좋아합니다" in said
+    assert max(map(columns, said.splitlines())) <= 80
+    assert str(result) == english
 
 
 @pytest.mark.parametrize(

@@ -74,3 +74,11 @@ def test_a_pair_is_one_table_with_weights_of_a_blend() -> None:
     assert Added((table,), (), nothing, Blend(0.3, 2.0).weights).pair == Blend(0.3, 2.0)
     assert Added((table,), (), nothing, Weights((2.0, 1.0), (1.0,))).pair is None
     assert Added((), (), nothing, Weights((0.5, 0.5), (1.0, 1.0))).pair is None
+
+
+def test_histories_whose_length_counts_have_each_candidate_once() -> None:
+    table, weights = table_of({}, 4), Blend(0.5).weights
+    source = Added((table,), (), Lists.of([[0, 1], [2]]), weights, by_history=((2, weights),))
+    given = [np.array([0, 3, 0]), np.array([2]), np.array([3, 3]), np.zeros(0, np.int64)]
+    lists = source.of_queries(np.array([0, 1, -1, 0]), given)
+    assert [lists.row(number).tolist() for number in range(4)] == [[1, 3, 0], [2], [3], [0, 1]]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gc
-import sys
-import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.index.libraries import BUILT, Interrupt, library, needs_library
+from tests.index.libraries import BUILT, in_threads, interrupted, library, needs_library
 
 from shortlist.index.library import addresses
 from shortlist.sources import Neighbours, heaviest, neighbours
@@ -130,24 +129,16 @@ def test_threads_do_not_share_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heaviest, "index_library", lambda: library(BUILT[0]))
     cases = [(table_of(seed, 600, 60, 0.7, 50), history_of(seed, 600, 50)) for seed in range(6)]
     wanted = [both(BUILT[0], *case, 32, np.arange(3))[1] for case in cases]
-    wrong = []
 
-    def ask(number: int) -> None:
-        for _ in range(40):
-            if not same(cases[number][0].heaviest(cases[number][1], 32, np.arange(3)), wanted[number]):
-                wrong.append(number)
+    def right(number: int) -> bool:
+        table, history = cases[number]
+        return same(table.heaviest(history, 32, np.arange(3)), wanted[number])
 
-    monkeypatch.setattr(heaviest, "index_library", lambda: library(BUILT[0]))
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(cases))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    assert in_threads([partial(right, number) for number in range(len(cases))])
 
 
 @needs_library
-@pytest.mark.parametrize("line", range(50))
+@pytest.mark.parametrize("line", range(80))
 def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread's memory is never left with an address of what is not there, or with those of another table."""
     few = (table_of(1, 50, 5, 0.7, 50), history_of(1, 50, 3), 16, np.arange(2))
@@ -158,16 +149,8 @@ def test_after_an_interrupt_on_any_line_the_next_search_is_right(line: int, monk
     work: Any = heaviest._Workspace()
     monkeypatch.setattr(heaviest, "_workspace", work)
     few[0].heaviest(*few[1:])
-    before = sys.gettrace()
-    try:
-        sys.settrace(Interrupt(line, heaviest.__file__))
-        many[0].heaviest(*many[1:])
-    except KeyboardInterrupt:
-        pass
-    else:
+    if not interrupted(line, heaviest, lambda: many[0].heaviest(*many[1:])):
         assert line > 20  # all lines were interrupted
-    finally:
-        sys.settrace(before)
     for array, address in ((work.also, work.given.also), (work.ages, work.given.ages)):
         assert array.size == 0 or addresses(array) == (address,)
     for case, expected in zip((nothing, few, many), (wanted[2], wanted[0], wanted[1]), strict=True):

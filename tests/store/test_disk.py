@@ -69,3 +69,19 @@ def test_what_describes_others_is_a_plain_file_of_bounded_size(tmp_path: Path) -
     for name in ("link", "pipe", "."):
         with pytest.raises(disk.DamageError, match="plain file was expected"):
             disk.read_file(tmp_path / name)
+
+
+def test_the_names_of_folders_that_are_made_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(disk, "sync", synced.append)
+    for _ in range(2):
+        disk.make_folder(tmp_path / "a" / "b")
+        assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    assert (tmp_path / "a" / "b").is_dir()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(disk, "sync", refused)
+    disk.make_folder(tmp_path / "c")  # in a folder that may be written to, and not read
+    assert (tmp_path / "c").is_dir()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
+from shortlist.language import columns
 from shortlist.train.epochs import Epoch, TrainingHistory
 
 FIRST = Epoch(1, loss=4.5, chance=4.6, seconds=2.0, examples=3000)
@@ -29,12 +31,13 @@ def test_a_run_is_its_epochs() -> None:
     assert str(TrainingHistory((FIRST,), 1, stopped_early=True)).endswith("\nstopped early; the model holds epoch 1")
 
 
-def test_a_long_row_goes_on_below() -> None:
+@pytest.mark.parametrize("metric", ["capped_recall", "상한을_둔_재현율"])
+def test_a_long_row_goes_on_below(metric: str) -> None:
     """At most 80 columns, whatever was measured; every figure is there once."""
-    names = [f"capped_recall_{10**power}" for power in range(9)]
+    names = [f"{metric}_{10**power}" for power in range(9)]
     epochs = [Epoch(number, 4.5, 4.6, 2.0, 3000, metrics=dict.fromkeys(names, 0.5)) for number in (9, 10)]
     text = str(TrainingHistory(tuple(epochs), best=10))
-    assert max(map(len, text.splitlines())) <= 80
+    assert max(map(columns, text.splitlines())) <= 80
     assert [text.split().count(name) for name in names] == [1] * len(names)
     assert text.split().count("0.5000") == 2 * len(names)
     blocks = text.split("\n\n")

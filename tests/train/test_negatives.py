@@ -168,6 +168,9 @@ def test_negatives_in_a_column() -> None:
     assert places(of([5, 0]), "explicit") == {(0, 4), (0, 3)}  # query 2 chose 3 elsewhere
     _, of = made(sl.Retrieval(negative_column="not_this"), data(not_this=[4, None, None, None, 1, 3]))
     assert places(of([0, 4]), "explicit") == {(0, 4), (2, 1)}
+    arrays = pl.Series([[4, 3], [2, None], None, None, [1, 4], [3, 3]], dtype=pl.Array(pl.Int64, 2))
+    _, of = made(sl.Retrieval(negative_column="not_this"), data(not_this=arrays))
+    assert places(of([0, 1, 2, 4]), "explicit") == {(0, 4), (0, 3), (0, 2), (2, 1), (2, 4)}
 
 
 def test_a_column_of_negatives_that_cannot_be_read() -> None:

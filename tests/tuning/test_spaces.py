@@ -59,6 +59,20 @@ def test_what_a_template_gives_stays() -> None:
     assert (one.settings()["leaves"], one.settings()["dims_per_code"]) == (30, 2)
 
 
+@pytest.mark.parametrize("n", [300, 10_000, 40_000])
+@pytest.mark.parametrize("searched", [1, 50, 150, 500, 20_000])
+def test_a_template_that_searches_many_partitions_is_built_with_as_many(n: int, searched: int) -> None:
+    free = spaces.builds("scann", n, ScaNN())
+    given = spaces.builds("scann", n, ScaNN(leaves_to_search=searched))
+    for plain, one in zip(free, given, strict=True):
+        leaves = plain.settings()["leaves"]
+        assert one.settings() == {
+            **plain.settings(),
+            "leaves": None if leaves is None else max(leaves, searched),
+            "leaves_to_search": searched,
+        }
+
+
 def test_axes_rise_from_the_least_to_the_most() -> None:
     first, second = spaces.axes(ScaNN(leaves=100), 40_000, 10)
     assert (first.name, first.values[0], first.values[-1]) == ("leaves_to_search", 1, 100)

@@ -110,6 +110,9 @@ def test_pairs_that_cannot_be_found_are_refused(parts) -> None:
     other = sl.Dataset({"who": ["r1"], "book": ["b1"]}, "who", "book")
     with pytest.raises(DataError, match="'who'"):
         sl.tune(recommender, backends=["exact"], test=other)
+    numbers = sl.Dataset({"reader": [1], "book": ["b1"]}, "reader", "book")
+    with pytest.raises(DataError, match="holds Int64; its vocabulary was built from String"):
+        sl.tune(recommender, backends=["exact"], test=numbers)
 
 
 def test_queries_that_only_a_request_has(parts) -> None:

@@ -309,10 +309,10 @@ class _Svs:
 
 
 class _Scann:
-    """2·√n partitions of codes of two coordinates, the ``factor``·k best re-ranked; effort is the partitions searched."""
+    """2·√n partitions of codes of one or two coordinates, the ``factor``·k best re-ranked; effort is the partitions searched."""
 
-    def __init__(self, factor: int) -> None:
-        self.factor, self.name = factor, "scann"
+    def __init__(self, coordinates: int, factor: int) -> None:
+        self.coordinates, self.factor, self.name = coordinates, factor, f"scann-{coordinates}"
 
     def build(self, vectors) -> None:
         from scann.scann_ops.py import scann_ops_pybind
@@ -321,7 +321,7 @@ class _Scann:
         builder = scann_ops_pybind.builder(np.array(vectors), 10, "dot_product").tree(
             leaves, leaves // 40, soar_lambda=1.5
         )
-        self.index = builder.score_ah(2, anisotropic_quantization_threshold=0.2).reorder(100).build()
+        self.index = builder.score_ah(self.coordinates, anisotropic_quantization_threshold=0.2).reorder(100).build()
 
     def save(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
@@ -386,6 +386,7 @@ def RECIPES() -> list:  # noqa: N802 - a list of instances, made where the libra
         *(_Hnswlib(16, 200, level) for level in (False, True)),
         *(_Usearch(16, 128, level) for level in (False, True)),
         _Svs(64, 128),
-        *(_Scann(factor) for factor in (4, 16, 64)),
+        *(_Scann(2, factor) for factor in (4, 16, 64, 256)),
+        *(_Scann(1, factor) for factor in (4, 16, 64)),
         *(_Turbovec(bits) for bits in (4, 2)),
     ]

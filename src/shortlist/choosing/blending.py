@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.choosing.trial import Figure, Trial
+from shortlist.data import Dataset
 from shortlist.evaluation import Pairs, TestSet
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.ranked import Truths, distinct_places
@@ -177,8 +179,9 @@ class _Asked:
 
     @classmethod
     def of(cls, mixture: Mixture, trial: Trial) -> _Asked:
-        """One pass over the scores of at most ``QUERIES`` of the trial's queries, whose order has no meaning."""
-        test = TestSet.of(mixture.towers, trial.test, trial.seen, weighted=trial.weighted)
+        """One pass over the scores of at most ``QUERIES`` of the trial's queries."""
+        pairs = _spread(trial.test)
+        test = TestSet.of(mixture.towers, pairs, trial.seen, weighted=trial.weighted)
         scorer = mixed(mixture, test.vectors(), test.queries, test.candidates, trial.seen)
         histories = scorer.context.histories
         hidden = test.hidden if trial.exclude_seen else None
@@ -212,7 +215,7 @@ class _Asked:
         weight = (truths > 0).astype(np.float64)
         if test.weight is not None:
             weight = np.bincount(test.query, test.weight, len(test.queries)).astype(np.float64)[:count]
-        whole = count == len(test.queries)
+        whole = pairs is trial.test and count == len(test.queries)
         joined = [torch.cat(one) for one in zip(*parts, strict=True)]
         return cls(
             joined[:number], joined[number:], torch.from_numpy(query), mine[:number], mine[number:],
@@ -273,6 +276,17 @@ class _Asked:
             largest = scores.amax(1, keepdim=True).clamp(min=1e-30)
             found.append((scores / largest, mine / largest[self.query, 0]))
         return found
+
+
+def _spread(pairs: Dataset) -> Dataset:
+    """The rows of ``QUERIES`` of the queries, evenly spread over their table, which may have the oldest first; all where there are no
+    more. Neighbours are kept in pairs, so that even and odd ones are those of all queries."""
+    asked = np.unique(pairs.query_rows)
+    if len(asked) <= QUERIES:
+        return pairs
+    even = 2 * np.linspace(0, len(asked) // 2 - 1, QUERIES // 2).astype(np.int64)
+    kept = asked[np.concatenate([even, even + 1])]
+    return pairs.with_interactions(pairs.interactions.filter(pl.Series(np.isin(pairs.query_rows, kept))))
 
 
 def _union(towers: Sequence[Tensor], others: Sequence[Tensor]) -> list[Tensor]:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from shortlist.choosing.contenders import Contender
 from shortlist.data import Dataset, Shards
 from shortlist.data.argument_checks import shown
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.sources import EASE, ease_products
 from shortlist.train.pretrain import SWEEPS
+from shortlist.train.recipe import Recipe
 
 __all__ = ["Budget", "Speed", "seconds_of"]
 
@@ -67,7 +68,9 @@ class Speed:
         for _ in range(4):
             one @ one
         self.products = 4 * 768**3 / max(time.perf_counter() - started, 1e-6)
-        self._per_row: dict[str, float] = {}
+        self._per_row: dict[
+            tuple[str, str | None], float
+        ] = {}  # by name and note, which differs where fewer columns are read
 
     def estimate(
         self, contender: Contender, data: Dataset | Shards, epochs: int, seconds: float = float("inf")
@@ -103,18 +106,28 @@ class Speed:
 
     def _seconds_per_row(self, contender: Contender, data: Dataset | Shards, seconds: float) -> float:
         """Of training for one epoch, from an epoch over a sample of the interactions."""
-        if contender.name not in self._per_row:
+        key = contender.name, contender.note
+        if key not in self._per_row:
             recipe = contender.recipe.for_data(data)
             sample = _sample(data, max(PROBE, 4 * int(recipe.fit.batch_size)))
-            run = _ShortRun(seconds)
             try:
-                _, history = recipe.train_towers(sample, epochs=2, pretrain="none", on_batch=run.on_batch)
-            except _OutOfTimeError:
-                self._per_row[contender.name] = run.seconds_per_row
-            else:
-                last = history.epochs[-1]
-                self._per_row[contender.name] = last.seconds / max(last.examples, 1)
-        return self._per_row[contender.name]
+                self._per_row[key] = _timed(recipe, sample, seconds)
+            except DataError:
+                if sample is data:
+                    raise
+                self._per_row[key] = _timed(recipe, data, seconds)  # a column may be null in all rows of the sample
+        return self._per_row[key]
+
+
+def _timed(recipe: Recipe, data: Dataset | Shards, seconds: float) -> float:
+    """Seconds per row of two epochs that end after so many seconds: of the last batches, or of the second epoch."""
+    run = _ShortRun(seconds)
+    try:
+        _, history = recipe.train_towers(data, epochs=2, pretrain="none", on_batch=run.on_batch)
+    except _OutOfTimeError:
+        return run.seconds_per_row
+    last = history.epochs[-1]
+    return last.seconds / max(last.examples, 1)
 
 
 class _OutOfTimeError(Exception):

@@ -10,7 +10,7 @@ import polars as pl
 
 from shortlist.choosing.trial import Figure, Trial
 from shortlist.display import Tabular, table_html
-from shortlist.language import counted, folded, padded, shown
+from shortlist.language import WIDTH, counted, cut, folded, padded, shown
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 from shortlist.train.recipes import Recipe
@@ -23,7 +23,6 @@ CEILING = 0.05
 COPIES = 0.01  # share of rows, from which copies are mentioned
 SHOWN = 0.0005  # share of new queries that is not 0.0%
 MOSTLY_NEW = 0.9  # share of held-out pairs of new queries, from which they say little of known ones
-WIDTH = 80
 CHANCE = 0.05  # of preferring some model to popularity where none is better
 
 
@@ -171,7 +170,7 @@ def _table(choice: Choice) -> str:
             continue
         mark = "*" if one is choice.chosen else " "
         lines.append(
-            f"{mark} {_cut(one.name, 36):<36}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
+            f"{mark} {padded(cut(one.name, 36), 36)}{one.figure.value:>11.4f}  {_plain(one.figure.error):>7}  {one.seconds:>7.1f}"
         )
     pairs, queries = len(trial.test), int((choice.chosen.figure.sums.denominator > 0).sum())  # type: ignore[union-attr]
     lines.append(
@@ -293,7 +292,3 @@ def _advice(choice: Choice) -> str:
 def _plain(error: float) -> str:
     """A standard error; "-" where one query alone was measured."""
     return "-" if error != error or error == float("inf") else f"{error:.4f}"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

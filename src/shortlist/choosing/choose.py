@@ -17,9 +17,10 @@ from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.language import counted
 from shortlist.train.device import chosen_device
 
-__all__ = ["choose", "choose_on", "hold_out"]
+__all__ = ["choose", "choose_on", "hold_out", "is_coarse"]
 
 LEAST = 20  # interactions
+MOST_HELD, FEWEST_HELD = 0.5, 0.1  # of the rows, and of the rows asked for: what a cut in time may hold out
 
 
 def choose(
@@ -37,7 +38,8 @@ def choose(
     """The best model for ``data`` that can be found in the time given, trained on all of it.
 
     1. ``test`` of the interactions is held out in the way the model will be used: the latest where there is a time, the last of
-       each query where times only number its rows, else rows drawn at random.
+       each query where times only number its rows, else rows drawn at random; these also where so many rows have one time that no
+       cut in time holds out about ``test``.
     2. Contenders are fitted on the rest, cheapest first: popularity and recent popularity, transitions, co-occurrence, EASE, ALS,
        factorization, features where tables have some, histories where there are times. Trained towers compete by successive
        halving (Jamieson, Talwalkar 2016). A contender that cannot finish within the rest of the budget is not started.
@@ -111,9 +113,21 @@ def hold_out(data: Dataset, test: float, seed: int) -> tuple[Dataset, Dataset, s
         return train, held_out, "last"
     if data.timestamp is not None and data.times.n_unique() > 1:
         train, held_out = split_by_time(data, test=test)
-        return train, held_out, "time"
+        if not is_coarse(len(held_out), len(data), test):
+            return train, held_out, "time"
     train, held_out = split_random(data, test=test, seed=seed)
     return train, held_out, "random"
+
+
+def is_coarse(held: int, rows: int, test: float) -> bool:
+    """Whether a cut in time misses the share that was asked for by so much that it cannot be used, since too many rows have one time:
+    it leaves too little to learn from, or too little to measure on.
+
+    Example:
+        >>> is_coarse(999, 1000, 0.1), is_coarse(200, 1000, 0.1), is_coarse(1, 1000, 0.1)
+        (True, False, True)
+    """
+    return rows * max(MOST_HELD, 2 * test) < held or held < FEWEST_HELD * test * rows
 
 
 def choose_on(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
 from shortlist.data.ids import unpatterned
@@ -22,6 +23,7 @@ __all__ = ["Contender", "contenders_of"]
 
 ALONE = 0.95  # share of neighbours where popularity fills the rest of the list
 MOST_COLUMNS = 6  # features of a table
+LONGEST, LETTERS = 100_000, 30_000_000  # letters of a text, and of all texts of a column, that a feature reads
 CATALOGUE_SOFTMAX = 60_000  # candidates up to which a loss over all of them is tried
 EASE_PRODUCTS = 2e12
 PAIR_PRODUCTS = 2e10  # pairs of one query's choices that co-occurrence counts
@@ -37,6 +39,7 @@ class Contender:
         rank: simpler ones have lower ranks, and win where two are level.
         reason: why it is not tried, or None.
         note: what to know of it where it is tried.
+        lighter: the same without its longest texts, which is tried where it takes too long or too much; None where it has none.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Contender:
     rank: int
     reason: str | None = None
     note: str | None = None
+    lighter: Contender | None = None
 
 
 def contenders_of(data: Dataset | Shards, seed: int, again: bool) -> list[Contender]:
@@ -142,21 +146,33 @@ def _too_large_for_ease(data: Dataset | Shards) -> str | None:
 def _features(data: Dataset | Shards, seed: int) -> Contender:
     """Ids and the columns of both tables, added up. Its note says which columns are not read, and why."""
     sides = {
-        "query": _Columns.of(data.queries, data.query),
-        "candidate": _Columns.of(data.candidates, data.candidate),
+        "query": _Columns.of(data.queries, data.query, data.query_counts),
+        "candidate": _Columns.of(data.candidates, data.candidate, data.candidate_counts),
     }
-    unread = "; ".join(why for columns in sides.values() for why in columns.unread)
+    unread = [why for columns in sides.values() for why in columns.unread]
     if not any(columns.features for columns in sides.values()):
         reason = "needs a table of features: queries= (--queries) or candidates= (--candidates)"
         if len(data.queries.columns) + len(data.candidates.columns) > 2:
-            reason = f"no column of the tables can be used{f': {unread}' if unread else ''}"
+            listed = "; ".join(unread)
+            reason = f"no column of the tables can be used{f': {listed}' if unread else ''}"
         return _contender("features", "towers", {}, 12, seed, reason)
-    tree = recipes.load("factorization").to_dict()
-    tree["model"] |= {"combine": "sum", "id_dropout": 0.1}
-    for side, columns in sides.items():
-        tree[side] |= {"features": columns.features}
-    found = _contender("features", "towers", tree, 12, seed)
-    return replace(found, note=f"not read: {unread}" if unread else None)
+    texts = [(letters, side, name) for side, columns in sides.items() for name, letters in columns.letters.items()]
+    heaviest = [(side, name) for _, side, name in sorted(texts, reverse=True)]
+    found: Contender | None = None
+    for number in reversed(range(len(texts) + 1)):  # from the lightest to the one with all
+        left_out = heaviest[:number]
+        tree = recipes.load("factorization").to_dict()
+        tree["model"] |= {"combine": "sum", "id_dropout": 0.1}
+        for side, columns in sides.items():
+            features = [one for one in columns.features if (side, one["column"]) not in left_out]
+            tree[side] |= {"features": features}
+        if not (tree["query"]["features"] or tree["candidate"]["features"]):
+            continue  # that would be factorization
+        why = [*unread, *(f"{name!r} has texts so long that it would take too long with them" for _, name in left_out)]
+        note = f"not read: {'; '.join(why)}" if why else None
+        found = replace(_contender("features", "towers", tree, 12, seed), note=note, lighter=found)
+    assert found is not None
+    return found
 
 
 @dataclass(frozen=True)
@@ -165,35 +181,56 @@ class _Columns:
 
     Attributes:
         unread: the other columns, each with the reason.
+        letters: how many letters each column of texts has.
     """
 
     features: list[dict[str, Any]]
     unread: list[str]
+    letters: dict[str, int]
 
     @classmethod
-    def of(cls, table: pl.DataFrame, ids: str) -> _Columns:
+    def of(cls, table: pl.DataFrame, ids: str, counts: NDArray[np.int64]) -> _Columns:
+        """The features of a table.
+
+        Args:
+            counts: interactions of each row; features learn from rows that have some.
+        """
         found: list[dict[str, Any]] = []
         unread = []
+        letters = {}
+        met = np.flatnonzero(counts)
         for name in table.columns:
             if name == ids:
                 continue
-            feature = _feature(unpatterned(table[name]), max(len(table), 1), ids, table)
+            values = unpatterned(table[name])
+            feature = _feature(values, values.gather(met), ids, table)
             if isinstance(feature, str):
                 unread.append(f"{name!r}{feature}")
             elif len(found) == MOST_COLUMNS:
                 unread.append(f"{name!r} comes after {MOST_COLUMNS} others")
             else:
                 found.append({**feature, "column": name})
-        return cls(found, unread)
+                if feature["kind"] == "Text":
+                    letters[name] = int(values.cast(pl.String).str.len_chars().sum())
+        return cls(found, unread, letters)
 
 
-def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dict[str, Any] | str:
-    """The feature of a column, or why it is not read, to be put behind its name."""
-    dtype = values.dtype
+def _feature(values: pl.Series, met: pl.Series, ids: str, table: pl.DataFrame) -> dict[str, Any] | str:
+    """The feature of a column, or why it is not read, to be put behind its name.
+
+    Args:
+        met: the values of rows that occur in the interactions.
+    """
+    dtype, rows = values.dtype, max(len(values), 1)
     if values.null_count() == len(values):
         return " is null throughout"
+    if met.null_count() == len(met):
+        return " is null in every row that occurs in the interactions"
     if isinstance(dtype, (pl.List, pl.Array)) and (dtype.inner == pl.String or dtype.inner.is_integer()):
-        return {"kind": "MultiCategory"} if values.explode().count() else " is empty in every row"
+        if met.explode().count():
+            return {"kind": "MultiCategory"}
+        some = values.explode().count() > 0
+        return " is empty in every row that occurs in the interactions" if some else " is empty in every row"
     if str(dtype) in ("Int128", "UInt128"):
         return f" is of type {dtype}"
     if dtype == pl.Boolean:
@@ -204,7 +241,7 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
             return " is the same in every row"
         if distinct <= max(50, rows // 5):
             return {"kind": "Category"}
-        return {"kind": "Discretization", "bins": 20} if dtype.is_integer() else {"kind": "Text"}
+        return {"kind": "Discretization", "bins": 20} if dtype.is_integer() else _text(values.cast(pl.String))
     if dtype.is_float() or dtype.is_decimal():
         bad = ~values.cast(pl.Float64).is_finite().fill_null(True)
         if not bad.any():
@@ -215,6 +252,17 @@ def _feature(values: pl.Series, rows: int, ids: str, table: pl.DataFrame) -> dic
             "value is a null)"
         )
     return f" is of type {dtype}"
+
+
+def _text(values: pl.Series) -> dict[str, Any] | str:
+    """The feature of a column of texts, or why it is not read."""
+    letters = values.str.len_chars()
+    longest, total = int(letters.max()), int(letters.sum())  # type: ignore[arg-type]
+    if longest > LONGEST:
+        return f" has a text of {counted(longest, 'letter')}; texts of up to {LONGEST:,} are read"
+    if total > LETTERS:
+        return f" has texts of {counted(total, 'letter')} together; up to {LETTERS:,} are read"
+    return {"kind": "Text"}
 
 
 def _histories(data: Dataset | Shards, seed: int, ordered: bool, in_memory: bool) -> list[Contender]:

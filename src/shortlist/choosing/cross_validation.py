@@ -16,14 +16,14 @@ from shortlist.display import Tabular, table_html
 from shortlist.errors import ConfigError, check_flags, checked_list
 from shortlist.evaluation import METRICS, evaluate
 from shortlist.evaluation.metrics import metric_names
-from shortlist.language import counted
+from shortlist.language import WIDTH, columns, counted, cut, padded
 from shortlist.train import recipes as named
 from shortlist.train.recipe import Recipe
 
 __all__ = ["CrossValidation", "compare_all", "cross_validate"]
 
 SIDE_BY_SIDE = 2  # figures of a printed line
-NAME = 80 - SIDE_BY_SIDE * 19 - 9  # characters of a printed name
+NAME = WIDTH - SIDE_BY_SIDE * 19 - 9  # columns of a printed name
 Named = str | Recipe
 Part = tuple[Dataset, Dataset, Dataset]
 
@@ -77,10 +77,10 @@ class CrossValidation(Tabular):
         return f"mean ± standard deviation over {splits} splits, seen items {out}"
 
     def __str__(self) -> str:
-        """Lines of at most 80 characters: figures two at a time, and of long names the end."""
+        """Lines of at most 80 columns: figures two at a time, and of long names the end."""
         table = self.summary()
-        names = [_cut(name) for name in table["recipe"]]
-        width = max(len(name) for name in ["recipe", *names])
+        names = [cut(name, NAME, keep_end=True) for name in table["recipe"]]  # paths differ at their ends
+        width = max(map(columns, ["recipe", *names]))
         blocks = []
         for first in range(0, len(self.metrics), SIDE_BY_SIDE):
             shown = self.metrics[first : first + SIDE_BY_SIDE]
@@ -88,7 +88,7 @@ class CrossValidation(Tabular):
             lines = [f"{'recipe':<{width}}" + "".join(f"  {one:>17}" for one in shown) + ("  seconds" if last else "")]
             for name, row in zip(names, table.iter_rows(named=True), strict=True):
                 cells = "".join(f"  {_figure(row[one], row[f'{one} ±']):>17}" for one in shown)
-                lines.append(f"{name:<{width}}{cells}" + (f"  {row['seconds']:7.1f}" if last else ""))
+                lines.append(f"{padded(name, width)}{cells}" + (f"  {row['seconds']:7.1f}" if last else ""))
             blocks.append("\n".join(lines))
         return "\n\n".join(blocks) + f"\n{self._note()}"
 
@@ -227,11 +227,6 @@ def _checked(split: Any) -> Split:
     if not isinstance(split, Split):
         raise ConfigError(f"a split is a {type(split).__name__}; a Split was expected.", hint="[sl.split_random(data)]")
     return split
-
-
-def _cut(name: str) -> str:
-    """A name as it is printed; of a long one the end, where the paths of recipe files differ."""
-    return name if len(name) <= NAME else "…" + name[1 - NAME :]
 
 
 def _figure(value: float, spread: float | None) -> str:

@@ -56,11 +56,20 @@ class Tournament:
         self.tried: dict[str, Tried] = {}
 
     def enter(self, contender: Contender, share: float = 1.0) -> Tried:
-        """Fit and measure a contender if the budget allows it.
+        """Fit and measure a contender if the budget allows it, or else a lighter form of it, where there is one.
 
         Args:
             share: of its epochs that it is trained for.
         """
+        tried = self._entered(contender, share)
+        while tried.figure is None and contender.lighter is not None:
+            contender = contender.lighter
+            del self.tried[contender.name]
+            tried = self._entered(contender, share)
+        return tried
+
+    def _entered(self, contender: Contender, share: float) -> Tried:
+        """Fit and measure this form of a contender if the budget allows it."""
         if contender.reason is not None:
             return self._left_out(contender, contender.reason)
         if contender.kind != "popularity" and self.budget.left <= RESERVE:  # an estimate may need a training of its own

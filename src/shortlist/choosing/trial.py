@@ -19,10 +19,11 @@ from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.evaluate import scorer_of
 from shortlist.evaluation.measures import Measures
-from shortlist.evaluation.metrics import AT_K
+from shortlist.evaluation.metrics import AT_K, headline_k
 from shortlist.evaluation.repeats import repeats
 from shortlist.evaluation.testset import TestSet, checked_weights
 from shortlist.intervals import PairSums
+from shortlist.language import counted
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, towers_of
 
@@ -33,6 +34,11 @@ FEWEST, MOST = 500, 20_000  # queries
 DEEPER = 10  # times the cut-off; both cut-offs together rank contenders that are level
 MOSTLY = 0.5  # share of rows that are copies, from which they are not repeated choices
 AGAIN = 0.5  # from this share of held-out pairs that were chosen before, seen items compete
+PLACED = (
+    "ndcg",
+    "mrr",
+    "map",
+)  # metrics by the place in a list, which models differ in where the list is the whole catalogue
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +135,20 @@ class Trial:
 
         Args:
             by: the figure, for example "recall@10"; None takes recall at 10, or at a tenth of a smaller catalogue.
+
+        Raises:
+            ConfigError: for a figure in which models cannot differ.
+            DataError: where all held-out rows have weight 0 and ``weighted``.
         """
         checked_weights(held_out, weighted)
         size = len(train.candidates)
-        metric, k = parsed_metric(by) if by is not None else ("recall", max(1, min(10, size // 10)))
+        metric, k = parsed_metric(by) if by is not None else ("recall", headline_k(size))
+        if by is not None and k >= size and metric not in PLACED:
+            raise ConfigError(
+                f"by is {shown(by)}, a list as long as the catalogue ({counted(size, 'candidate')}) or longer, in which every model has "
+                "the same figure.",
+                hint=f"a shorter list, such as {metric}@{headline_k(size)}",
+            )
         met = IdMap(seen.queries[seen.query].gather(np.unique(seen.query_rows)))
         known = met.find(held_out.queries[held_out.query]) >= 0
         again = repeats(held_out, seen).share
@@ -194,16 +210,11 @@ def times_number_rows(data: Dataset) -> bool:
     """Whether the times only number each query's own rows: nearly every query begins at the same one, and has none twice."""
     if data.timestamp is None or not data.interactions.schema[data.timestamp].is_integer():
         return False
-    time = data.times.to_numpy()
-    first = np.full(len(data.queries), np.iinfo(np.int64).max)
-    np.minimum.at(first, data.query_rows, time)
-    counts = np.bincount(data.query_rows, minlength=len(data.queries))
-    several = counts > 1
-    if several.sum() < 10:
+    rows = pl.DataFrame({"query": data.query_rows, "time": data.times})
+    first = rows.group_by("query").agg(pl.len().alias("rows"), pl.col("time").min()).filter(pl.col("rows") > 1)["time"]
+    if len(first) < 10 or first.value_counts()["count"].max() <= 0.9 * len(first):  # type: ignore[operator]
         return False
-    commonest = np.unique(first[several], return_counts=True)[1].max()
-    pairs = np.unique(data.query_rows.astype(np.int64) * (int(time.max()) - int(time.min()) + 1) + time - time.min())
-    return bool(commonest > 0.9 * several.sum() and len(pairs) > 0.99 * len(time))
+    return rows.n_unique() > 0.99 * len(rows)
 
 
 def _unmet(train: Any, held_out: Dataset) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from shortlist.cli.console import say
 from shortlist.cli.outcome import Outcome
+from shortlist.cli.result_files import check_result_file, write_result_file
 from shortlist.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -111,23 +112,14 @@ def popular_outcome(given: TrainingData, refit: bool) -> Outcome:
 
 def check_recipe_place(path: Path) -> None:
     """ConfigError where no recipe can be written to ``path``."""
-    from shortlist.store import check_writable_file
-
-    try:
-        if path.is_dir() or not path.exists():  # an existing file may be a device
-            check_writable_file(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    check_result_file(path, _unwritable)
 
 
 def write_recipe(outcome: Outcome, path: Path) -> None:
     """The recipe as a file; ``--recipe FILE --test 0`` repeats the model bit for bit. ConfigError where the disk refuses."""
     from shortlist.train.recipes import to_toml
 
-    try:
-        path.write_text(to_toml(outcome.recipe), encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(path, error) from error
+    write_result_file(path, to_toml(outcome.recipe), _unwritable)
     say(f"wrote {path}")
 
 

@@ -21,7 +21,7 @@ import rich_click as click
 
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
-from shortlist.language import columns, folded, padded, shown
+from shortlist.language import WIDTH, columns, folded, padded, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,16 +38,17 @@ __all__ = [
     "as_one",
     "epoch_printer",
     "facts",
+    "names_in",
     "print_json",
     "progress",
     "say",
     "say_account",
+    "say_promoted",
     "show",
     "typed",
 ]
 
 INSTALL = re.compile(r'pip install "[^"]*"')
-WIDTH = 80
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
 
@@ -74,6 +75,16 @@ def typed(path: str | Path) -> str:
     return subprocess.list2cmdline([str(path)]) if os.name == "nt" else shlex.quote(str(path))
 
 
+def names_in(text: str) -> list[str]:
+    """The names in a comma-separated option.
+
+    Example:
+        >>> names_in("top, ndcg,")
+        ['top', 'ndcg']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def show(text: str = "") -> None:
     """A text for the person that is a command's result, on stdout."""
     click.echo(shown(text))
@@ -95,6 +106,20 @@ def say_account(account: Account, how: str = "read") -> None:
     say(f"{shown(how)} {', '.join(map(shown, account.counts()))}", made=True)
     for line in account.lines()[1:]:
         say(f"  {shown(line)}", made=True)
+
+
+def say_promoted(link: Path, bundle: str) -> None:
+    """Print where a link points now and, where there is a bundle to go back to, how to do that.
+
+    Args:
+        bundle: as the link names it.
+    """
+    from shortlist.recommender.promotion import previous
+
+    if previous(link) is None:
+        say(f"promoted: {link} → {bundle}")
+    else:
+        say(f"promoted: {link} → {bundle}; to undo: shortlist rollback {typed(link)}")
 
 
 @contextmanager
@@ -178,15 +203,15 @@ def as_columns(metrics: Mapping[str, float]) -> str:
 def epoch_printer(epochs: int, out: Callable[[str], None] = say) -> Callable[[Epoch], None]:
     """A callback for ``fit`` that prints a line per epoch, and once the reason for figures that fall while the loss falls."""
     before: dict[str, float] = {}
-    told = False
+    explained = False
 
     def show(epoch: Epoch) -> None:
-        nonlocal before, told
+        nonlocal before, explained
         figures = f"   {as_columns(epoch.metrics)}" if epoch.metrics else ""
         head = shown(f"epoch {epoch.number}/{epochs}   loss {epoch.loss:.4f} (chance {epoch.chance:.4f})")
         out(f"{head}{figures}   {shown(f'{epoch.examples_per_second:,.0f} examples/s')}")
-        if not told and before and all(epoch.metrics.get(name, value) < value for name, value in before.items()):
-            told = True
+        if not explained and before and all(epoch.metrics.get(name, value) < value for name, value in before.items()):
+            explained = True
             out(
                 shown(
                     "  these figures leave seen items in, which fill the first places as the model learns them; figures without follow"

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.clean import cleaned
-from shortlist.cli.console import say
+from shortlist.cli.console import say, say_promoted
 from shortlist.cli.daily_config import DailyConfig, day_named, read_config
-from shortlist.cli.judging import judged_of
+from shortlist.cli.judging import judged_of, measured_alone
 from shortlist.cli.retraining import REFUSED
 from shortlist.errors import DataError, ShortlistError
 
@@ -199,16 +199,16 @@ def _is_finished(out: Path, key: str, plan: DailyConfig) -> bool:
 
 
 def _conditions(plan: DailyConfig, quiet: bool = False) -> tuple[str, ...]:
-    """The conditions that can be judged: with nothing to compare with yet, those on a number alone."""
+    """The conditions that can be judged: with nothing to compare with yet, those on top-k accuracy against a number."""
     from shortlist.evaluation.gate import Gate
     from shortlist.recommender.promotion import served_by
 
     gates = {text: Gate.parsed(text) for text in plan.promote_if}
     if served_by(plan.place) is not None:
         return tuple(gates)
-    kept = tuple(text for text, gate in gates.items() if gate.bound is not None)
+    kept = tuple(text for text, gate in gates.items() if measured_alone(gate))
     if len(kept) < len(gates) and not quiet:
-        say(f"{plan.place} serves nothing yet, so conditions about yesterday are left out today")
+        say(f"{plan.place} serves nothing yet, so conditions that need a bundle to compare with are left out today")
     return kept
 
 
@@ -268,7 +268,7 @@ def _promote(plan: DailyConfig, out: Path) -> None:
     done = promote(out, link, lambda: compared is None or fingerprint_of(link) == compared)
     state = {"promoted": metadata["run"]["daily"]["day"]}
     write_file(plan.home / _state_name(plan), json.dumps(state).encode())
-    say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
+    say_promoted(link, done.bundle)
 
 
 def _figures(out: Path) -> dict[str, Any]:

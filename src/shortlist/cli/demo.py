@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from shortlist.cli.console import accuracy_table, epoch_printer, progress, show, typed
+from shortlist.cli.result_files import check_result_file, write_result_file
+from shortlist.errors import ConfigError, ShortlistError
 from shortlist.language import padded, shown
 
 if TYPE_CHECKING:
@@ -53,11 +55,19 @@ AUTO, BUDGET = "auto", 12
 )
 def command(recipe: str, json_file: Path | None, data_dir: Path | None, out: Path) -> None:
     """The whole job on MovieLens-100k: data, split, training, evaluation, index, bundle."""
+    if json_file is not None:
+        check_result_file(json_file, _unwritable)
     demo = _Demo(recipe, data_dir, out)
     demo.run()
     if json_file is not None:
-        json_file.write_text(json.dumps(demo.figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_result_file(json_file, json.dumps(demo.figures, indent=2, ensure_ascii=False) + "\n", _unwritable)
         show(f"\nEvery figure above is in {json_file}.")
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the figures could not be written to {str(path)!r}: {error.strerror or error}.", hint="choose another --json"
+    )
 
 
 @dataclass
@@ -72,6 +82,9 @@ class _Demo:
         with self._timed("imports", "loading the library"):
             import shortlist
             import shortlist.train  # noqa: F401
+        from shortlist.recommender.folder import check_place
+
+        check_place(self.out, overwrite=True)
         data = self._show_data()
         train, test = self._show_split(data)
         model = self._train(train, test)
@@ -173,7 +186,6 @@ class _Demo:
             self.figures[scorer] = {"test": {seen: dict(values) for seen, values in accuracies.items()}}
 
     def _recommend(self, model: TwoTower | Mixture, train: Dataset) -> Recommender:
-        from shortlist.errors import ShortlistError
         from shortlist.index import BruteForce, Quantized
         from shortlist.recommender import Recommender
 

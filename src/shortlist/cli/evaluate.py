@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say, say_account
+from shortlist.cli.console import names_in, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.old_options import old_option
 from shortlist.cli.reading import reading_options, sql_options
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from shortlist.recommender import Recommender
 
 __all__ = ["command"]
-
-MOSTLY = 0.5  # share of test pairs that training had
 
 AUTO = "auto"
 
@@ -115,7 +113,7 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
 
 def _kept(recommender: Recommender, options: dict[str, Any]) -> list[str]:
     """The other columns of the interactions that are needed."""
-    segments = [] if options["segments"] == AUTO else _names(options["segments"])
+    segments = [] if options["segments"] == AUTO else names_in(options["segments"])
     graded = [] if options["grade"] is None else [options["grade"]]
     return [*graded, *segments, *recommender.towers.query.columns]
 
@@ -126,7 +124,7 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
     from shortlist.evaluation.baselines import BASELINES, left_out
     from shortlist.evaluation.segments import BUILT_IN
 
-    baselines: Sequence[str] = _names(options["baselines"])
+    baselines: Sequence[str] = names_in(options["baselines"])
     if options["baselines"] in (AUTO, "none"):
         bundle_alone = options["train"] is None and seen is not None
         missing = left_out(seen, UNTIMED) if bundle_alone else left_out(seen)
@@ -138,10 +136,10 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
         data,
         seen=seen,
         ks=_cuts(options["ks"]),
-        metrics=METRICS if options["metrics"] == "all" else _names(options["metrics"]),
+        metrics=METRICS if options["metrics"] == "all" else names_in(options["metrics"]),
         baselines=baselines,
         index=None if isinstance(recommender.index, sl.BruteForce) or options["released"] else recommender.index,
-        segments=BUILT_IN if options["segments"] == AUTO else _names(options["segments"]),
+        segments=BUILT_IN if options["segments"] == AUTO else names_in(options["segments"]),
         intervals=True,
         ties=options["ties"],
         weighted=options["weighted"],
@@ -153,7 +151,9 @@ def _measured(recommender: Recommender, data: Dataset, seen: Dataset | None, opt
 def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Whether the model really differs from each baseline, by the first metric's cut-off nearest to 10."""
     import shortlist as sl
+    from shortlist.evaluation.repeats import MOSTLY
     from shortlist.evaluation.text import figure_name, headline_figure
+    from shortlist.intervals import p_in_words
 
     mostly_seen = (
         evaluation.repeats is not None and evaluation.repeats.share > MOSTLY
@@ -168,7 +168,7 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
         says = (
             f"model {('is better than' if one.difference > 0 else 'is worse than') if one.real else 'is no different from'} "
             f"{scorer}: {figure_name(metric)} {one.difference:+.4f} "
-            f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {_chance(one.p_value)})"
+            f"(95% {one.interval.low:+.4f} to {one.interval.high:+.4f}, {p_in_words(one.p_value)})"
         )
         rows.append({"scorer": scorer, **one._asdict(), "real": one.real, "seen": seen, "says": says})
     return rows
@@ -181,11 +181,3 @@ def _cuts(text: str) -> tuple[int, ...]:
         raise ConfigError(
             f"--k is {text!r}; whole numbers separated by commas were expected.", hint="--k 1,10,100"
         ) from None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _chance(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

@@ -29,12 +29,15 @@ def command(bundle: Path, out: Path | None, overwrite: bool, sign: Path | None, 
     """
     import shortlist as sl
     from shortlist.recommender import signing
+    from shortlist.recommender.folder import check_place
 
+    target = bundle if out is None else out
+    overwrite = overwrite or out is None
     key = None if sign is None else signing.read_key(sign)
     recommender = sl.Recommender.load(bundle)
+    check_place(target, overwrite)
     recommender.export()
-    target = bundle if out is None else out
-    recommender.save(target, overwrite=overwrite or out is None)
+    recommender.save(target, overwrite=overwrite)
     if key is not None:
         signing.sign(target, key)
     size = sum(file.stat().st_size for file in target.glob("model/*.onnx"))

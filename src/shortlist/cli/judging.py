@@ -12,9 +12,11 @@ from shortlist.language import counted, shown
 if TYPE_CHECKING:
     from shortlist.evaluation.gate import Gate, Judged
 
-__all__ = ["METRICS", "judged", "judged_of", "measured", "say_changes"]
+__all__ = ["METRICS", "judged", "judged_of", "measured", "measured_alone", "say_changes"]
 
 METRICS = ("top", "recall", "ndcg")
+ALONE = (1, 5, 10, 50, 100)
+"""The k at which top-k accuracy is measured where there is no bundle to compare with; nothing else is measured then."""
 
 
 def judged_of(bundle: Path, conditions: tuple[str, ...], link: Path) -> list[Judged]:
@@ -66,6 +68,12 @@ def measured(gate: Gate) -> tuple[str, int]:
             hint=f"possible figures: {', '.join(known)}, at a k: top_100",
         )
     return metric, int(k)
+
+
+def measured_alone(gate: Gate) -> bool:
+    """Whether a condition can be judged where there is no bundle to compare with. ConfigError as ``measured``."""
+    metric, k = measured(gate)
+    return gate.bound is not None and metric == "top" and k in ALONE
 
 
 def say_changes(changes: dict[str, Any]) -> None:

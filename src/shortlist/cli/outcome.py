@@ -146,8 +146,7 @@ def _chosen_again(outcome: Outcome, given: TrainingData) -> bool:
 
     The held-out rows are the table's own, so with times a repeated pair is another choice, not a row that training had.
     """
-    from shortlist.evaluation.repeats import repeats
-    from shortlist.report.verdict import MOSTLY
+    from shortlist.evaluation.repeats import MOSTLY, repeats
 
     if outcome.choice is not None:
         return not outcome.choice.trial.exclude_seen

@@ -14,7 +14,7 @@ from shortlist.cli.console import facts, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.errors import ConfigError
-from shortlist.language import counted
+from shortlist.language import counted, sized
 
 if TYPE_CHECKING:
     from shortlist.data import Events, Reading
@@ -148,8 +148,6 @@ def _guessed(source: Source, role: str) -> str:
 
 def lines(found: Forecast) -> list[str]:
     """A forecast as a person reads it."""
-    from shortlist.train.room import shown
-
     rows: list[tuple[str, str]] = [
         ("interactions", f"{found.rows:,}{_files(found.files)}, {found.sampled:,} looked at"),
         ("queries", str(found.queries)),
@@ -157,22 +155,22 @@ def lines(found: Forecast) -> list[str]:
         ("", ""),
     ]
     rows += [
-        (table.name, f"{shown(table.weights)}, optimizer {shown(table.optimizer)} ({table.rows:,} × {table.dim})")
+        (table.name, f"{sized(table.weights)}, optimizer {sized(table.optimizer)} ({table.rows:,} × {table.dim})")
         for table in found.tables
     ]
     rows += [
-        ("dense layers", shown(found.dense)),
-        ("ids and codes", shown(found.ids)),
+        ("dense layers", sized(found.dense)),
+        ("ids and codes", sized(found.ids)),
         ("", ""),
         (
             "training in memory",
-            f"{shown(found.training_in_memory)}, {shown(found.interactions_in_memory)} of it interactions",
+            f"{sized(found.training_in_memory)}, {sized(found.interactions_in_memory)} of it interactions",
         ),
-        ("training from disk", f"{shown(found.training_from_disk)}, and {shown(found.shards)} of shards on the disk"),
-        (f"index ({found.index_kind})", shown(found.index)),
+        ("training from disk", f"{sized(found.training_from_disk)}, and {sized(found.shards)} of shards on the disk"),
+        (f"index ({found.index_kind})", sized(found.index)),
         ("", ""),
         *((phase.name, _phase(phase)) for phase in found.phases),
-        ("memory there is", f"{shown(found.memory)}: {_advice(found)}"),
+        ("memory there is", f"{sized(found.memory)}: {_advice(found)}"),
         ("", ""),
         ("speed here", f"{found.examples_per_second:,.0f} examples/s on the sample"),
         (
@@ -188,18 +186,14 @@ def _files(count: int | None) -> str:
 
 
 def _phase(phase: PhaseForecast) -> str:
-    from shortlist.train.room import shown
-
-    return f"{shown(phase.memory)} of memory" + (f", {shown(phase.disk)} on the disk" if phase.disk else "")
+    return f"{sized(phase.memory)} of memory" + (f", {sized(phase.disk)} on the disk" if phase.disk else "")
 
 
 def _advice(found: Forecast) -> str:
-    from shortlist.train.room import shown
-
     peak = found.peak
     if peak.memory > found.memory:
         return (
-            f"too little for the phase {peak.name!r}, {shown(peak.memory)}; a smaller dim, RowwiseAdagrad, model.table_dtype, "
+            f"too little for the phase {peak.name!r}, {sized(peak.memory)}; a smaller dim, RowwiseAdagrad, model.table_dtype, "
             "model.table_folder or min_count take less, and each of several processes (torchrun) takes its part"
         )
     return "train from memory" if found.from_memory else "train from disk (--stream)"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import print_json, say, say_promoted
 from shortlist.cli.judging import judged_of
 from shortlist.cli.retraining import REFUSED
 
@@ -39,6 +39,6 @@ def command(bundle: Path, link: Path, conditions: tuple[str, ...], as_json: bool
             say(f"not promoted: {link} is unchanged")
             sys.exit(REFUSED)
         done = promote(bundle, link)
-    say(f"{link} → {done.bundle}; to undo: shortlist rollback {link}")
+    say_promoted(link, done.bundle)
     if as_json:
         print_json(msgspec.to_builtins(done))

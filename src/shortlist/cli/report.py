@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from shortlist.cli.console import print_json, say
+from shortlist.cli.console import names_in, print_json, say
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
 from shortlist.language import shown, translated
@@ -85,7 +85,7 @@ def command(
         data,
         name=bundle.resolve().name,
         method=method,
-        baselines=None if baselines is None else [one.strip() for one in baselines.split(",") if one.strip()],
+        baselines=None if baselines is None else names_in(baselines),
         weighted=data is not None and data.weight is not None,
         about={
             translated("Made"): translated(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from shortlist.cli.console import say
-from shortlist.cli.judging import METRICS, judged, measured, say_changes
+from shortlist.cli.console import say, say_promoted
+from shortlist.cli.judging import METRICS, judged, measured, measured_alone, say_changes
 from shortlist.cli.training_data import TrainingData
 from shortlist.errors import ConfigError, DataError
 from shortlist.language import counted
@@ -168,8 +168,7 @@ class Daily:
                 hint="name the column of times: --time COLUMN; or --test 0; or --only-new",
             )
         for gate in self._gates:
-            metric, k = measured(gate)
-            if not compares and (metric != "top" or k not in (1, 5, 10, 50, 100)):
+            if not measured_alone(gate) and not compares:
                 raise ConfigError(
                     f"without --warm-start {gate.figure!r} is not measured.",
                     hint="top_1, top_5, top_10, top_50 or top_100",
@@ -336,7 +335,7 @@ class Daily:
 
         judged = verdict.against is not None and self._gates
         done = promote(bundle, link, lambda: not judged or fingerprint_of(link) in (None, verdict.against))
-        say(f"promoted: {link} → {done.bundle}; to undo: shortlist rollback {link}")
+        say_promoted(link, done.bundle)
 
     def _served(self) -> Path | None:
         """The bundle that the link serves at this moment."""

@@ -377,10 +377,12 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     service.warm(service.loaded, lambda: None)
     give_back()
     swapper = Swapper(service, bundle, before) if watch else None
+    description, first = str(loaded.served), loaded.bundle
+    del loaded  # else it would stay in memory when another bundle has taken its place
     with _listening(place) as taken:
         if taken is not None:
-            _announce(bundle, str(loaded.served), place.address(_port(taken)), settings)
-            service.log.event("started", port=_port(taken), bundle=loaded.bundle)
+            _announce(bundle, description, place.address(_port(taken)), settings)
+            service.log.event("started", port=_port(taken), bundle=first)
             run(App(service), [taken], swapper=swapper)
     with contextlib.suppress(OSError):
         sys.stderr.flush()

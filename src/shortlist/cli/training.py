@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from shortlist.errors import BundleError, ConfigError
 from shortlist.language import counted, shown
 
 if TYPE_CHECKING:
+    from shortlist.choosing import Budget
     from shortlist.cli.training_data import TrainingData
     from shortlist.data import Dataset, Events, Reading
     from shortlist.recommender import Recommender
@@ -80,27 +81,17 @@ def trained(
     """
     import shortlist as sl
     from shortlist.choosing import Budget, seconds_of
-    from shortlist.choosing.trial import parsed_metric
     from shortlist.cli.checkpointing import checkpoints_of
     from shortlist.cli.indexes import index_named
     from shortlist.evaluation.testset import checked_weights
-    from shortlist.recommender.folder import check_place
     from shortlist.train.device import chosen_device
     from shortlist.train.distributed import joined
 
     started = time.perf_counter()
     clock = Budget(seconds_of(budget), started)
-    if by is not None:
-        parsed_metric(by)
     place = chosen_device(device)
-    if weighted_metrics and weight is None and events.weight_by is None:
-        raise ConfigError(
-            "--weighted-metrics was given, and no weights were.",
-            hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
-        )
-    check_place(out, overwrite)
-    if write_recipe is not None:
-        check_recipe_place(write_recipe)
+    weightless = weight is None and events.weight_by is None
+    _check_options(out, overwrite, write_recipe, by, weighted_metrics and weightless)
     with daily.alone(joined().first), ExitStack() as held:
         daily.check(test, timestamp)
         one_recipe: dict[str, Any] = {"--set": changes, "--checkpoint-dir": checkpoint_dir, "--resume": resume}
@@ -132,13 +123,17 @@ def trained(
         room.check(given.train)
         if room.leaves_out_checkpoints(given.train):
             checkpoints = None
-        rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
-        if plan is None and rows < LEAST:
-            say(f"{counted(rows, 'interaction')}, too few to choose a model: everyone gets the most popular")
-            outcome = popular_outcome(given, refit)
-        elif plan is None:
-            outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted_metrics)
-            Room(outcome.recipe, index, place, joined(), out, None, force).check(outcome.data)
+        if plan is None:
+            outcome = _without_recipe(
+                given,
+                by,
+                clock,
+                refit,
+                device,
+                seed,
+                weighted_metrics,
+                lambda found: Room(found.recipe, index, place, joined(), out, None, force).check(found.data),
+            )
         else:
             options = {
                 "weighted": weighted_metrics,
@@ -153,7 +148,8 @@ def trained(
         check_outcome(outcome, recommender, force)
         if write_recipe is not None:
             save_recipe(outcome, write_recipe)
-        record = {"given": lineage.to_dict(), "shards": given.folder, "checkpoints": _absolute(checkpoint_dir)}
+        record: dict[str, Any] = {"given": lineage.to_dict(), "shards": given.folder}
+        record |= {"checkpoints": None if checkpoint_dir is None else str(checkpoint_dir.absolute())}
         record |= {"link": None if daily.promote is None else daily.promote.name}
         record |= {} if day is None else {"daily": dict(day)}
         metadata = _metadata(outcome, given, record)
@@ -169,6 +165,31 @@ def trained(
             weighted_metrics,
             started,
         )
+
+
+def _check_options(out: Path, overwrite: bool, write_recipe: Path | None, by: str | None, lacks_weights: bool) -> None:
+    """Refuse what cannot be written or measured, before anything is read.
+
+    Args:
+        lacks_weights: whether metrics are to count weights that there are not.
+
+    Raises:
+        ConfigError: for a figure that there is not, weights that there are not, and a recipe that cannot be written.
+        BundleError: where no bundle can be put at ``out``.
+    """
+    from shortlist.choosing.trial import parsed_metric
+    from shortlist.recommender.folder import check_place
+
+    if by is not None:
+        parsed_metric(by)
+    if lacks_weights:
+        raise ConfigError(
+            "--weighted-metrics was given, and no weights were.",
+            hint="--weight COLUMN, or --weight-by COLUMN:VALUE=WEIGHT,…",
+        )
+    check_place(out, overwrite)
+    if write_recipe is not None:
+        check_recipe_place(write_recipe)
 
 
 def _metadata(outcome: Outcome, given: TrainingData, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,8 +265,28 @@ def _kept(
     return result | verdict.to_dict()
 
 
-def _absolute(folder: Path | None) -> str | None:
-    return None if folder is None else str(folder.absolute())
+def _without_recipe(
+    given: TrainingData,
+    by: str | None,
+    clock: Budget,
+    refit: bool,
+    device: str,
+    seed: int,
+    weighted: bool,
+    check: Callable[[Outcome], None],
+) -> Outcome:
+    """The best of several models; popularity where there are too few rows to choose by.
+
+    Args:
+        check: called with the best, before its index and bundle are made.
+    """
+    rows = len(given.train) + (0 if given.held_out is None else len(given.held_out))
+    if rows < LEAST:
+        say(f"{counted(rows, 'interaction')}, too few to choose a model: everyone gets the most popular")
+        return popular_outcome(given, refit)
+    outcome = chosen_outcome(given, by, clock, refit, device, seed, weighted)
+    check(outcome)
+    return outcome
 
 
 def _by_recipe(

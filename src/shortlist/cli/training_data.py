@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from shortlist.cli.console import progress, say, say_account
 from shortlist.errors import ConfigError
-from shortlist.language import counted
+from shortlist.language import counted, sized
 
 if TYPE_CHECKING:
     from shortlist.data import Account, Dataset, Shards
@@ -26,7 +26,6 @@ __all__ = ["TrainingData", "training_data", "warn_of_few_steps"]
 Before: TypeAlias = Callable[[str, Mapping[str, Any], Path], None]
 
 SCORES = 5_000_000_000
-SEEN_ROWS = 20_000_000
 FEW_STEPS = 100
 SMALL = 64
 SEED = 42  # of the held-out rows
@@ -88,6 +87,7 @@ class TrainingData:
     @staticmethod
     def _seen_of(data: Dataset | Shards) -> Dataset | None:
         from shortlist.data import Dataset
+        from shortlist.train.forecast import SEEN_ROWS
 
         if isinstance(data, Dataset):
             return data
@@ -114,7 +114,7 @@ def training_data(
         columns: the columns and tables, as ``Dataset`` takes them.
         stream: from disk or not; None for what ``should_stream`` says.
         plan: the recipe; columns of the interactions that its query tower reads are encoded too.
-        like_use: hold out as ``choose.hold_out`` does, which knows times that only number the rows of each query.
+        like_use: hold out as ``choosing.hold_out`` does, which knows times that only number the rows of each query.
         before: called by the first process with source, columns and folder before anything is encoded into it, unless shards are there.
     """
     if not 0 <= test < 1:
@@ -128,7 +128,8 @@ def training_data(
             plan.check_from_disk()
         context = _context(interactions, columns, [] if plan is None else plan.query.columns)
         negatives = None if plan is None else plan.loss.negative_column
-        return _streamed(interactions, {**columns, "context": context, "negatives": negatives}, test, folder, before)
+        columns = {**columns, "context": context, "negatives": negatives}
+        return _streamed(interactions, columns, test, folder, before, like_use)
     keep = [] if like_use else None if plan is None else plan.interaction_columns
     return _in_memory(interactions, {**columns, "keep": keep}, test, like_use, seed)
 
@@ -153,7 +154,7 @@ def should_stream(interactions: str) -> bool:
         return False  # the reader of tables gives the error
     if needs <= available_memory() / 2:
         return False
-    say(f"the interactions would take about {needs / 1e9:.1f} GB in memory, so they are trained from disk")
+    say(f"the interactions would take about {sized(needs)} in memory, so they are trained from disk")
     return True
 
 
@@ -172,6 +173,8 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
         train, held_out, how = hold_out(data, test, seed)
         if how == "last":
             say("the times only number each query's rows: the last of each is held out, whatever --test says")
+        if how == "random" and columns["timestamp"] is not None:
+            _say_coarse()
     else:
         how = "time" if columns["timestamp"] is not None else "random"
         train, held_out = (sl.split_by_time if how == "time" else sl.split_random)(data, test=test)
@@ -179,9 +182,19 @@ def _in_memory(interactions: str, columns: dict[str, Any], test: float, like_use
     return TrainingData(train, held_out, account=data.account, whole=data, how=how)
 
 
+def _say_coarse() -> None:
+    say("so many rows have one time that none can be held out by it: rows drawn at random are held out")
+
+
 def _streamed(
-    interactions: str, columns: dict[str, Any], test: float, folder: Path | None, before: Before | None
+    interactions: str,
+    columns: dict[str, Any],
+    test: float,
+    folder: Path | None,
+    before: Before | None,
+    like_use: bool,
 ) -> TrainingData:
+    from shortlist.choosing.choose import is_coarse
 
     shards = _encoded(interactions, columns, folder, before)
     say(f"encoded {shards!r}")
@@ -191,7 +204,14 @@ def _streamed(
         return TrainingData(shards, None, account=shards.account, whole=shards)
     how: Literal["random", "time"] = "time" if columns["timestamp"] is not None else "random"
     most = min(1_000_000, max(10_000, SCORES // max(len(shards.candidates), 1)))
+    if like_use and how == "time" and shards.since == shards.until:
+        how = "random"
     train, held_out = shards.split(float(test), by=how, most=most)
+    if like_use and how == "time" and is_coarse(len(shards) - len(train), len(shards), test):
+        how = "random"
+        train, held_out = shards.split(float(test), by=how, most=most)
+    if how == "random" and columns["timestamp"] is not None:
+        _say_coarse()
     held = len(shards) - len(train)
     some = f", {len(held_out):,} of them to measure with" if len(held_out) < held else ""
     say(f"held out {counted(held, 'interaction')} ({HOW[how]}{some}), {len(train):,} to train on")

@@ -12,6 +12,7 @@ import rich_click as click
 from shortlist.cli.console import print_json, say, show
 from shortlist.cli.events import event_options
 from shortlist.cli.reading import reading_options, sql_options
+from shortlist.cli.result_files import check_result_file, write_result_file
 from shortlist.errors import BundleError, ConfigError
 from shortlist.language import counted, shown
 
@@ -69,7 +70,6 @@ def command(
     """
     import shortlist as sl
     from shortlist.recommender.folder import check_place
-    from shortlist.store import check_writable_file
     from shortlist.tuning.picture import curve_svg
 
     place = (out or bundle).absolute()
@@ -81,11 +81,8 @@ def command(
     recommender = sl.Recommender.load(bundle)
     check_place(place, overwrite=out is None)
     files = {"json": f"{stem}.json", "svg": f"{stem}.svg"}
-    try:
-        for name in files.values():
-            check_writable_file(Path(name))
-    except OSError as error:
-        raise _unwritable(stem, error) from error
+    for name in files.values():
+        check_result_file(Path(name), _unwritable)
     tuned = sl.tune(
         recommender,
         recall=recall,
@@ -98,11 +95,8 @@ def command(
     )
     measured = tuned.to_dict()
     tuned.recommender.save(place, overwrite=out is None)
-    try:
-        Path(files["json"]).write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-        Path(files["svg"]).write_text(curve_svg(measured), encoding="utf-8")
-    except OSError as error:
-        raise _unwritable(stem, error) from error
+    write_result_file(Path(files["json"]), json.dumps(measured, indent=1) + "\n", _unwritable)
+    write_result_file(Path(files["svg"]), curve_svg(measured), _unwritable)
     if as_json:
         print_json(
             {
@@ -116,9 +110,9 @@ def command(
     say(f"wrote {out or bundle}, {files['json']} and {files['svg']}")
 
 
-def _unwritable(stem: Path, error: OSError) -> ConfigError:
+def _unwritable(path: Path, error: OSError) -> ConfigError:
     return ConfigError(
-        f"the curve could not be written to {str(stem)!r}: {error.strerror or error}.", hint="choose another --curve"
+        f"the curve could not be written to {str(path)!r}: {error.strerror or error}.", hint="choose another --curve"
     )
 
 

@@ -159,22 +159,22 @@ class Dataset(Framed):
         notes = [*main.notes, *notes, *time_notes]
         if timestamp is not None:
             warned += doubtful_times(unpatterned(main.frame[timestamp]), timestamp)
-        tables = []
+        sides = []
         feature_files = None if reading is None else reading.of_features()
         for side, column, source in (("query", query, queries), ("candidate", candidate, candidates)):
-            main, table, side_notes, doubts = side_table(
-                main, source, column, side, PLURAL[side], feature_files, settings.clean
-            )
-            tables.append(table)
-            notes += side_notes
-            warned += doubts
-        warned += _id_doubts(main.frame, list(zip((query, candidate), tables, strict=True)))
+            made = side_table(main, source, column, side, PLURAL[side], feature_files, settings.clean)
+            sides.append(made)
+            main = made.main
+            notes += made.notes
+            warned += made.warned
+        for side, column, made in zip(PLURAL, (query, candidate), sides, strict=True):
+            warned += id_doubts(made.counts, made.table[column], column, crawlers=side == "query")
         if timestamp is not None:
             warned += doubtful_order(main.frame, (query, candidate, timestamp))
         self._fill(
             interactions=main.frame,
-            queries=tables[0],
-            candidates=tables[1],
+            queries=sides[0].table,
+            candidates=sides[1].table,
             query=query,
             candidate=candidate,
             timestamp=timestamp,
@@ -363,15 +363,6 @@ def _unlisted(main: Table, plan: EventPlan) -> tuple[list[str], list[str]]:
         return [], []
     values = main.frame[plan.weight_column].alias("value").to_frame()
     return plan.unlisted(values.group_by("value").agg(pl.len().alias("rows")))
-
-
-def _id_doubts(frame: pl.DataFrame, sides: Sequence[tuple[str, pl.DataFrame]]) -> Iterator[str]:
-    """Doubts about the ids of both sides, and about one query's share of the rows."""
-    for number, (column, table) in enumerate(sides):
-        if number and table.schema[column] != pl.String:
-            continue
-        counts = frame[column].alias("id").to_frame().group_by("id").agg(pl.len().alias("rows"))
-        yield from id_doubts(counts, table[column], column, crawlers=number == 0)
 
 
 def _checked_context(

@@ -45,7 +45,7 @@ def lake_version(lake: str, where: str, table: str) -> str:
         ) from error
 
 
-def open_lake(lake: str, where: str, version: str) -> pl.LazyFrame:
+def open_lake(where: str, version: str) -> pl.LazyFrame:
     """The table as it was at that version."""
     kind, _, rest = version.partition(" ")
     if kind == "version":

@@ -205,24 +205,37 @@ def _chosen(found: _Found, where: str, table: str) -> Listing:
             hint="name that folder itself",
         )
     _refuse_files_of_lakes(found.paths.values(), where, table)
-    notes = []
-    if found.hidden:
-        notes.append(f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})")
     paths, twice = _each_once(found.paths)
+    kind, names, notes = _readable(paths, found.hidden, where, table)
     if twice:
         notes.append(f"{_counted(twice)} left out, a link to a file that is read already (such as {twice[0]!r})")
-    if not paths and found.hidden:
+    names.sort(key=lambda name: PurePosixPath(name).parts)
+    return Listing(tuple(_local(name, Path(paths[name])) for name in names), kind, notes=tuple(notes))
+
+
+def _readable(
+    paths: Mapping[str, str], hidden: list[str], where: str, table: str
+) -> tuple[Format, list[str], list[str]]:
+    """The format to read, the names of the files of that format, and notes on those that are left out.
+
+    Raises:
+        DataError: where no file can be read, where several formats could be, and for one file that is there packed and unpacked.
+    """
+    if not paths and hidden:
         raise DataError(
-            f"the {table} table {where!r} holds no files but hidden or staging ones, such as {found.hidden[0]!r}.",
+            f"the {table} table {where!r} holds no files but hidden or staging ones, such as {hidden[0]!r}.",
             hint="names that begin with _ or . are skipped; give the file itself to read it",
         )
     kind = _one_format(paths, where, table)
     _refuse_packed_twice(paths, where, table)
     others = [name for name in paths if (one := format_of(name)) is None or one.family != kind.family]
+    notes = []
+    if hidden:
+        notes.append(f"{_counted(hidden)} left out, hidden or staging (such as {hidden[0]!r})")
     if others:
         notes.append(f"{_counted(others)} of another format left out (such as {others[0]!r})")
-    names = sorted((name for name in paths if name not in set(others)), key=lambda name: PurePosixPath(name).parts)
-    return Listing(tuple(_local(name, Path(paths[name])) for name in names), kind, notes=tuple(notes))
+    left_out = set(others)
+    return kind, [name for name in paths if name not in left_out], notes
 
 
 def _refuse_files_of_lakes(paths: Iterable[str], where: str, table: str) -> None:
@@ -352,15 +365,16 @@ def _remote(url: str, table: str) -> Listing:
     _refuse_stored_lakes(store, infos, url, table)
     found = _Found()
     for name in sorted(infos):
-        found.add(short[name], name)
-    kind = _one_format(found.paths, url, table)
-    notes: tuple[str, ...] = ()
-    if found.hidden:
-        notes = (f"{_counted(found.hidden)} left out, hidden or staging (such as {found.hidden[0]!r})",)
+        if name == path:  # named by the user
+            found.paths[short[name]] = name
+        else:
+            found.add(short[name], name)
+    kind, names, notes = _readable(found.paths, found.hidden, url, table)
     protocol = url.partition("://")[0]
     native = protocol in NATIVE and kind.family == "parquet"
-    files = tuple(_stored(found.paths, infos, protocol if native else None, kind))
-    return Listing(files, kind, store, native, notes=notes)
+    where = {name: found.paths[name] for name in names}
+    files = tuple(_stored(where, infos, protocol if native else None))
+    return Listing(files, kind, store, native, notes=tuple(notes))
 
 
 def _refuse_without_credentials(error: BaseException, url: str) -> None:
@@ -393,13 +407,8 @@ def _refuse_stored_lakes(store: Any, names: Iterable[str], url: str, table: str)
         )
 
 
-def _stored(
-    paths: Mapping[str, str], infos: Mapping[str, Any], protocol: str | None, kind: Format
-) -> Iterator[SourceFile]:
+def _stored(paths: Mapping[str, str], infos: Mapping[str, Any], protocol: str | None) -> Iterator[SourceFile]:
     for name, path in paths.items():
-        one = format_of(name)
-        if one is None or one.family != kind.family:
-            continue
         info = infos[path]
         keys = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "created")
         changed = next((str(info[key]) for key in keys if key in info), "")

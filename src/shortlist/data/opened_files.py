@@ -101,7 +101,7 @@ class OpenedFiles:
 
     def _open(self, file: SourceFile) -> pl.LazyFrame | None:
         if self.lake is not None:
-            return open_lake(self.lake, file.path, file.stamp)
+            return open_lake(file.path, file.stamp)
         if self.kind.family == "parquet":
             lazy = pl.scan_parquet(file.path, glob=False, hive_partitioning=False)
             lazy.collect_schema()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -180,10 +180,13 @@ def _from_pandas(source: Any, name: str) -> pl.DataFrame:
             hint="frame.loc[:, ~frame.columns.duplicated()] keeps the first",
         )
     sparse = [at for at, kind in enumerate(source.dtypes) if type(kind).__name__ == "SparseDtype"]
-    if sparse:
+    shifted = [at for at, kind in enumerate(source.dtypes) if _is_part_of_an_hour(getattr(kind, "tz", None))]
+    if sparse or shifted:
         source = source.copy(deep=False)
         for at in sparse:
             source.isetitem(at, source.iloc[:, at].sparse.to_dense())
+        for at in shifted:
+            source.isetitem(at, source.iloc[:, at].dt.tz_convert("UTC"))
     try:
         return pl.from_pandas(source)
     except (*UNREADABLE, NotImplementedError) as error:
@@ -194,6 +197,12 @@ def _from_pandas(source: Any, name: str) -> pl.DataFrame:
             "which is not installed.",
             hint="pip install pyarrow, or pass a dict of columns: frame.to_dict('list')",
         ) from error
+
+
+def _is_part_of_an_hour(zone: tzinfo | None) -> bool:
+    """Whether a time zone is a fixed offset such as +05:30, for which Polars has no name."""
+    offset = None if zone is None else zone.utcoffset(None)
+    return offset is not None and offset % timedelta(hours=1) != timedelta(0)
 
 
 def _unread_column(source: Any, name: str, error: Exception) -> DataError:

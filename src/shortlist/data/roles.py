@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -24,13 +24,31 @@ from shortlist.data.times import TimeForm, read_times
 from shortlist.errors import DataError
 from shortlist.language import counted
 
-__all__ = ["PLURAL", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table"]
+__all__ = ["PLURAL", "Side", "TableLike", "check_weight", "checked_timestamp", "id_doubts", "side_table"]
 
 PLURAL = {"query": "queries", "candidate": "candidates"}
 
 TableLike: TypeAlias = (
     "str | Path | pl.DataFrame | pl.LazyFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any"
 )
+
+
+class Side(NamedTuple):
+    """One side of the interactions.
+
+    Attributes:
+        main: the interactions with settled ids.
+        table: a row for each id.
+        notes: what was merged or added.
+        warned: those of the notes that are warnings.
+        counts: ``id`` and ``rows`` of every id in the interactions.
+    """
+
+    main: Table
+    table: pl.DataFrame
+    notes: list[str]
+    warned: list[str]
+    counts: pl.DataFrame
 
 
 def side_table(
@@ -41,11 +59,12 @@ def side_table(
     name: str,
     reading: Reading | None = None,
     clean: CleanIds | None = None,
-) -> tuple[Table, pl.DataFrame, list[str], list[str]]:
+) -> Side:
     """The interactions with settled ids, the table of one side, and notes and warnings about it."""
     if source is None:
         (frame,) = settle_ids([main], column, role)
-        return replace(main, frame=frame), _distinct(frame[column]).sort().alias(column).to_frame(), [], []
+        counts = _counts(frame[column])
+        return Side(replace(main, frame=frame), counts["id"].sort().alias(column).to_frame(), [], [], counts)
     table = read_table(source, name, ids=(column,), reading=reading)
     notes = [f"{name}: {note}" for note in table.notes]
     warned: list[str] = []
@@ -61,7 +80,8 @@ def side_table(
             f"{counted(merged, f'{role} row')} had the {column} of an earlier row and merged into it "
             f"({counted(given.height, 'row')}, {counted(distinct.height, role)})"
         )
-    interacted = _distinct(frame[column])
+    counts = _counts(frame[column])
+    interacted = counts["id"]
     lacking = interacted.filter(~interacted.is_in(distinct[column].alias("id").implode())).sort()
     if len(lacking):
         lacked = counted(len(lacking), "interacted id")
@@ -73,12 +93,12 @@ def side_table(
             f"{strange if len(lacking) == len(interacted) else ''}"
         )
         distinct = pl.concat([distinct, lacking.alias(column).to_frame()], how="diagonal")
-    return replace(main, frame=frame), distinct, [*notes, *warned], warned
+    return Side(replace(main, frame=frame), distinct, [*notes, *warned], warned, counts)
 
 
-def _distinct(ids: pl.Series) -> pl.Series:
-    """Each id once, under a name that Polars does not read as a pattern, as it would "^u.*$"."""
-    return ids.alias("id").unique()
+def _counts(ids: pl.Series) -> pl.DataFrame:
+    """How many ``rows`` each ``id`` has; Polars would read a name such as "^u.*$" as a pattern."""
+    return ids.alias("id").to_frame().group_by("id").agg(pl.len().alias("rows"))
 
 
 def id_doubts(counts: pl.DataFrame, ids: pl.Series, column: str, *, crawlers: bool) -> Iterator[str]:

@@ -54,8 +54,9 @@ class Source(OpenedFiles):
 
     def _repeats(self, file: SourceFile) -> str:
         """A note on the lines of a file that repeat its header; empty without any."""
+        copy = None if self.copies is None else self.copies / "looked-at.text"
         with self._naming(file):
-            lines = self._text(file).repeated_headers()
+            lines = self._text(file).repeated_headers(copy)
         some = f"{len(lines):,} lines repeat" if len(lines) > 1 else "1 line repeats"
         return f"{file.name!r}: {some} the header (the first is line {lines[0]}); left out" if lines else ""
 

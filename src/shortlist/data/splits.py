@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -57,7 +58,7 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
     Args:
         dataset: stays as it is.
         test: the share of the interactions to hold out, or how many; 0.2 when neither is given.
-        at: the first moment of the test part, in the type of the timestamps.
+        at: the first moment of the test part, in the type of the timestamps; its time zone may be another than theirs.
 
     Raises:
         DataError: without a timestamp column or when all rows share one timestamp.
@@ -75,8 +76,8 @@ def split_by_time(dataset: Dataset, test: float | int | None = None, at: Any = N
         raise ConfigError("split_by_time got both test and at; expected one of them.", hint="leave one out")
     if at is None:
         cut, tied = _cut_for_count(times, _test_count(0.2 if test is None else test, len(times)))
-        mask = (times >= cut).to_numpy()
-        return _split(dataset, mask, "by time", cut=cut, tied=tied)
+        later = times.to_physical() >= cut
+        return _split(dataset, later.to_numpy(), "by time", cut=times.filter(later).min(), tied=tied)
     mask = (times >= _moment(at, times)).to_numpy()
     if mask.all() or not mask.any():
         raise ConfigError(
@@ -258,15 +259,17 @@ def _timestamps(dataset: Dataset, what: str) -> pl.Series:
 
 
 def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
-    """The first timestamp of the test part, and how many rows share the timestamp the wanted cut would fall into."""
-    ordered = times.sort(descending=True)
+    """The first timestamp of the test part as a number, since Python's have no nanoseconds, and how many rows share the timestamp
+    that the wanted cut would fall into."""
+    numbers = times.to_physical()
+    ordered = numbers.sort(descending=True)
     border = ordered[count - 1]  # the wanted test part ends within the rows of this timestamp
-    later, equal = int((times > border).sum()), int((times == border).sum())
+    later, equal = int((numbers > border).sum()), int((numbers == border).sum())
     small, large = later, later + equal
     fits = [size for size in (small, large) if 0 < size < len(times)]
     if not fits:
         raise DataError(
-            f"all {counted(len(times), 'interaction')} share the timestamp {border}; they cannot be split by time.",
+            f"all {counted(len(times), 'interaction')} share the timestamp {times[0]}; they cannot be split by time.",
             hint="use split_random",
         )
     size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near
@@ -297,12 +300,14 @@ def _parsed(text: str) -> Any:
 
 
 def _like(at: date, times: pl.Series) -> Any:
-    """``at`` as a datetime in the time zone of ``times`` (midnight for a date); a zone on one side only is refused."""
+    """``at`` as a datetime in the time zone of ``times`` (midnight for a date). One without a zone is read in theirs; one with
+    a zone is refused where they have none."""
     moment = at if isinstance(at, datetime) else datetime(at.year, at.month, at.day)
     zone = getattr(times.dtype, "time_zone", None)
-    if zone is not None and moment.tzinfo is None:
-        return pl.Series([moment]).dt.replace_time_zone(zone)[0]
-    if zone is None and moment.tzinfo is not None:
+    if zone is not None:
+        own = ZoneInfo(zone)
+        return moment.replace(tzinfo=own) if moment.tzinfo is None else moment.astimezone(own)
+    if moment.tzinfo is not None:
         raise ConfigError(
             f"at={at!r} has a time zone but the timestamps have none.", hint="give at without a time zone"
         )

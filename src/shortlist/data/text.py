@@ -22,10 +22,12 @@ from shortlist.data.text_content import (
     Content,
     EmptyFileError,
     TextError,
+    begin_of,
     buffer_of,
     check_utf8,
     head_of,
     line_of,
+    lines_of,
     plain,
 )
 from shortlist.language import counted
@@ -66,32 +68,40 @@ class Text:
             EmptyFileError: for an empty file.
         """
         made = None if copy is None else copy.with_suffix(".text")
+        rows = None if copy is None else copy.with_suffix(".rows")
         try:
             content = plain(self.content, self.kind, self.reading.encoding, made)
             try:
                 if self.kind.family == "json":
                     return _stored(self._json(content, overrides), columns, copy)
-                return self._delimited(content, columns, overrides, copy)
+                return self._delimited(content, columns, overrides, copy, rows)
             except pl.exceptions.PolarsError as error:
                 check_utf8(content)
                 raise self._trouble(content, error) from error
         finally:
-            if made is not None:
-                made.unlink(missing_ok=True)
+            for left in (made, rows):
+                if left is not None:
+                    left.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
-        """The names of the columns of delimited text. Errors are those of ``load``."""
-        content = plain(self.content, self.kind, self.reading.encoding, None)
-        separator = self._separator(head_of(content))
-        content, quote = _settled(content, separator)
-        return self._names(_records(content, separator, quote))[0]
+        """The names of the columns of delimited text, from its first line. Errors are those of ``load``."""
+        begin = begin_of(self.content, self.kind, self.reading.encoding)
+        return self._names(_records(begin, self._separator(begin), '"'))[0]
 
-    def repeated_headers(self) -> list[int]:
-        """The lines that repeat the header of delimited text, as two files put together have; they hold no row."""
-        content = plain(self.content, self.kind, self.reading.encoding, None)
-        separator = self._separator(head_of(content))
-        header = self._names(_records(content, separator, '"'))[1]
-        return [line_of(content, start) for start, _ in repeats_of(content, separator)] if header else []
+    def repeated_headers(self, copy: Path | None) -> list[int]:
+        """The lines that repeat the header of delimited text, as two files put together have; they hold no row.
+
+        Args:
+            copy: where a packed text is unpacked for as long as it is looked at; None for memory.
+        """
+        try:
+            content = plain(self.content, self.kind, self.reading.encoding, copy)
+            separator = self._separator(head_of(content))
+            header = self._names(_records(content, separator, '"'))[1]
+            return lines_of(content, [start for start, _ in repeats_of(content, separator)]) if header else []
+        finally:
+            if copy is not None:
+                copy.unlink(missing_ok=True)
 
     def line_of_row(self, row: int) -> int | None:
         """The line that ends a row, counted from 0; None if it is not known."""
@@ -113,7 +123,12 @@ class Text:
     # --- CSV and TSV ------------------------------------------------------------------------------------------------
 
     def _delimited(
-        self, content: Content, columns: Sequence[str] | None, overrides: Mapping[str, Any], copy: Path | None
+        self,
+        content: Content,
+        columns: Sequence[str] | None,
+        overrides: Mapping[str, Any],
+        copy: Path | None,
+        rows: Path | None,
     ) -> pl.LazyFrame:
         head = head_of(content)
         excel = EXCEL.match(head)
@@ -142,7 +157,7 @@ class Text:
             "glob": False,
         }
         if header:
-            content = _without_repeats(content, repeats_of(content, separator))
+            content = _without_repeats(content, repeats_of(content, separator), rows)
         blank = BLANK.search(buffer_of(content).data) is not None
 
         def scan(sniffed: int | None) -> pl.LazyFrame:
@@ -252,13 +267,19 @@ def repeats_of(content: Content, separator: str) -> list[tuple[int, int]]:
     return [(found.start() + 1, found.end()) for found in pattern.finditer(view, start + len(line))]
 
 
-def _without_repeats(content: Content, repeats: Sequence[tuple[int, int]]) -> Content:
-    """The text without those parts."""
+def _without_repeats(content: Content, repeats: Sequence[tuple[int, int]], copy: Path | None) -> Content:
+    """The text without those parts, at ``copy`` or in memory."""
     if not repeats:
         return content
     view = buffer_of(content)
     edges = [0, *(edge for repeat in repeats for edge in repeat), len(view)]
-    return b"".join(bytes(view[low:high]) for low, high in zip(edges[::2], edges[1::2], strict=True))
+    parts = (view[low:high] for low, high in zip(edges[::2], edges[1::2], strict=True))
+    if copy is None:
+        return b"".join(map(bytes, parts))
+    with copy.open("wb") as file:
+        for part in parts:
+            part.tofile(file)
+    return copy
 
 
 def _settled(content: Content, separator: str) -> tuple[Content, str | None]:

@@ -8,7 +8,7 @@ import importlib
 import io
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -19,12 +19,25 @@ from numpy.typing import NDArray
 
 from shortlist.data.formats import Format
 
-__all__ = ["Content", "EmptyFileError", "TextError", "buffer_of", "check_utf8", "head_of", "line_of", "plain"]
+__all__ = [
+    "Content",
+    "EmptyFileError",
+    "TextError",
+    "begin_of",
+    "buffer_of",
+    "check_utf8",
+    "head_of",
+    "line_of",
+    "lines_of",
+    "plain",
+]
 
 Content: TypeAlias = "Path | bytes"
 CHUNK = 1 << 22
 HEAD = 1 << 16
+SAMPLE = 1 << 20  # bytes from which an encoding is guessed
 ZSTD = ("compression.zstd", "backports.zstd", "zstandard")
+LINE_END = re.compile(rb"[\r\n]")
 ISOLATED = re.compile(rb"(?<![\x80-\xff])[\xa0-\xff](?![\x80-\xff])")
 SINGLE = ("iso8859", "cp125", "cp437", "cp85", "koi8", "mac")  # encodings of one byte a letter
 SCRIPTS = (  # encodings to guess from, letters by which they are recognised, and the least byte of their common letters
@@ -52,7 +65,7 @@ def plain(content: Content, kind: Format, encoding: str | None, copy: Path | Non
     Raises:
         TextError: where it cannot be unpacked or is in another encoding.
     """
-    utf8 = encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+    utf8 = _is_utf8(encoding)
     if kind.packed is not None or not utf8:
         with _opened(content, kind.packed) as source:
             stream = source if utf8 else _Recoded(source, str(encoding))
@@ -61,10 +74,29 @@ def plain(content: Content, kind: Format, encoding: str | None, copy: Path | Non
         _check_head(content)
     head = head_of(content)
     if head.startswith(codecs.BOM_UTF8):
-        content = bytes(buffer_of(content)[3:])
+        with content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as stream:
+            content = _kept(stream, None if content == copy else copy)
     if b"\r" in head and b"\n" not in head and b"\n" not in bytes(buffer_of(content)):
         return bytes(buffer_of(content)).replace(b"\r", b"\n")  # line ends of old Macs
     return content
+
+
+def begin_of(content: Content, kind: Format, encoding: str | None) -> bytes:
+    """The first lines as ``plain`` gives them, of which no more is read."""
+    utf8 = _is_utf8(encoding)
+    with _opened(content, kind.packed) as source:
+        stream: Any = source if utf8 else _Recoded(source, str(encoding))
+        begin = b""
+        while (len(begin) < HEAD or not LINE_END.search(begin)) and (part := stream.read(HEAD)):
+            begin += part
+    if utf8:
+        _check_head(begin)
+    begin = begin.removeprefix(codecs.BOM_UTF8)
+    return begin if b"\n" in begin else begin.replace(b"\r", b"\n")
+
+
+def _is_utf8(encoding: str | None) -> bool:
+    return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
 
 
 def head_of(content: Content) -> bytes:
@@ -84,20 +116,37 @@ def buffer_of(content: Content) -> NDArray[np.uint8]:
 
 def line_of(content: Content, place: int) -> int:
     """The number of the line that a byte is in."""
-    return int((buffer_of(content)[:place] == 0x0A).sum()) + 1
+    return lines_of(content, [place])[0]
+
+
+def lines_of(content: Content, places: Sequence[int]) -> list[int]:
+    """The numbers of the lines that bytes are in, whose places rise; each byte is looked at once, a few million at a time."""
+    view = buffer_of(content)
+    lines = []
+    line, start = 1, 0
+    for place in places:
+        for low in range(start, place, CHUNK):
+            line += int(np.count_nonzero(view[low : min(low + CHUNK, place)] == 0x0A))
+        start = place
+        lines.append(line)
+    return lines
 
 
 def check_utf8(content: Content) -> None:
     """TextError if a text is not UTF-8, with the line, and the encoding that it seems to be in."""
-    raw = bytes(buffer_of(content))
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        guess = _guessed(raw)
-        raise TextError(
-            f"line {line_of(content, error.start)} is not UTF-8 (byte 0x{raw[error.start]:02x}); it looks like {guess}",
-            f'name the encoding: Reading(encoding="{guess}"), --encoding {guess}; or save it as UTF-8',
-        ) from error
+    view = buffer_of(content)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for low in range(0, len(view), CHUNK):
+        first = low - len(decoder.getstate()[0])  # bytes of a letter that began in the part before
+        try:
+            decoder.decode(bytes(view[low : low + CHUNK]), final=low + CHUNK >= len(view))
+        except UnicodeDecodeError as error:
+            place = first + error.start
+            guess = _guessed(bytes(view[:SAMPLE]))
+            raise TextError(
+                f"line {line_of(content, place)} is not UTF-8 (byte 0x{view[place]:02x}); it looks like {guess}",
+                f'name the encoding: Reading(encoding="{guess}"), --encoding {guess}; or save it as UTF-8',
+            ) from error
 
 
 def _check_head(content: Content) -> None:
@@ -124,8 +173,8 @@ def _check_head(content: Content) -> None:
 
 
 def _guessed(raw: bytes) -> str:
-    """The encoding that a text seems to be in: one of a script whose letters most of it is, else Latin-1."""
-    sample = raw[: 1 << 20].rpartition(b"\n")[0] or raw
+    """The encoding that the begin of a text seems to be in: one of a script whose letters most of it is, else Latin-1."""
+    sample = raw.rpartition(b"\n")[0] or raw
     high = sum(byte > 127 for byte in sample)
     if len(ISOLATED.findall(sample)) > high / 2:  # an é among letters of ASCII
         return _western(sample)
@@ -147,11 +196,15 @@ def _western(sample: bytes) -> str:
 
 
 def _kept(stream: Any, copy: Path | None) -> Content:
+    """The rest of a stream at ``copy`` or in memory, without a byte order mark at its begin."""
+    begin = stream.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
     if copy is None:
         held = io.BytesIO()
+        held.write(begin)
         shutil.copyfileobj(stream, held, CHUNK)
         return held.getvalue()
     with copy.open("wb") as file:
+        file.write(begin)
         shutil.copyfileobj(stream, file, CHUNK)
     return copy
 

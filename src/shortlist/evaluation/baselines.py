@@ -19,6 +19,7 @@ from shortlist.errors import ConfigError, DataError, checked_list, did_you_mean
 from shortlist.evaluation.ranks import Hidden
 from shortlist.evaluation.scorers import ByRow, NeighbourScores, Scorer, Vectors, without
 from shortlist.index import Lists
+from shortlist.index.values import taken
 from shortlist.loss import ALS, Chosen, Sweeps
 from shortlist.sources import Cooccurrence, Neighbours, Transitions, ease_columns, ease_products, histories_of
 
@@ -90,7 +91,7 @@ class Training:
         if len(distinct) == len(self.query_ids):
             return lists
         place = _rows(self.query_ids, distinct)
-        return Lists.of([lists.row(at) for at in place.tolist()])
+        return taken(lists, place)
 
     def by_neighbours(self, neighbours: Neighbours) -> NeighbourScores:
         """A table fitted on ``train`` as a scorer of this catalogue."""

@@ -17,6 +17,7 @@ from shortlist.evaluation.scorers import Cold, Mixed, Scorer, Vectors, among
 from shortlist.evaluation.testset import TestSet
 from shortlist.index import BruteForce, Index, search_heads
 from shortlist.index import Lists as IdLists
+from shortlist.index.values import offsets_of
 from shortlist.intervals import PairSums
 from shortlist.sources import Filters, Searched, search
 
@@ -126,8 +127,7 @@ def _rows_of(vectors: NDArray[np.float32]) -> Callable[[NDArray[np.int64]], NDAr
 
 def _as_lists(hidden: Hidden, queries: int) -> IdLists:
     """Hidden candidates as one list per query."""
-    offsets = np.zeros(queries + 1, np.int64)
-    np.cumsum(np.bincount(hidden.query.cpu().numpy(), minlength=queries), out=offsets[1:])
+    offsets = offsets_of(np.bincount(hidden.query.cpu().numpy(), minlength=queries))
     return IdLists(offsets, hidden.candidate.cpu().numpy())
 
 

@@ -20,7 +20,7 @@ from shortlist.errors import ConfigError, checked_list, did_you_mean
 from shortlist.evaluation.ranked import RankedPairs
 from shortlist.intervals import PairSums
 
-__all__ = ["AT_K", "DEFAULT_KS", "WHOLE", "check_ks", "measured", "metric_names"]
+__all__ = ["AT_K", "DEFAULT_KS", "WHOLE", "check_ks", "headline_k", "measured", "metric_names"]
 
 DEFAULT_KS = (1, 5, 10, 50, 100)
 
@@ -183,6 +183,16 @@ def metric_names(metrics: Sequence[str], known: Sequence[str]) -> tuple[str, ...
     if not metrics:
         raise ConfigError("metrics is empty; at least one name was expected.", hint='metrics=["top", "ndcg"]')
     return tuple(dict.fromkeys(metrics))
+
+
+def headline_k(candidates: int) -> int:
+    """The cut-off to judge by: 10, or a tenth of a smaller catalogue.
+
+    Example:
+        >>> headline_k(1682), headline_k(40), headline_k(7)
+        (10, 4, 1)
+    """
+    return max(1, min(10, candidates // 10))
 
 
 def check_ks(ks: Sequence[int]) -> None:

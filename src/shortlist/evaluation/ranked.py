@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shortlist.evaluation.ranks import Pairs, Ties, found_ranks
 from shortlist.evaluation.scorers import Scorer
 from shortlist.evaluation.testset import TestSet
+from shortlist.index.values import offsets_of
 from shortlist.intervals import PairSums
 
 __all__ = ["RankedPairs", "Truths", "distinct_places"]
@@ -133,7 +134,7 @@ class Truths:
         order = np.lexsort((worst, place, test.query[kept]))
         kept, worst, place = kept[order], worst[order], place[order]
         query = test.query[kept]
-        start = np.concatenate([[0], np.cumsum(np.bincount(query, minlength=ranked.queries))])
+        start = offsets_of(np.bincount(query, minlength=ranked.queries))
         found = np.isfinite(place)
         first = np.ones(len(kept), np.bool_)  # the first of the truths that share their places
         size = np.ones(len(kept))

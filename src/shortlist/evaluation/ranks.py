@@ -1,7 +1,8 @@
 """Exact ranks: the number of candidates in the whole catalogue that score at least as high as the chosen one.
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
-candidates at or above each pair's own score are counted; ties count against the model unless asked otherwise.
+candidates at or above each pair's own score are counted (compiled, see ``loss.kernel``, or by torch); ties count against
+the model unless asked otherwise.
 
 The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
 order of its own. A score that is as near to a pair's own as rounding can bring it is therefore a tie.
@@ -9,7 +10,9 @@ order of its own. A score that is as near to a pair's own as rounding can bring 
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 from shortlist.language import counted
+from shortlist.loss.kernel import Kernel, kernel_for_scores
 from shortlist.loss.tiles import elements_on
 
 __all__ = [
@@ -167,14 +171,10 @@ def _count_above(
 ) -> Tensor:
     """How many visible candidates other than its own reach each pair's score, int64 ``[pairs]``, over one tile row."""
     columns = buffers.scores.shape[1]
-    pair_query, own, hidden = asked.query, asked.candidate, asked.hidden
-    one_pair_each = torch.equal(pair_query, torch.arange(len(query), device=query.device))
-    thresholds = _thresholds(query, candidate, pair_query, own.clamp(min=0), asked.favourable)  # [pairs]
+    own, hidden = asked.candidate, asked.hidden
+    thresholds = _thresholds(query, candidate, asked.query, own.clamp(min=0), asked.favourable)  # [pairs]
+    count = _counting(asked, thresholds, (len(query), len(candidate)), buffers)
     above = torch.zeros(len(own), dtype=torch.long, device=query.device)
-    if one_pair_each:
-        by_own = torch.argsort(own, stable=True)
-        own_edges = edges_of(own[by_own], len(candidate), columns)
-        own_column = own[by_own] % columns
     if hidden is not None:
         by_column = torch.argsort(hidden.candidate, stable=True)
         hidden = Hidden(hidden.query[by_column], hidden.candidate[by_column])
@@ -186,30 +186,71 @@ def _count_above(
         if hidden is not None:
             part = slice(hidden_edges[number], hidden_edges[number + 1])
             scores[hidden.query[part], hidden.candidate[part] - first] = -torch.inf
-        if one_pair_each:  # the tile itself is compared, without a copy
-            here = by_own[own_edges[number] : own_edges[number + 1]]
-            if len(here):
-                column = own_column[own_edges[number] : own_edges[number + 1]]
-                scores.view(-1).index_fill_(0, here * width + column, -torch.inf)
-            asked.reach(scores, thresholds.unsqueeze(1), out=scores)
-            asked.withhold(scores, slice(None), slice(first, first + width))
-            above += scores.sum(1).long()
-            continue
-        here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
-        scores_of_own = scores[pair_query[here], own[here] - first]
-        for pairs in range(0, len(own), PAIRS):
-            part = slice(pairs, min(pairs + PAIRS, len(own)))
-            compared = buffers.compared.view(-1)[: (part.stop - part.start) * width].view(-1, width)
-            torch.index_select(scores, 0, pair_query[part], out=compared)
-            asked.reach(compared, thresholds[part].unsqueeze(1), out=compared)
-            asked.withhold(compared, part, slice(first, first + width))
-            above[part] += compared.sum(1).long()
-        counted = asked.reach(scores_of_own, thresholds[here])
-        if asked.released is not None:
-            counted = counted & (asked.released.candidate[own[here]] <= asked.released.pair[here])
-        above[here] -= counted.to(above.dtype)
+        above += count(scores, first)
     if hidden is not None:
-        above[_is_hidden(pair_query, own, hidden, len(candidate))] = len(candidate)
+        above[_is_hidden(asked.query, own, hidden, len(candidate))] = len(candidate)
+    return above
+
+
+_Count: TypeAlias = (
+    "Callable[[Tensor, int], Tensor]"  # of scores ``[rows, width]`` from a column on: how many reach each pair's
+)
+
+
+def _counting(asked: Pairs, thresholds: Tensor, shape: tuple[int, int], buffers: _Buffers) -> _Count:
+    """A function that counts the scores of a tile that reach each pair's, its own left out, int64 ``[pairs]``.
+
+    Args:
+        shape: how many rows and candidates there are.
+    """
+    kernel = None if asked.released is not None else kernel_for_scores(buffers.scores)
+    if kernel is not None:
+        return partial(_counted, kernel, asked, thresholds)
+    if torch.equal(asked.query, torch.arange(shape[0], device=asked.query.device)):
+        return _one_pair_each(asked, thresholds, shape[1], buffers.scores.shape[1])
+    return partial(_of_many_pairs, asked, thresholds, buffers.compared)
+
+
+def _counted(kernel: Kernel, asked: Pairs, thresholds: Tensor, scores: Tensor, first: int) -> Tensor:
+    return kernel.reaching(scores, asked.query, asked.candidate - first, thresholds, higher=asked.favourable)
+
+
+def _one_pair_each(asked: Pairs, thresholds: Tensor, candidates: int, columns: int) -> _Count:
+    """Where row r is that of pair r: the tile itself is compared, without a copy."""
+    by_own = torch.argsort(asked.candidate, stable=True)
+    edges = edges_of(asked.candidate[by_own], candidates, columns)
+    own_column = asked.candidate[by_own] % columns
+
+    def count(scores: Tensor, first: int) -> Tensor:
+        width, number = scores.shape[1], first // columns
+        here = by_own[edges[number] : edges[number + 1]]
+        if len(here):
+            column = own_column[edges[number] : edges[number + 1]]
+            scores.view(-1).index_fill_(0, here * width + column, -torch.inf)
+        asked.reach(scores, thresholds.unsqueeze(1), out=scores)
+        asked.withhold(scores, slice(None), slice(first, first + width))
+        return scores.sum(1).long()
+
+    return count
+
+
+def _of_many_pairs(asked: Pairs, thresholds: Tensor, compared: Tensor, scores: Tensor, first: int) -> Tensor:
+    """Rows are copied for each pair, ``PAIRS`` at a time."""
+    width, own = scores.shape[1], asked.candidate
+    above = torch.zeros(len(own), dtype=torch.long, device=own.device)
+    here = torch.nonzero((own >= first) & (own < first + width)).squeeze(1)
+    scores_of_own = scores[asked.query[here], own[here] - first]
+    for pairs in range(0, len(own), PAIRS):
+        part = slice(pairs, min(pairs + PAIRS, len(own)))
+        copied = compared.view(-1)[: (part.stop - part.start) * width].view(-1, width)
+        torch.index_select(scores, 0, asked.query[part], out=copied)
+        asked.reach(copied, thresholds[part].unsqueeze(1), out=copied)
+        asked.withhold(copied, part, slice(first, first + width))
+        above[part] = copied.sum(1).long()
+    counted = asked.reach(scores_of_own, thresholds[here])
+    if asked.released is not None:
+        counted = counted & (asked.released.candidate[own[here]] <= asked.released.pair[here])
+    above[here] -= counted.to(above.dtype)
     return above
 
 
@@ -280,20 +321,29 @@ def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tenso
     """
     dim = query.shape[-1]
     margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
-    parts = []
-    for rows, columns in zip(pair_query.split(PRODUCTS), own.split(PRODUCTS), strict=True):
-        products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))
-        if query.ndim == 3:  # [pairs, heads, dim]: the best head's
-            best = products.sum(2).argmax(1)
-            products = products[torch.arange(len(best), device=best.device), best]
-        parts.append(products.sum(1) - margin * products.abs_().sum(1))  # products: [pairs, dim]
-    thresholds = torch.cat(parts)
+    kernel = kernel_for_scores(query) if candidate.dtype == query.dtype and candidate.is_contiguous() else None
+    if kernel is not None:
+        thresholds = kernel.thresholds(query, candidate, pair_query, own, margin)
+    else:
+        thresholds = _thresholds_by_torch(query, candidate, (pair_query, own), margin)
     if not torch.isfinite(thresholds).all():
         raise TrainingError(
             f"scores of {counted(int((~torch.isfinite(thresholds)).sum()), 'pair')} are too large for {query.dtype}.",
             hint="the training diverged: lower the learning rate, or raise the temperature",
         )
     return thresholds
+
+
+def _thresholds_by_torch(query: Tensor, candidate: Tensor, pairs: tuple[Tensor, Tensor], margin: float) -> Tensor:
+    """As ``Kernel.thresholds``; of several heads for the best."""
+    parts = []
+    for rows, columns in zip(*(side.split(PRODUCTS) for side in pairs), strict=True):
+        products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))
+        if query.ndim == 3:  # [pairs, heads, dim]: the best head's
+            best = products.sum(2).argmax(1)
+            products = products[torch.arange(len(best), device=best.device), best]
+        parts.append(products.sum(1) - margin * products.abs_().sum(1))  # products: [pairs, dim]
+    return torch.cat(parts)
 
 
 def _is_hidden(pair_query: Tensor, own: Tensor, hidden: Hidden, candidates: int) -> Tensor:

@@ -10,9 +10,11 @@ from shortlist.data import Dataset
 from shortlist.errors import DataError
 from shortlist.language import counted
 
-__all__ = ["Repeats", "repeats"]
+__all__ = ["MOSTLY", "Repeats", "repeats"]
 
 WORTH_SAYING = 0.01
+MOSTLY = 0.5
+"""From a larger share of repeated pairs on, figures with seen items excluded say nothing of the model."""
 
 
 class Repeats(NamedTuple):

@@ -17,7 +17,7 @@ from shortlist.errors import ConfigError, did_you_mean
 from shortlist.evaluation.figures import Figures, Segment, plain_intervals
 from shortlist.evaluation.repeats import Repeats
 from shortlist.evaluation.text import TITLES, evaluation_html, evaluation_text, figure_name, headline_figure
-from shortlist.intervals import ENDS, Interval, PairSums, chance, resampled
+from shortlist.intervals import ENDS, Interval, PairSums, chance, interval_of, p_in_words, resampled
 from shortlist.language import counted
 
 __all__ = ["Comparison", "Evaluation", "Figures", "Segment", "compare"]
@@ -206,11 +206,10 @@ class Comparison(_Compared, Framed):
         return frame_html("Comparison", self.to_frame(), [str(self)])
 
     def __str__(self) -> str:
-        chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         verdict = "a real difference" if self.real else "no difference beyond chance"
         return (
             f"{self.metric}: {self.first:.4f} → {self.second:.4f} ({self.difference:+.4f}, "
-            f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {chance}, "
+            f"95% {self.interval.low:+.4f} to {self.interval.high:+.4f}, {p_in_words(self.p_value)}, "
             f"{counted(self.queries, 'query')}): {verdict}"
         )
 
@@ -261,13 +260,12 @@ def compare(
     gain = (sums[1].numerator - sums[0].numerator) / weight
     difference = float(gain.sum())
     drawn = resampled(sums, min(resamples, 2000), seed)
-    low, high = np.percentile(drawn[:, 1] - drawn[:, 0], [2.5, 97.5])
     return Comparison(
         metric,
         sums[0].value,
         sums[1].value,
         difference,
-        Interval(float(low), float(high)),
+        interval_of(drawn[:, 1] - drawn[:, 0]),
         chance(gain, resamples, seed),
         pairs,
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
+from shortlist.loss.kernel import kernel_for_scores
 from shortlist.sources import Added, Context, Neighbours, Weights, places_of_all
 
 __all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
@@ -272,15 +273,18 @@ class Cold:
 
 def _above(scores: Tensor, pairs: Pairs) -> Tensor:
     """How many candidates other than its own reach each pair's score, int64 ``[pairs]``; all where it cannot be found."""
-    rows, own, released = scores[pairs.query], pairs.candidate, pairs.released  # rows: [pairs, candidates]
-    own_scores = rows.gather(1, own.clamp(min=0).unsqueeze(1))  # [pairs, 1]
-    margin = own_scores.abs() * ROUNDING
-    reached = rows > own_scores + margin if pairs.favourable else rows >= own_scores - margin
-    if released is not None:
-        reached &= released.candidate.unsqueeze(0) <= released.pair.unsqueeze(1)
-    reached.scatter_(1, own.clamp(min=0).unsqueeze(1), False)
-    lost = (own < 0) | torch.isneginf(own_scores.squeeze(1))
-    return torch.where(lost, scores.shape[1], reached.sum(1))
+    own, released = pairs.candidate, pairs.released
+    own_scores = scores[pairs.query, own.clamp(min=0)]
+    margin = own_scores.abs() * (ROUNDING if pairs.favourable else -ROUNDING)
+    kernel = None if released is not None else kernel_for_scores(scores)
+    if kernel is not None:
+        reached = kernel.reaching(scores, pairs.query, own, own_scores + margin, higher=pairs.favourable)
+    else:
+        compared = pairs.reach(scores[pairs.query], (own_scores + margin).unsqueeze(1))  # [pairs, candidates]
+        if released is not None:
+            compared &= released.candidate.unsqueeze(0) <= released.pair.unsqueeze(1)
+        reached = compared.scatter_(1, own.clamp(min=0).unsqueeze(1), False).sum(1)
+    return torch.where((own < 0) | torch.isneginf(own_scores), scores.shape[1], reached)
 
 
 def _placed(

@@ -9,12 +9,11 @@ from itertools import groupby
 from shortlist.display import table_html
 from shortlist.evaluation.figures import Figures, Segment
 from shortlist.intervals import Interval
-from shortlist.language import columns, folded, padded, shown
+from shortlist.language import WIDTH, columns, cut, folded, padded, shown
 
 __all__ = ["TITLES", "evaluation_html", "evaluation_text", "figure_name", "headline_figure"]
 
 TITLES = {"seen_in": "seen items left in", "seen_out": "seen items excluded"}
-WIDTH = 80
 GROUP = 34
 LEAST_GROUP = 12
 FEWEST_SCORERS = 2
@@ -154,7 +153,7 @@ def _segment_table(name: str, segments: Sequence[Segment]) -> list[str]:
         del scorers[1]
         table = _segment_rows(segments, scorers, metric)
     first = min(_columns_of(table, 0), max(_left(table), LEAST_GROUP))
-    table = [[_cut(row[0], first), *row[1:]] for row in table]
+    table = [[cut(row[0], first), *row[1:]] for row in table]
     widths = [_columns_of(table, column) for column in range(len(table[0]))]
     lines = [shown(f"by {name.replace('_', ' ')} ({figure_name(metric)}, {TITLES[seen]})")]
     for row in table:
@@ -221,12 +220,3 @@ def _cell(value: float, interval: Interval | None) -> str:
         return text
     half = (interval.high - interval.low) / 2
     return f"{text} ±{half:,.1f}" if large else f"{text} ±{half:.4f}".replace("±0.", "±.")
-
-
-def _cut(text: str, width: int) -> str:
-    """A text of at most ``width`` columns."""
-    if columns(text) <= width:
-        return text
-    while columns(text) >= width:
-        text = text[:-1]
-    return f"{text}…"

@@ -16,10 +16,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["hash_integers", "hash_strings"]
+__all__ = ["column_bytes", "hash_integers", "hash_strings"]
 
 Hashes = NDArray[np.uint64]
 
+WIDE = ("Int128", "UInt128")  # types of integers that NumPy lacks
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 BYTES_AT_A_TIME = 16_000_000
 STRINGS_AT_A_TIME = 500_000
@@ -38,6 +39,24 @@ def hash_strings(values: pl.Series) -> Hashes:
     for start, stop in _parts(lengths):
         hashes[start:stop] = _hash_part(values[start:stop], lengths[start:stop])
     return hashes
+
+
+def column_bytes(values: pl.Series) -> bytes:
+    """Bytes that differ where a column's values do, whatever its type: nulls, then numbers as they are, or hashes of texts."""
+    nulls = values.is_null().to_numpy().tobytes()
+    if isinstance(values.dtype, pl.Duration):
+        values = values.to_physical()
+    if values.dtype.is_numeric() and not values.dtype.is_decimal() and str(values.dtype) not in WIDE:
+        return nulls + np.ascontiguousarray(values.fill_null(0).to_numpy()).tobytes()
+    if isinstance(values.dtype, (pl.List, pl.Array)):
+        text = pl.Series([str(None if one is None else list(one)) for one in values.to_list()], dtype=pl.String)
+    elif values.dtype == pl.Binary:
+        text = values.bin.encode("hex")
+    elif isinstance(values.dtype, pl.Struct) or values.dtype == pl.Object or str(values.dtype) in WIDE:
+        text = pl.Series([None if one is None else str(one) for one in values.to_list()], dtype=pl.String)
+    else:
+        text = values.cast(pl.String)
+    return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()
 
 
 def _parts(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

@@ -74,7 +74,7 @@ class ApproximateIndex(LiveIndex):
 
         Args:
             vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it.
-            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default. Kept as well.
             queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
 
         Raises:

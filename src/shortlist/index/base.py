@@ -20,7 +20,7 @@ from shortlist.index.halves import Halves, whole
 from shortlist.index.promise import Tuning
 from shortlist.index.snapshot import Snapshot, block, empty
 from shortlist.index.storage import HALVES, PLAIN, Reader, Verify, Writer
-from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted
+from shortlist.index.values import Floats, Hits, Ints, Lists, as_ids, counted, offsets_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -113,7 +113,7 @@ class LiveIndex(ABC):
         Args:
             vectors: float32 ``[n, dim]``, finite. Kept, not copied, where contiguous: do not change it. Of ``Halves`` only exact
                 search keeps no copy in float32.
-            ids: distinct int64 ``[n]``; 0, 1, 2, … by default.
+            ids: distinct int64 ``[n]``; 0, 1, 2, … by default. Kept as well.
             queries: float32 ``[queries, dim]``, a sample of what will be asked; only settings that promise a recall need it.
 
         Raises:
@@ -204,8 +204,10 @@ class LiveIndex(ABC):
         numbers = check_ids(as_ids(ids, "ids"), array.shape[0])
         if numbers.size == 0:
             return
-        new = block(array, numbers, norms)
         with self._changing:
+            if self._missed is not None:  # made again, when the caller may have other numbers in its arrays
+                array, numbers = array.copy(), numbers.copy()
+            new = block(array, numbers, norms)
             self._change(lambda now: now.upserted(new))
 
     def delete(self, ids: Ints) -> int:
@@ -213,6 +215,8 @@ class LiveIndex(ABC):
         numbers = as_ids(ids, "ids")
         with self._changing:
             before = self._now().size
+            if self._missed is not None:
+                numbers = numbers.copy()
             self._change(lambda now: now.deleted(numbers))
             return before - self._now().size
 
@@ -236,7 +240,8 @@ class LiveIndex(ABC):
                         built = change(built)
                     self._snapshot = built
             finally:
-                self._missed = None
+                with self._changing:  # a change that is being made may have found the list, and adds itself to it
+                    self._missed = None
 
     def _renewed(self, now: Snapshot) -> Snapshot:
         vectors, ids = now.living
@@ -421,6 +426,4 @@ class LiveIndex(ABC):
 def _hits(found: Matches, ids: Ints, queries: int) -> Hits:
     if queries == 1:
         return Hits(np.array([0, ids.size]), ids, found.scores)
-    offsets = np.zeros(queries + 1, np.int64)
-    np.cumsum(np.bincount(found.rows, minlength=queries), out=offsets[1:])
-    return Hits(offsets, ids, found.scores)
+    return Hits(offsets_of(np.bincount(found.rows, minlength=queries)), ids, found.scores)

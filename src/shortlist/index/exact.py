@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from shortlist.index.halves import Halves
-from shortlist.index.values import Floats, Ints
+from shortlist.index.values import Floats, Ints, offsets_of
 
-__all__ = ["Matches", "Pairs", "best", "join", "pair_scores", "slack_of", "tolerance"]
+__all__ = ["SHORTEST", "Matches", "Pairs", "best", "join", "pair_scores", "slack_of", "tolerance"]
 
 _PAIRS = 1 << 14  # pairs scored in float64 at a time
+SHORTEST = 1e-15  # shorter vectors count as this long: float32 loses the squares of their numbers, and their products
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,19 @@ class Pairs:
     @staticmethod
     def of(rows: Ints, positions: Ints, queries: int) -> Pairs:
         """Pairs from rows already in rising order."""
-        offsets = np.zeros(queries + 1, np.int64)
-        np.cumsum(np.bincount(rows, minlength=queries), out=offsets[1:])
-        return Pairs(rows, positions, offsets)
+        return Pairs(rows, positions, offsets_of(np.bincount(rows, minlength=queries)))
 
 
 def tolerance(norms: Floats, max_norm: float, dim: int) -> Floats:
     """Twice the most by which float32 can miss an inner product, ``[queries]``."""
-    return (2 * (dim + 4) * 2.0**-24 * max_norm * np.sqrt(norms)).astype(np.float32)
+    lengths = np.maximum(np.sqrt(norms), np.float32(SHORTEST))
+    found: Floats = (2 * (dim + 4) * 2.0**-24 * max(max_norm, SHORTEST) * lengths).astype(np.float32)
+    return found
 
 
 def slack_of(norm: float, max_norm: float, dim: int) -> float:
     """``tolerance`` of one query whose squared length is ``norm``."""
-    return 2 * (dim + 4) * 2.0**-24 * max_norm * math.sqrt(norm)
+    return 2 * (dim + 4) * 2.0**-24 * max(max_norm, SHORTEST) * max(math.sqrt(norm), SHORTEST)
 
 
 def pair_scores(queries: Floats, vectors: Floats | Halves, rows: Ints, positions: Ints) -> Floats:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shortlist.index.contract import Index
-from shortlist.index.values import Floats, Hits, Ints, Lists
+from shortlist.index.values import Floats, Hits, Ints, Lists, offsets_of, taken
 
 __all__ = ["repeated", "score_heads", "search_heads"]
 
@@ -54,11 +54,7 @@ def score_heads(queries: Floats, vectors: Floats) -> npt.NDArray[np.float64]:
 
 def repeated(lists: Lists, heads: int) -> Lists:
     """Each list ``heads`` times, one after another."""
-    lengths = np.repeat(np.diff(lists.offsets), heads)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    starts = np.repeat(lists.offsets[:-1], heads)
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-    return Lists(offsets, lists.values[np.repeat(starts, lengths) + within])
+    return taken(lists, np.repeat(np.arange(len(lists)), heads))
 
 
 def _merged(hits: Hits, queries: int, heads: int, k: int) -> Hits:
@@ -68,10 +64,10 @@ def _merged(hits: Hits, queries: int, heads: int, k: int) -> Hits:
     owner, ids, scores = owner[by_score], hits.ids[by_score], hits.scores[by_score]
     first = _first_of_each(owner, ids)
     owner, ids, scores = owner[first], ids[first], scores[first]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=queries))])
+    starts = offsets_of(np.bincount(owner, minlength=queries))
     kept = np.arange(len(owner)) - starts[owner] < k
     counts = np.bincount(owner[kept], minlength=queries)
-    return Hits(np.concatenate([[0], np.cumsum(counts)]), ids[kept], scores[kept])
+    return Hits(offsets_of(counts), ids[kept], scores[kept])
 
 
 def _first_of_each(owner: Ints, ids: Ints) -> Ints:

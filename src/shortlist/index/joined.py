@@ -9,25 +9,19 @@ Where ``joined`` has no answer its caller does the same in numpy, with ``best_he
 from __future__ import annotations
 
 import ctypes
-import threading
-import weakref
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from shortlist.index.contract import Index
-from shortlist.index.library import addresses, index_library
+from shortlist.index.library import index_library
 from shortlist.index.values import Floats, Ints
+from shortlist.index.workspace import Workspace
 
 __all__ = ["Joined", "best_heads", "joined"]
 
 _ROOM = 1024  # candidates that are joined at once: of more, a look at which of them matter takes less time
 _LONGEST = 8192  # numpy adds longer vectors in another order
-
-
-def _none() -> None:
-    """In place of a reference."""
 
 
 class Joined(NamedTuple):
@@ -51,28 +45,16 @@ class _Joining(ctypes.Structure):
     )  # fmt: skip
 
 
-class _Workspace(threading.local):
-    """Memory of a thread for input and output, so that a call needs no addresses but those it has."""
+class _Workspace(Workspace):
+    """Memory of a thread for input and output."""
+
+    found = near = rows = np.empty(0, np.int64)
+    query = scores = weights = of_index = of_near = np.empty(0, np.float32)
 
     def __init__(self) -> None:
-        self.given = _Joining()
-        self.reference = ctypes.byref(self.given)
-        self.vectors: Callable[[], object] = _none
-        self.query = np.empty(0, np.float32)
-        self.found, self.near, self.rows = (np.empty(_ROOM, np.int64) for _ in range(3))
-        self.scores, self.weights, self.of_index, self.of_near = (np.empty(_ROOM, np.float32) for _ in range(4))
-        given, held = self.given, (self.found, self.scores, self.near, self.weights)
-        given.found, given.scores, given.near, given.weights = addresses(*held)
-        given.rows, given.of_index, given.of_near = addresses(self.rows, self.of_index, self.of_near)
-
-    def hold(self, vectors: Floats, numbers: int) -> None:
-        """Notes the address of the vectors, and makes room for a query of so many numbers."""
-        self.vectors = _none  # until all is noted: an interrupt may come between any two lines
-        self.query = np.empty(numbers, np.float32)
-        self.given.n, self.given.dim = vectors.shape
-        self.given.heads = numbers // vectors.shape[1]
-        self.given.vectors, self.given.query = addresses(vectors, self.query)
-        self.vectors = weakref.ref(vectors)
+        super().__init__(_Joining)
+        self.put(**{name: np.empty(_ROOM, np.int64) for name in ("found", "near", "rows")})
+        self.put(**{name: np.empty(_ROOM, np.float32) for name in ("scores", "weights", "of_index", "of_near")})
 
 
 _workspace = _Workspace()
@@ -93,13 +75,18 @@ def joined(index: Index, query: Floats, found: Ints, scores: Floats, near: Ints,
     count, more = found.size, near.size
     if library is None or count + more > _ROOM:
         return None
-    vectors = getattr(index, "_vectors_by_id", _none)()
+    by_id = getattr(index, "_vectors_by_id", None)
+    vectors = None if by_id is None else by_id()
     if vectors is None or vectors.shape[1] > _LONGEST:
         return None
-    if not (work.vectors() is vectors and work.query.size == query.size):
-        work.hold(vectors, query.size)
+    n, dim = vectors.shape
+    if work.owner() is not vectors:
+        work.borrow(vectors, {"vectors": vectors}, n=n, dim=dim)
+    if query.size > work.query.size:
+        work.put(query=np.empty(query.size, np.float32))
     given = work.given
-    work.query[:] = query
+    given.heads = query.size // dim
+    work.query[: query.size] = query
     work.found[:count], work.scores[:count] = found, scores
     work.near[:more], work.weights[:more] = near, weights
     given.count, given.more = count, more

@@ -9,9 +9,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-import weakref
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +16,9 @@ import numpy as np
 from shortlist.index.block import member
 from shortlist.index.exact import pair_scores
 from shortlist.index.halves import Halves
-from shortlist.index.library import OUTSIDE, TOO_FEW, addresses, index_library
+from shortlist.index.library import OUTSIDE, TOO_FEW, index_library
 from shortlist.index.values import Floats, Ints
+from shortlist.index.workspace import Workspace
 from shortlist.language import counted
 
 __all__ = ["Bounds", "Ranked", "ranked"]
@@ -28,11 +26,6 @@ __all__ = ["Bounds", "Ranked", "ranked"]
 _ALL = 64  # candidates that are all scored in float64: a first ranking would take longer
 _LONGEST = 8192  # numpy adds longer vectors in another order
 _MOST = 1 << 32  # candidates that rank.c can count
-_NOTHING: Ints = np.empty(0, np.int64)
-
-
-def _none() -> None:
-    """In place of a reference."""
 
 
 class Bounds(NamedTuple):
@@ -64,15 +57,15 @@ class _Ranking(ctypes.Structure):
     )
 
 
-class _Workspace(threading.local):
-    """Memory of a thread for the arrays of a ranking, so that a call needs no addresses but those it has."""
+class _Workspace(Workspace):
+    """Memory of a thread for the arrays of a ranking."""
+
+    places = excluded = found = np.empty(0, np.int64)
+    query = scores = np.empty(0, np.float32)
 
     def __init__(self) -> None:
-        self.given = _Ranking(all=_ALL)
-        self.reference = ctypes.byref(self.given)
-        self.vectors: Callable[[], object] = _none
-        self.query, self.scores = np.empty(0, np.float32), np.empty(0, np.float32)
-        self.places = self.excluded = self.found = _NOTHING
+        super().__init__(_Ranking, all=_ALL)
+        self.put(query=np.empty(_LONGEST, np.float32))
 
     def hold(self, vectors: Floats | Halves) -> bool:
         """Whether the library can rank by these vectors, whose address is noted."""
@@ -84,26 +77,17 @@ class _Workspace(threading.local):
             and vectors.shape[1] <= _LONGEST
         ):
             return False
-        self.vectors = _none  # until all is noted: an interrupt may come between any two lines
-        self.given.n, self.given.dim = vectors.shape
-        self.query = np.empty(vectors.shape[1], np.float32)
-        self.given.vectors, self.given.query = addresses(vectors, self.query)
-        self.vectors = weakref.ref(vectors)
+        n, dim = vectors.shape
+        self.borrow(vectors, {"vectors": vectors}, n=n, dim=dim)
         return True
 
     def widen(self, count: int, taken: int) -> None:
         """Room for so many positions and exclusions."""
         if count > self.places.size:
-            self.places = _NOTHING  # until the address of what replaces it is noted
-            places, self.found = np.empty(2 * count, np.int64), np.empty(2 * count, np.int64)
-            self.scores = np.empty(2 * count, np.float32)
-            self.given.places, self.given.found, self.given.scores = addresses(places, self.found, self.scores)
-            self.places = places
+            found, scores, places = (np.empty(2 * count, kind) for kind in (np.int64, np.float32, np.int64))
+            self.put(found=found, scores=scores, places=places)
         if taken > self.excluded.size:
-            self.excluded = _NOTHING
-            excluded = np.empty(2 * taken, np.int64)
-            (self.given.excluded,) = addresses(excluded)
-            self.excluded = excluded
+            self.put(excluded=np.empty(2 * taken, np.int64))
 
 
 _workspace = _Workspace()
@@ -131,13 +115,13 @@ def ranked(
         IndexError: for a position beyond the n, which is a fault of the index that found it.
     """
     library, work = index_library(), _workspace
-    if library is None or not (work.vectors() is vectors or work.hold(vectors)):
+    if library is None or not (work.owner() is vectors or work.hold(vectors)):
         return _by_numpy(query, vectors, positions, k, slack, excluded, bounds)
     count, taken = positions.size, 0 if excluded is None else excluded.size
     if count > work.places.size or taken > work.excluded.size:
         work.widen(count, taken)
     given = work.given
-    work.query[:] = query
+    work.query[: query.size] = query
     work.places[:count] = positions
     if excluded is not None:
         work.excluded[:taken] = excluded
@@ -146,7 +130,7 @@ def ranked(
     status = library.shortlist_rank(work.reference)
     size, lost = given.size, given.lost
     if status == TOO_FEW:
-        return Ranked(None, work.scores[:0], lost)
+        return Ranked(None, np.empty(0, np.float32), lost)
     if status == OUTSIDE:
         raise IndexError(f"a position is beyond the {counted(len(vectors), 'vector')}")
     if status:

@@ -77,7 +77,8 @@ def load_index(
     kind = reader.header.get("kind")
     if kind not in _KINDS:
         raise BundleError(f"{folder} holds an index of kind {kind!r}.", hint=f"known: {', '.join(sorted(_KINDS))}")
-    index: Index = _KINDS[kind]._from(reader, strict=not trusted, rebuild=not trusted and reader.native)
+    made = reader.native or reader.has("codes")  # files that follow from the vectors
+    index: Index = _KINDS[kind]._from(reader, strict=not trusted, rebuild=made and not trusted)
     return index
 
 

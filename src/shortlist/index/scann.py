@@ -7,12 +7,14 @@ from a sample, and the vectors are added in pieces.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import os
 import platform
 import re
 import shutil
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +52,19 @@ _ASSETS = {
     "hashed_dataset.npy": "AH_DATASET_NPY",
     "hashed_dataset_soar.npy": "AH_DATASET_SOAR_NPY",
 }
+
+
+_searchers: weakref.WeakSet[Any] = weakref.WeakSet()  # of this process, while they are there
+
+
+def _keep_searchers() -> None:
+    """Keeps ScaNN's searchers for ever: at its end each waits for its threads, and would end a forked process, which lacks them."""
+    for searcher in _searchers:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(searcher))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_searchers)
 
 
 @functools.cache
@@ -241,7 +256,9 @@ class ScaNN(ApproximateIndex):
         for part in ("partitioning {", "asymmetric_hash {"):
             config = config.replace(part, f"{part} clustering_seed: {self._settings.seed}")
         with without_native_log():
-            return library.create_searcher(vectors, config, os.cpu_count() or 1)
+            searcher = library.create_searcher(vectors, config, os.cpu_count() or 1)
+        _searchers.add(searcher)
+        return searcher
 
     def _probe(self, native: Any, queries: Floats, width: Width, open_: npt.NDArray[np.bool_] | None = None) -> Ints:
         n = native.size()
@@ -301,6 +318,7 @@ class ScaNN(ApproximateIndex):
                     searcher = library.ScannSearcher(library.scann_pybind.ScannNumpy(folder, assets))
             except Exception as error:
                 raise BundleError(f"ScaNN cannot load {reader.folder}: {error}") from None
+        _searchers.add(searcher)
         return self._counted(searcher, reader, snapshot)
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from shortlist.index.exact import Matches, Pairs, best, join, pair_scores
+from shortlist.index.exact import SHORTEST, Matches, Pairs, best, join, pair_scores
 from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import Masks, Pruning
 from shortlist.index.scan_arrays import Plain, ScanArray
@@ -61,8 +61,8 @@ def top(
         closed = np.zeros(n, np.float32)
         closed[blocked] = -np.inf
         blocked = None
-    lengths = np.sqrt(norms) * np.float32(1 + dim * 2.0**-23 + 1e-6)
-    longest = max_norm if scan is None else max_norm * (1.02 + dim**0.5 / 254)
+    lengths = np.maximum(np.sqrt(norms), np.float32(SHORTEST)) * np.float32(1 + dim * 2.0**-23 + 1e-6)
+    longest = max(max_norm, SHORTEST) * (1.0 if scan is None else 1.02 + dim**0.5 / 254)
     margins = (lengths * np.float32((dim + 10) * 2.0**-24 * longest)).astype(np.float32)
     if len(queries) == 1 and n <= _SMALL and scan is None:
         chosen = whole(vectors) if allowed is None else vectors.take(allowed, axis=0)

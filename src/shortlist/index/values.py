@@ -13,7 +13,7 @@ import numpy.typing as npt
 from shortlist.errors import SearchError
 from shortlist.language import counted as number_of
 
-__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted", "parts"]
+__all__ = ["Floats", "Hits", "Ints", "Lists", "as_ids", "counted", "offsets_of", "parts", "taken"]
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -54,6 +54,19 @@ def as_ids(values: object, name: str) -> Ints:
     return array.astype(np.int64)
 
 
+def offsets_of(lengths: npt.ArrayLike) -> Ints:
+    """Where lists of these lengths begin and end in one array of them all: int64 ``[lists + 1]``, from 0.
+
+    Example:
+        >>> offsets_of([2, 0, 1]).tolist()
+        [0, 2, 2, 3]
+    """
+    each = np.asarray(lengths, np.int64)
+    offsets = np.zeros(len(each) + 1, np.int64)
+    np.cumsum(each, out=offsets[1:])
+    return offsets
+
+
 @dataclass(frozen=True, eq=False)
 class Lists:
     """One list of ids per query, in the layout of CSR: list i is ``values[offsets[i]:offsets[i + 1]]``.
@@ -89,8 +102,7 @@ class Lists:
     def of(cls, rows: Iterable[npt.ArrayLike]) -> Lists:
         """``Lists`` from one sequence of ids per query."""
         arrays = [as_ids(row, f"row {i}") for i, row in enumerate(rows)]
-        offsets = np.zeros(len(arrays) + 1, np.int64)
-        np.cumsum([array.size for array in arrays], out=offsets[1:])
+        offsets = offsets_of([array.size for array in arrays])
         return cls(offsets, np.concatenate(arrays) if arrays else np.zeros(0, np.int64))
 
     def __len__(self) -> int:
@@ -102,6 +114,20 @@ class Lists:
 
     def __repr__(self) -> str:
         return f"Lists({number_of(len(self), 'list')}, {number_of(self.values.size, 'id')})"
+
+
+def taken(lists: Lists, rows: Ints) -> Lists:
+    """The lists of some rows, in the order of ``rows``; one may be asked for several times.
+
+    Example:
+        >>> found = taken(Lists.of([[3, 5], [], [7]]), np.array([2, 0, 2]))
+        >>> [found.row(i).tolist() for i in range(3)]
+        [[7], [3, 5], [7]]
+    """
+    lengths = np.diff(lists.offsets)[rows]
+    offsets = offsets_of(lengths)
+    places = np.arange(offsets[-1]) + np.repeat(lists.offsets[rows] - offsets[:-1], lengths)
+    return Lists(offsets, lists.values[places])
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,14 +2,16 @@
 
 from shortlist.language.catalogue import Catalogue, catalogue, languages
 from shortlist.language.chosen import from_environment, from_header, language, marked, shown, speaking, translated
-from shortlist.language.counting import counted, plural
-from shortlist.language.width import columns, folded, padded
+from shortlist.language.counting import counted, plural, sized
+from shortlist.language.width import WIDTH, columns, cut, folded, padded
 
 __all__ = [
+    "WIDTH",
     "Catalogue",
     "catalogue",
     "columns",
     "counted",
+    "cut",
     "folded",
     "from_environment",
     "from_header",
@@ -19,6 +21,7 @@ __all__ = [
     "padded",
     "plural",
     "shown",
+    "sized",
     "speaking",
     "translated",
 ]

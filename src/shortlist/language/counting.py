@@ -1,8 +1,8 @@
-"""Numbers with their nouns: "1 query", "3 queries"."""
+"""Numbers with their nouns, "1 query", "3 queries", and bytes in the unit that suits them, "1.2 MB"."""
 
 from __future__ import annotations
 
-__all__ = ["counted", "plural"]
+__all__ = ["counted", "plural", "sized"]
 
 VOWELS = "aeiou"
 HISSING = ("s", "x", "tch", "sh")  # not the "ch" of epoch
@@ -28,3 +28,16 @@ def counted(number: int, noun: str) -> str:
         ('1 query', '1,682 rows')
     """
     return f"{number:,} {noun if number == 1 else plural(noun)}"
+
+
+def sized(count: int) -> str:
+    """A number of bytes in the unit that suits it, of 1000 bytes, a million or a billion.
+
+    Example:
+        >>> sized(19_999), sized(2_500_000_000)
+        ('20.0 kB', '2.5 GB')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count / 1e3:,.1f} kB"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 
-__all__ = ["columns", "folded", "padded"]
+__all__ = ["WIDTH", "columns", "cut", "folded", "padded"]
+
+WIDTH = 80
+"""Columns of a terminal that printed results fit."""
 
 
 def columns(text: str) -> int:
@@ -22,6 +25,20 @@ def padded(text: str, width: int, right: bool = False) -> str:
     """A text in a cell of ``width`` columns, to its left or right."""
     space = " " * max(width - columns(text), 0)
     return space + text if right else text + space
+
+
+def cut(text: str, width: int, keep_end: bool = False) -> str:
+    """A text of at most ``width`` columns, with … where the rest was: behind its beginning, or before its end.
+
+    Example:
+        >>> cut("factorization", 7), cut("factorization", 7, keep_end=True), cut("추천 모델", 7)
+        ('factor…', '…zation', '추천 …')
+    """
+    if columns(text) <= width:
+        return text
+    while text and columns(text) >= width:
+        text = text[1:] if keep_end else text[:-1]
+    return f"…{text}" if keep_end else f"{text}…"
 
 
 def folded(text: str, width: int, first: str = "", rest: str = "") -> list[str]:

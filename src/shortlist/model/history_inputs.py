@@ -122,7 +122,7 @@ def _time_ranks(data: Dataset) -> NDArray[np.integer] | None:
     return data.times.rank("dense").to_numpy()
 
 
-def check_towers(query: Tower, candidate: Tower) -> None:
+def check_candidate(candidate: Tower) -> None:
     """ConfigError for a history in the candidate tower."""
     if candidate.histories:
         name = next(iter(candidate.histories.values()))

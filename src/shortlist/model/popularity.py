@@ -10,8 +10,7 @@ from shortlist.data import Dataset, Shards
 from shortlist.data.choices import check_choices, choice_counts, choices_alone
 from shortlist.errors import DataError, check_flags
 from shortlist.features import Codes, IntegerLookup, StringLookup
-from shortlist.model.embedding import EmbeddingTable
-from shortlist.model.tower import Tower
+from shortlist.model.tower import Tower, only_table
 from shortlist.model.two_tower import TwoTower
 
 __all__ = ["popularity"]
@@ -46,7 +45,7 @@ def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
         towers.append(Tower(lookup(column), dim=1))
     model = TwoTower(*towers)
     encoded = model.prepare(train)
-    query, candidate = (_table(tower) for tower in (model.query, model.candidate))
+    query, candidate = (only_table(tower) for tower in (model.query, model.candidate))
     query.weight.fill_(1.0)
     (codes,) = encoded.candidate_columns.values()
     assert isinstance(codes, Codes)
@@ -55,12 +54,6 @@ def popularity(train: Dataset | Shards, *, recent: bool = False) -> TwoTower:
     candidate.weight.copy_(torch.from_numpy(np.log1p(counts)).unsqueeze(1))
     candidate.weight[0] = 0.0
     return model.eval()
-
-
-def _table(tower: Tower) -> EmbeddingTable:
-    (table,) = tower.tables.values()
-    assert isinstance(table, EmbeddingTable)
-    return table
 
 
 def _recent_counts(train: Dataset | Shards) -> NDArray[np.float64]:

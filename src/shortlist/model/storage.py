@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError, TrainingError
+from shortlist.language import sized
 from shortlist.store import LARGE, mapped_zeros, roomy_zeros
 
 __all__ = ["Part", "TableStorage", "TableType", "mapped_tensor", "roomy_tensor", "stochastic_round"]
@@ -97,7 +98,7 @@ class TableStorage:
         except OSError as error:
             size = torch.Size(shape).numel() * dtype.itemsize
             raise TrainingError(
-                f"a table of {size / 1e9:.2f} GB could not be written to {self.folder!r}: {error}.",
+                f"a table of {sized(size)} could not be written to {self.folder!r}: {error}.",
                 hint="choose a folder with more space, or bfloat16",
             ) from error
 

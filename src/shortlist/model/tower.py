@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from shortlist._forks import refuse_after_fork
 from shortlist.data.argument_checks import kind_of
 from shortlist.data.ids import unpatterned
 from shortlist.errors import ConfigError, DataError, check_flags, checked_list, did_you_mean
@@ -99,6 +101,10 @@ class Tower(nn.Module):
         self.custom = module is not None
         self.layers = module
         self.built = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        refuse_after_fork("copying a Tower")
+        return vars(self)
 
     @property
     def width(self) -> int:
@@ -323,6 +329,13 @@ def column_of(table: pl.DataFrame, column: str, owner: str) -> pl.Series:
             hint=did_you_mean(column, table.columns),
         )
     return unpatterned(table[column])
+
+
+def only_table(tower: Tower) -> EmbeddingTable:
+    """The table of a tower that is one table of ids."""
+    (table,) = tower.tables.values()
+    assert isinstance(table, EmbeddingTable)
+    return table
 
 
 def _check_options(

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ from shortlist.errors import ConfigError, DataError, ShortlistWarning
 from shortlist.features import Encoded, Repeated
 from shortlist.model.embedding import Division
 from shortlist.model.history_inputs import (
-    check_towers,
+    check_candidate,
     joined_histories,
     lend_tables,
     training_histories,
@@ -125,11 +126,15 @@ class TwoTower(nn.Module):
                 hint="give heads= to the query tower",
             )
         query.meets_bias = candidate.bias
-        check_towers(query, candidate)
+        check_candidate(candidate)
         self.query = query
         self.candidate = candidate
         self.trained_on: Catalogue | None = None
         self.optimizer_state: OptimizerState | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        refuse_after_fork("copying a TwoTower")
+        return vars(self)
 
     @property
     def dim(self) -> int:

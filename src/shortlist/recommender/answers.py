@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shortlist.index import Hits, exact_copy, score_heads, search_heads
+from shortlist.index.values import offsets_of
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
 from shortlist.sources import Context, Filters, Scale, Searched, scores_of, search_with_scale, without
@@ -90,8 +91,7 @@ def answered(
         scores += [best.astype(np.float64), state.counts[filling].astype(np.float64)]
         sources += [np.full(len(found), MODEL, np.uint8), np.full(len(filling), POPULARITY, np.uint8)]
         lengths.append(len(found) + len(filling))
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
+    offsets = offsets_of(lengths)
     return Answers(offsets, np.concatenate(rows), np.concatenate(scores), np.concatenate(sources), scale)
 
 
@@ -153,10 +153,12 @@ def towers_and_context(
 
 
 def overlap(served: Served, queries: NDArray[np.float32], k: int, context: Context | None) -> float:
-    """Share of the exact top k of ``queries`` that the recommender finds, over all of them together; of a mixture by all sources."""
+    """Share of the exact top k of ``queries`` that the recommender finds, over all of them together; of a mixture by all sources; 1 where
+    there is nothing to find.
+    """
     exact = _keys(searched(exact_served(served), queries, k, Filters(), context))
     found = _keys(searched(served, queries, k, Filters(), context))
-    return len(np.intersect1d(exact, found, assume_unique=True)) / len(exact)
+    return len(np.intersect1d(exact, found, assume_unique=True)) / len(exact) if len(exact) else 1.0
 
 
 def exact_served(served: Served) -> Served:

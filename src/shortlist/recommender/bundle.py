@@ -18,7 +18,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist._public import __version__
-from shortlist.errors import BundleError, ConfigError, MissingExtraError, SearchError, ShortlistError, ShortlistWarning
+from shortlist.errors import (
+    BundleError,
+    ConfigError,
+    MissingExtraError,
+    SearchError,
+    ShortlistError,
+    ShortlistWarning,
+    deprecated,
+)
 from shortlist.index import Halves, Index, Verify, exact_from, held_vectors, load_index
 from shortlist.index.storage import Reader
 from shortlist.recommender.added_files import mixing_entries, pair_entry, sources_entries
@@ -124,11 +132,7 @@ def load_options(mmap: bool, trusted: bool, verify: Verify | None, guard: bool |
             f"load got verify={verify!r}.", hint="mmap=False compares every file, mmap=True all but plain arrays"
         )
     if verify is not None or guard is not None:
-        warnings.warn(
-            'Recommender.load(verify="native") is now mmap=True, and guard=True is trusted=False.',
-            DeprecationWarning,
-            stacklevel=3,
-        )
+        deprecated("Recommender.load(verify=, guard=)", "mmap=True, trusted=False")
     return mmap or verify == "native", trusted and not guard
 
 

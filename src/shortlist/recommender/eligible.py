@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data.id_map import Id
 from shortlist.errors import DataError, UnknownQueryError
 from shortlist.index import Lists
+from shortlist.index.values import offsets_of
 from shortlist.language import counted
 from shortlist.recommender.requests import candidate_lists, candidate_rows
 from shortlist.recommender.state import State
@@ -83,9 +84,7 @@ def excluded(
     values = lists[0] if len(lists) == 1 else np.concatenate([nothing, *lists])
     if not len(values):
         return None
-    offsets = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum([len(one) for one in lists], out=offsets[1:])
-    return Lists(offsets, values)
+    return Lists(offsets_of([len(one) for one in lists]), values)
 
 
 def check_unknown(ids: Sequence[Id | None], known: Sequence[bool], cold_start: str) -> None:

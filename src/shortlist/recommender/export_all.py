@@ -6,6 +6,7 @@ and the manifest last.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,8 +19,9 @@ import polars as pl
 from shortlist.data.argument_checks import check_kind, checked_path
 from shortlist.data.ids import frame_of, free_name
 from shortlist.errors import BundleError, ConfigError, check_flags
-from shortlist.index import Lists
+from shortlist.features.stable_hash import column_bytes
 from shortlist.index.checks import check_k
+from shortlist.index.values import taken
 from shortlist.recommender.answers import SOURCES, Answers, searched
 from shortlist.recommender.asked import Asked
 from shortlist.recommender.contexts import context_of
@@ -115,6 +117,7 @@ class Parts:
             "index": served.index.settings(),
             "candidates": served.index.size,
             "seen": len(served.state.seen.values),
+            "tables": _tables(served, self.task),
             **self.task.to_dict(),
             "queries_per_part": QUERIES_PER_PART,
             "vectors_per_part": VECTORS_PER_PART,
@@ -152,7 +155,7 @@ class Parts:
     def _of(self, rows: np.ndarray[Any, Any]) -> pl.DataFrame:
         """The lists of some queries."""
         state = self.served.state
-        exclude = _seen_of(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
+        exclude = taken(state.seen, rows) if self.task.exclude_seen and len(state.seen.values) else None
         found = self._answers(rows, Filters(exclude, self._allow))
         lengths = np.diff(found.offsets)
         ranks = np.arange(len(found.rows)) - np.repeat(found.offsets[:-1], lengths) + 1
@@ -229,13 +232,18 @@ def recommend_all(
     return parts.finish(len(parts.names) - len(missing))
 
 
-def _seen_of(seen: Lists, rows: np.ndarray[Any, Any]) -> Lists:
-    """The lists of some rows."""
-    lengths = np.diff(seen.offsets)[rows]
-    offsets = np.zeros(len(rows) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    places = np.arange(offsets[-1]) + np.repeat(seen.offsets[rows] - offsets[:-1], lengths)
-    return Lists(offsets, seen.values[places])
+def _tables(served: Served, task: Task) -> str:
+    """sha256 over what lists depend on besides what was learned: the candidates by now, and what each query has seen."""
+    state = served.state
+    # vectors of live candidates follow from their columns
+    every = state.live or task.where is not None or task.rerank is not None
+    digest = hashlib.sha256()
+    for name in sorted(state.candidates.columns) if every else [state.candidate]:
+        digest.update(repr((name, str(state.candidates.schema[name]), state.size)).encode())
+        digest.update(column_bytes(state.candidates[name]))
+    for rows in (state.dead, *((state.seen.offsets, state.seen.values) if task.exclude_seen else ())):
+        digest.update(np.ascontiguousarray(rows, "<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _prepare(folder: Path, plan: dict[str, Any]) -> None:
@@ -246,6 +254,8 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
             before = json.loads(file.read_text(encoding="utf-8"))
         except ValueError:
             before = None
+        if isinstance(before, dict):
+            before.setdefault("tables", plan["tables"])  # folders of 0.2.0 do not say
         if before != json.loads(json.dumps(plan)):
             raise BundleError(
                 f"{str(folder)!r} has lists of another bundle, or made with other options.",

@@ -16,6 +16,7 @@ from shortlist.data.times import dated
 from shortlist.errors import ConfigError, DataError, did_you_mean
 from shortlist.index import Lists, copied
 from shortlist.index.checks import check_vectors
+from shortlist.index.values import offsets_of
 from shortlist.language import counted
 from shortlist.recommender.growing_table import spliced
 from shortlist.recommender.requests import exact_ids
@@ -50,7 +51,9 @@ def changed(
             fit.
     """
     index, state = copied(served.index), served.state
-    others = tuple(changed(one, _of_table(upserted, one.state), deleted, pause=pause) for one in served.others)
+    others = tuple(
+        changed(one, _of_table(upserted, one.state), deleted, given=given, pause=pause) for one in served.others
+    )
     if upserted is not None and len(upserted):
         pause()
         ids = _ids(upserted, state)
@@ -63,7 +66,7 @@ def changed(
         state, rows = _upserted(state, table, ids, places)
         pause()
         if state.near is not None:
-            state = replace(state, near=state.near.grown(state.candidates, rows))
+            state = replace(state, near=state.near.grown(state.candidates, rows, state.dead))
         index.upsert(rows, vectors)
         pause()
     gone = _found(exact_ids(deleted, state.candidate_ids, "the ids to delete"), state)
@@ -71,6 +74,8 @@ def changed(
         rows = np.array(list(gone.values()), np.int64)
         pause()
         state = _deleted(state, gone, index.vectors_of(rows))
+        if state.near is not None and state.near.orders_any(rows):
+            state = replace(state, near=state.near.grown(state.candidates, rows[:0], state.dead))
         pause()
         index.delete(rows)
     prior = served.prior if np.array_equal(state.dead, served.state.dead) else PriorOnce()
@@ -97,8 +102,7 @@ def folded(served: Served) -> Served:
     chosen = row[state.seen.values]
     counts = np.diff(state.seen.offsets)
     query = np.repeat(np.arange(len(counts)), counts)[chosen >= 0]
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(np.bincount(query, minlength=len(counts)), out=offsets[1:])
+    offsets = offsets_of(np.bincount(query, minlength=len(counts)))
     candidates = state.candidates[alive]
     others = tuple(map(folded, served.others))
     near = None

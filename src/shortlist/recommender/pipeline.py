@@ -61,12 +61,13 @@ def recommend(
     request = read_request(queries, state, served.reads)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
-    answerable = (
-        [one or len(items) > 0 for one, items in zip(known.tolist(), own, strict=True)] if own else known.tolist()
-    )
+    recent = own_histories(request, served.history_columns, state.candidate_ids)
+    answerable = known.tolist()
+    for lists in (own, recent):
+        if lists:
+            answerable = [one or len(items) > 0 for one, items in zip(answerable, lists, strict=True)]
     if not all(answerable):
         check_unknown(request.ids, answerable, policy.cold_start)
-    recent = own_histories(request, state)
     vectors = embedded(served, request, rows, known, own)
     open_ = opened(state, allow, deny, where) if open_ is None else open_
     filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]), open_.allowed, open_.denied)
@@ -134,7 +135,7 @@ def score(
     request = read_request(queries, state, served.reads)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
-    recent = own_histories(request, state)
+    recent = own_histories(request, served.history_columns, state.candidate_ids)
     filters = Filters(excluded(state, rows, exclude_seen, exclude, [recent, own]))
     others = [embedded(one, request, rows, known, own) for one in served.others]
     context = context_of(served, np.where(known, rows, -1), _joined(recent, own), request, others, rows)
@@ -167,7 +168,7 @@ def overlap_of(served: Served, k: int, sample: int | None) -> float:
 
 
 def _joined(first: Sequence[NDArray[np.int64]], second: Sequence[NDArray[np.int64]]) -> Sequence[NDArray[np.int64]]:
-    """Each query's lists, one after the other; either may be None."""
+    """Each query's lists of both, one after the other; either of them may be empty, without a list."""
     if not len(first) or not len(second):
         return first or second
     return [np.concatenate(both) for both in zip(first, second, strict=True)]

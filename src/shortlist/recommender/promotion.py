@@ -33,6 +33,7 @@ __all__ = [
     "alone",
     "fingerprint_of",
     "link_locked",
+    "previous",
     "promote",
     "promotions",
     "recorded",
@@ -116,16 +117,15 @@ def rollback(link: str | Path) -> Promotion:
         now = _target(link)
         if now is None:
             raise BundleError(f"there is no link {str(link)!r}.", hint=SAY)
-        before = _until(recorded(link), now)[:-1]
+        before = _before(recorded(link), now)
         if not before:
             raise BundleError(f"nothing was promoted to {str(link)!r} before {now!r}.", hint=SAY)
-        there = [place for place, one in enumerate(before) if os.path.lexists(link.parent / one.bundle)]
-        if not there:
+        before = _up_to_existing(before, link)
+        if not before:
             raise BundleError(
                 f"there is no bundle to go back to: what was promoted to {str(link)!r} before {now!r} has been removed.",
                 hint=SAY,
             )
-        before = before[: there[-1] + 1]
         last = before[-1]
         found = verified(Path(os.path.realpath(link.parent / last.bundle))).checksum
         if last.checksum and found != last.checksum:
@@ -135,6 +135,18 @@ def rollback(link: str | Path) -> Promotion:
         _turn(link, last.bundle)
         _write(link, before)
     return last
+
+
+def previous(link: str | Path) -> Promotion | None:
+    """The promotion that ``rollback`` would go back to; None where there is none, or no link.
+
+    Raises:
+        BundleError: for a ``link`` that is something else, and a record that cannot be read.
+    """
+    link = Path(link)
+    now = _target(link)
+    there = [] if now is None else _up_to_existing(_before(recorded(link), now), link)
+    return there[-1] if there else None
 
 
 def served_by(link: str | Path) -> Path | None:
@@ -204,6 +216,18 @@ def _until(record: list[Promotion], now: str | None) -> list[Promotion]:
     """The record up to the last promotion of ``now``; all of it if ``now`` is not in it."""
     places = [place for place, one in enumerate(record) if one.bundle == now]
     return record[: places[-1] + 1] if places else list(record)
+
+
+def _before(record: list[Promotion], now: str) -> list[Promotion]:
+    """The record before the last promotion of ``now``; all of it if the link was turned to ``now`` by hand."""
+    until = _until(record, now)
+    return until[:-1] if until and until[-1].bundle == now else until
+
+
+def _up_to_existing(record: list[Promotion], link: Path) -> list[Promotion]:
+    """The record without the promotions at its end whose bundles have been removed."""
+    there = [place for place, one in enumerate(record) if os.path.lexists(link.parent / one.bundle)]
+    return record[: there[-1] + 1] if there else []
 
 
 def _target(link: Path) -> str | None:

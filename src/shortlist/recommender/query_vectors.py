@@ -67,8 +67,14 @@ def embedded(
             wanted = np.stack([served.vectors_of(rows).sum(0, dtype=np.float64) for rows in lists])
             nearest = np.einsum("thd,td->th", heads, wanted).argmax(1)
         own = heads[np.arange(len(moving)), nearest]
-        expected = np.where(informed[:, None], own, fold.prior.mean.astype(np.float32))
-        moved = fold.vectors_of(lists, expected if informed.any() else None)
+        moved = np.empty_like(own)
+        for some, expected in (
+            (informed, own),
+            (~informed, None),
+        ):  # apart, so that no vector depends on the other queries
+            if some.any():
+                of_some = [lists[number] for number in np.flatnonzero(some).tolist()]
+                moved[some] = fold.vectors_of(of_some, None if expected is None else expected[some])
         heads[np.arange(len(moving)), nearest] = moved
         vectors[moving] = np.where(informed[:, None, None], heads, moved[:, None]).reshape(len(moving), -1)
     return vectors

@@ -15,7 +15,7 @@ from shortlist.data.ids import free_name
 from shortlist.data.titles import titles
 from shortlist.display import Tabular, table_html
 from shortlist.display.html import ROWS
-from shortlist.language import counted, shown
+from shortlist.language import columns, counted, padded, shown
 from shortlist.recommender.answers import MODEL, POPULARITY, SOURCES, Answers
 from shortlist.recommender.reasons import Reason
 
@@ -80,9 +80,12 @@ class Recommendation(Sequence[Item]):
         return [item.source for item in self.items]
 
     def __str__(self) -> str:
-        width = max((len(str(item.id)) for item in self.items), default=0)
+        width = max((columns(str(item.id)) for item in self.items), default=0)
         head = f"{self.query}" + ("" if self.known else shown("  (unknown to the model)"))
-        lines = [f"  {rank:>3}. {item.id!s:<{width}}  {_score(item)}" for rank, item in enumerate(self.items, start=1)]
+        lines = [
+            f"  {rank:>3}. {padded(str(item.id), width)}  {_score(item)}"
+            for rank, item in enumerate(self.items, start=1)
+        ]
         for more in (self.titles, self.reasons):
             if more is not None:
                 lines = [f"{line}  {one}".rstrip() for line, one in zip(lines, more, strict=True)]

@@ -119,6 +119,7 @@ class Recommender:
         return facts_html("Recommender", facts, [self.reason] if self.reason else [])
 
     def __getstate__(self) -> dict[str, Any]:
+        refuse_after_fork("copying a Recommender")
         return {"served": self.served, "upkeep": None if self._upkeep is None else self._upkeep.settings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -407,7 +408,7 @@ class Recommender:
         vectors: bool = False,
         on_part: Callable[[int, int], None] | None = None,
     ) -> Everyone:
-        """Every known query's k best, written to ``folder`` as Parquet; see ``everyone.recommend_all``.
+        """Every known query's k best, written to ``folder`` as Parquet; see ``export_all.recommend_all``.
 
         Args:
             folder: where to write ``lists-*.parquet``; an interrupted run resumes there.

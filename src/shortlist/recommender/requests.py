@@ -27,6 +27,7 @@ __all__ = [
     "candidate_table",
     "exact_ids",
     "feature_table",
+    "ids_in",
     "own_histories",
     "read_request",
 ]
@@ -182,14 +183,24 @@ def feature_table(
     return frame_of(columns)
 
 
-def own_histories(request: Request, state: State) -> list[NDArray[np.int64]]:
-    """The candidate rows in each query's own history, as the request gives it; none where it gives no history."""
-    columns = [request.features[name] for name in request.features if name in state.history_columns]
+def own_histories(request: Request, names: Sequence[str], candidates: IdMap) -> list[NDArray[np.int64]]:
+    """The candidate rows in each query's own history, as the request gives it; none where it gives no history.
+
+    Args:
+        names: the columns from which towers read histories.
+        candidates: ids of the candidates.
+    """
+    columns = [request.features[name] for name in request.features if name in names]
     if not columns:
         return []
     lists = zip(*(column.to_list() for column in columns), strict=True)
-    rows = (state.candidate_ids.rows([each for one in lists_ for each in one or ()]) for lists_ in lists)
+    rows = (candidates.rows([each for one in lists_ for each in ids_in(one)]) for lists_ in lists)
     return [np.array([row for row in each if row >= 0], np.int64) for each in rows]
+
+
+def ids_in(history: Any) -> list[Id]:
+    """The values that can be ids in a query's own history, which may not be checked yet; none where it is not a list."""
+    return [one for one in history if type(one) in (str, int)] if isinstance(history, list) else []
 
 
 def _columns_of(records: Sequence[Any], name: str) -> tuple[dict[str, Any], dict[str, list[bool]]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.data.id_map import Id
 from shortlist.errors import DataError, ShortlistWarning, did_you_mean
+from shortlist.index.values import offsets_of
 from shortlist.recommender.answers import Answers
 from shortlist.recommender.asked import Asked
 from shortlist.recommender.filling import Filling
@@ -83,11 +84,9 @@ def reranked(
         lanes = _lanes(asked.one(number), rules, k, boosts, pools[number], own, number)
         one = Filling(asked.one(number), rules, k, name, lanes, pause)
         lists.append(one.filled(pinned[number], explored[number]))
-    offsets = np.zeros(len(lists) + 1, np.int64)
-    np.cumsum([len(one) for one in lists], out=offsets[1:])
     items = [item for one in lists for item in one]
     return Answers(
-        offsets,
+        offsets_of([len(one) for one in lists]),
         np.array([row for row, _, _ in items], np.int64),
         np.array([score for _, score, _ in items], np.float64),
         np.array([source for _, _, source in items], np.uint8),

@@ -126,6 +126,13 @@ class Served:
         names = (*self.state.reads, *(name for one in self.others for name in one.state.reads), *added)
         return tuple(dict.fromkeys(names))
 
+    @property
+    def history_columns(self) -> tuple[str, ...]:
+        """The columns from which any of the towers reads a query's own history."""
+        if not self.others:
+            return self.state.history_columns
+        return tuple(dict.fromkeys(name for one in (self, *self.others) for name in one.state.history_columns))
+
     def vectors_of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The vectors of candidate rows, ``[rows, dim]``; for a deleted candidate its last one."""
         return _vectors_of(self.state, self.index, rows)

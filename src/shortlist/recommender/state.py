@@ -17,6 +17,7 @@ from shortlist.data.id_map import Id, IdMap
 from shortlist.data.titles import titles
 from shortlist.errors import DataError
 from shortlist.index import Halves, Lists, whole
+from shortlist.index.values import offsets_of
 from shortlist.recommender.conditions import Conditions
 from shortlist.recommender.tensors import BFLOAT16, as_stored, numbers_of, widened
 from shortlist.sources import Added, Mixture, towers_of
@@ -349,6 +350,4 @@ def _with_seen(state: State, seen: Dataset) -> State:
     both = (rows >= 0) & (chosen >= 0)
     keys = np.unique(rows[both] * len(state.candidates) + chosen[both])
     rows, chosen = np.divmod(keys, len(state.candidates))
-    offsets = np.zeros(len(state.queries) + 1, np.int64)
-    np.cumsum(np.bincount(rows, minlength=len(state.queries)), out=offsets[1:])
-    return replace(state, seen=Lists(offsets, chosen))
+    return replace(state, seen=Lists(offsets_of(np.bincount(rows, minlength=len(state.queries))), chosen))

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import compare, evaluate
+from shortlist.evaluation.metrics import headline_k
 from shortlist.evaluation.segments import by_values
 from shortlist.model import TwoTower
 from shortlist.recommender import Recommender
-from shortlist.report.measured import few_groups, headline_k
+from shortlist.report.measured import AT_K, KS, few_groups
 from shortlist.sources import Mixture
 
 __all__ = ["churn", "compared", "drift", "figures", "since"]
 
-KS = (1, 5, 10, 20, 50, 100)
-METRICS = ("top", "recall", "ndcg")
 ASKED = 1_000
 COMPARABLE = 0.95
 SEGMENT_COLUMNS = 3
@@ -76,7 +75,7 @@ def compared(
     """
     test = _with_candidates(test, before, after)
     ks = sorted({*(k for k in KS if k <= len(test.candidates)), *ks, headline_k(len(test.candidates))})
-    options: dict[str, Any] = {"seen": seen, "ks": ks, "metrics": METRICS, "baselines": ()}
+    options: dict[str, Any] = {"seen": seen, "ks": ks, "metrics": AT_K, "baselines": ()}
     then, now = evaluate(before, test, **options), evaluate(after, test, **options)
     by = "seen_in" if seen is None else "seen_out"
     differences = []

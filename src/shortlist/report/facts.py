@@ -14,12 +14,13 @@ from shortlist.data import Account, Dataset
 from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.data.id_map import IdMap
 from shortlist.evaluation import diagnose
+from shortlist.evaluation.metrics import headline_k
 from shortlist.language import shown, translated
 from shortlist.recommender import Recommender
 from shortlist.report.bias import by_popularity
 from shortlist.report.catalogue import Labels
 from shortlist.report.examples import Example, chosen_examples
-from shortlist.report.measured import headline_k, measure
+from shortlist.report.measured import measure
 from shortlist.report.projection import Projection, projected
 from shortlist.sources import plane
 

@@ -14,12 +14,13 @@ from shortlist.data.argument_checks import check_dataset, check_model
 from shortlist.evaluation import Evaluation, compare, diagnose
 from shortlist.evaluation.baselines import BASELINES, left_out
 from shortlist.evaluation.evaluate import Contest
+from shortlist.evaluation.metrics import headline_k
 from shortlist.evaluation.segments import BUILT_IN
 from shortlist.index import BruteForce, Index
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture
 
-__all__ = ["AT_K", "KS", "few_groups", "headline_k", "measure"]
+__all__ = ["AT_K", "KS", "few_groups", "measure"]
 
 KS = (1, 5, 10, 20, 50, 100)
 TABLE = (1, 5, 10, 50, 100)
@@ -124,11 +125,6 @@ def _sampled(test: Dataset) -> tuple[Dataset, int | None]:
     chosen = asked[np.linspace(0, len(asked) - 1, limit).astype(np.int64)]
     inside = pl.Series(np.isin(test.query_rows, chosen))
     return test.with_interactions(test.interactions.filter(inside)), len(asked)
-
-
-def headline_k(candidates: int) -> int:
-    """The cut-off to judge by: 10, or a tenth of a smaller catalogue."""
-    return max(1, min(10, candidates // 10))
 
 
 def _best(evaluation: Evaluation, k: int, seen: str) -> str | None:

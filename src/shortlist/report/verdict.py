@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from shortlist.evaluation.repeats import MOSTLY
 from shortlist.language import marked, shown, translated
 
 __all__ = ["SCORERS", "Verdict", "in_words", "judged", "scorer_name", "seen_of"]
@@ -19,7 +20,6 @@ SCORERS = {
     "ease": "EASE",
     "ials": "iALS",
 }
-MOSTLY = 0.5  # share of test pairs that training had
 FATAL = {
     "collapsed": marked("The model has collapsed"),
     "loss_at_chance": marked("The model has learned nothing"),

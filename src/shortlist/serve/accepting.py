@@ -129,6 +129,8 @@ class Acceptor:
         return len(self._opening)
 
     def _retry_in(self, seconds: float) -> None:
+        if self._retry is not None:  # of before the end
+            self._retry.cancel()
         self._loop.remove_reader(self._listening)
         self._retry = self._loop.call_later(seconds, self._loop.add_reader, self._listening, self._accept)
 

@@ -11,7 +11,7 @@ import asyncio
 import math
 import re
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -35,6 +35,32 @@ class Connection(Protocol):
     def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool: ...
 
     def resume(self) -> None: ...
+
+
+class _Late:
+    """A request that waits while its connection is read.
+
+    Args:
+        turn: done when its turn has come.
+
+    Attributes:
+        begun: whether it has.
+    """
+
+    def __init__(self, turn: asyncio.Future[None]) -> None:
+        self.turn = turn
+        self.begun = False
+
+    def start(self, cycle: Any, app: Any, leave: Callable[[float], None] | None) -> bool:
+        """Begin; False if nobody waits for it any more."""
+        if self.turn.done():
+            return False
+        self.turn.set_result(None)
+        self.begun = True
+        return True
+
+    def resume(self) -> None:
+        """Its connection is read."""
 
 
 Entry = tuple[Connection, Any, Any]
@@ -65,9 +91,9 @@ class Admission:
         self.active = self.begun = 0
         self.waiting: deque[Entry] = deque()
         self.refused = 0
-        self._paused: deque[tuple[float, Connection]] = deque()  # refused, until when
+        self._paused: OrderedDict[Connection, None] = OrderedDict()  # refused, and open: one is read again each REFUSAL
         self._timed = self._finishing = False
-        self._paid_until = 0.0  # when the refusals until now are paid for
+        self._due = 0.0  # when the first of them is
         self._last_waited = 0.0  # the last time that somebody waited
         self._passed = 0
         self._set_pace(FIRST)
@@ -99,6 +125,18 @@ class Admission:
             self._open_window(now)
         self.waiting.append(entry)
 
+    async def turn(self) -> None:
+        """Let a request in that is being read already, when it is its turn; it has to ``leave``."""
+        loop = asyncio.get_running_loop()
+        late = _Late(loop.create_future())
+        self.enter((late, None, None), loop.time())
+        try:
+            await late.turn
+        except BaseException:
+            if late.begun:
+                self.leave(loop.time())
+            raise
+
     def leave(self, now: float) -> None:
         """A request that was inside is done."""
         self.active -= 1
@@ -129,21 +167,26 @@ class Admission:
         Returns:
             After how many whole seconds the client may try again.
         """
-        now = loop.time()
+        now, ahead = loop.time(), len(self._paused)
         self.refused += 1
-        self._paid_until = max(self._paid_until, now) + REFUSAL
-        self._paused.append((self._paid_until, connection))
+        self._due = max(self._due, now + REFUSAL - ahead * REFUSAL)
+        self._paused[connection] = None
         if not self._timed:
             self._timed = True
-            loop.call_at(self._paid_until, self._resume, loop)
-        return max(1, math.ceil(self._paid_until - now))
+            loop.call_at(self._due, self._resume, loop)
+        return max(1, math.ceil(self._due + ahead * REFUSAL - now))
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that is closed: those that were refused after it are read earlier."""
+        self._paused.pop(connection, None)
 
     def _resume(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read again from connections whose time is up, and where nobody waits from as many as there is room for."""
         paused, now = self._paused, loop.time()
         room = 0 if self.waiting else self.slots - self.active
-        while paused and (paused[0][0] <= now or room > 0):
-            paused.popleft()[1].resume()
+        while paused and (self._due <= now or room > 0):
+            paused.popitem(last=False)[0].resume()
+            self._due += REFUSAL
             room -= 1
         self._timed = bool(paused)
         if paused:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import itertools
 import re
 import secrets
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -43,9 +44,13 @@ ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much
 PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
 BODY = "shortlist.body"  # and the body, where it is short and has arrived whole
+LATE = "shortlist.late"  # whether it takes its place in the queue once its body has arrived
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
 LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
+WAITING = (
+    32  # of them that may wait, with what they brought: fewer than ``admission.SLOTS``, so that others have a place
+)
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
 CLIENT_CLOSED = 499  # in figures and logs, the status of a request whose asker hung up before its answer
@@ -62,7 +67,7 @@ class App:
         self.service = service
         self.admission = Admission(service.settings.limits)
         self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
-        self.received = Received(service.settings.limits.body)
+        self.received = Received(service.settings.limits.body, service.settings.limits.under_way)
         self.intake = Intake()
         service.metrics.unsent.set_function(lambda: self.unsent.total)
         self.draining = False  # whether each reply is its connection's last
@@ -73,6 +78,7 @@ class App:
         self._in_progress: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
         self._cancellable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
         self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
+        self._large_waiting = 0  # that wait for it
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.batcher.arrived = lambda: self.admission.begun
@@ -150,6 +156,7 @@ class App:
             span = self._traces.begin(scope["method"], headers, complete)
             trace = span.traceparent
         bundle, label, close = service.loaded.bundle, "none", False
+        begun = [started]  # and when its turn was, where it had to wait for it after that
         self._under_way += 1
         try:
             method, path = scope["method"], scope["path"]
@@ -159,11 +166,12 @@ class App:
             self._check_key(route, headers)
             body = b""
             if method not in NO_BODY:
-                body = await read_body(receive, headers, service.settings.limits.body, scope.get(BODY))
+                body = await self._body(scope, receive, headers)
             incoming = Incoming(path, scope["query_string"], headers, body)
             if incoming.query and method == "POST":
                 parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
-            reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming))
+            late = begun if scope.get(LATE) else None
+            reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming, late))
             self._check_size(reply)
         except Problem as problem:
             reply, close = _problem(problem, request_id), problem.close
@@ -171,7 +179,7 @@ class App:
                 metrics.refused.labels(problem.reason).inc()
             drop_traceback(problem)
         except _ClientClosed:
-            self._record(scope, span, request_id, trace, label, CLIENT_CLOSED, bundle, complete, started)
+            self._record(scope, span, request_id, trace, label, CLIENT_CLOSED, bundle, complete, begun[-1])
             return
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
@@ -190,7 +198,23 @@ class App:
             self._under_way -= 1
         there = _write(write, reply, request_id, close or self.draining, trace)
         status = reply.status if there else CLIENT_CLOSED
-        self._record(scope, span, request_id, trace, label, status, bundle, complete, started)
+        self._record(scope, span, request_id, trace, label, status, bundle, complete, begun[-1])
+
+    async def _body(self, scope: Mapping[str, Any], receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
+        """The body of a request, which is not under way until it is there.
+
+        Raises:
+            Problem: for one that is too long or incomplete, and where too many requests are under way by then.
+        """
+        limits = self.service.settings.limits
+        self._under_way -= 1
+        try:
+            body = await read_body(receive, headers, limits.body, scope.get(BODY))
+        finally:
+            self._under_way += 1
+        if self._under_way > limits.under_way:
+            raise _overloaded()
+        return body
 
     def _record(
         self,
@@ -207,10 +231,10 @@ class App:
         """Note a request that is over, in metrics, the log and its trace.
 
         Args:
-            complete: when its last byte was read, by ``time.perf_counter``.
+            complete: when its last byte was read, by ``time.perf_counter``, unless its body arrived later.
             started: when its turn was.
         """
-        service, metrics = self.service, self.service.metrics
+        service, metrics, complete = self.service, self.service.metrics, scope.get(COMPLETE, complete)
         seconds, queue = time.perf_counter() - complete, max(0.0, started - complete)
         if label not in ALWAYS and status != CLIENT_CLOSED:
             metrics.queue.observe(queue)
@@ -220,13 +244,18 @@ class App:
         if span is not None and self._traces is not None:
             self._traces.end(span, scope["method"], label, status, bundle=bundle, queue_seconds=queue)
 
-    async def _answer(self, route: Route, incoming: Incoming) -> Reply:
+    async def _answer(self, route: Route, incoming: Incoming, late: list[float] | None) -> Reply:
         """The reply of a route.
+
+        Args:
+            route: that was asked for.
+            incoming: the request.
+            late: gets the time of its turn, where it has no place in the queue yet; else None.
 
         Raises:
             Problem: when it takes too long.
         """
-        task = asyncio.current_task()
+        task, entered = asyncio.current_task(), False
         assert task is not None
         self._in_progress[task] = time.monotonic()
         turns = self.service.turns
@@ -234,11 +263,15 @@ class App:
         try:
             if route.access != "write":
                 self._cancellable.add(task)
+            if late is not None:
+                await self._turn()
+                entered = True
+                late.append(time.perf_counter())
             body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
             if not isinstance(body, Decompression) and len(body) <= SMALL:
                 plain = incoming if body is incoming.body else incoming._replace(body=body)
                 return await route.handler(self.service, plain)
-            async with self._large:
+            async with self._one_of_few():
                 if isinstance(body, Decompression):
                     body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
@@ -258,11 +291,48 @@ class App:
             drop_traceback(problem)  # its frames hold what is freed below
             raise
         finally:
+            if entered:
+                self.admission.leave(asyncio.get_running_loop().time())
             self.service.free(task)
             turns.leave()
             self._cancellable.discard(task)
             if self._in_progress.pop(task, None) is not None:
                 self._answered = time.monotonic()
+
+    async def _turn(self) -> None:
+        """Wait in the queue, as requests do that arrive whole; the request has to leave it.
+
+        Raises:
+            Problem: when it would wait too long.
+        """
+        if self.admission.full:
+            raise _overloaded()
+        self._under_way -= 1
+        try:
+            with self.service.turns.off_loop():
+                await self.admission.turn()
+        finally:
+            self._under_way += 1
+
+    @contextlib.asynccontextmanager
+    async def _one_of_few(self) -> AsyncIterator[None]:
+        """The turn of a request with a long body.
+
+        Raises:
+            Problem: when too many wait for theirs.
+        """
+        if self._large_waiting >= WAITING and not self.finishing:
+            raise _overloaded("wait")
+        self._large_waiting += 1
+        try:
+            with self.service.turns.off_loop():
+                await self._large.acquire()
+        finally:
+            self._large_waiting -= 1
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def cancel_overdue(self, now: float) -> None:
         """Answer requests that have waited for too long by 503.
@@ -303,8 +373,7 @@ class App:
         request_id = self._request_id(headers)
         self.service.metrics.replied("none", 503)
         self.service.metrics.refused.labels("queue").inc()
-        busy = Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
-        _write(write, _problem(busy, request_id), request_id, self.draining, _trace(headers))
+        _write(write, _problem(_overloaded(), request_id), request_id, self.draining, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's id if it is short and plain; else one of our own."""
@@ -404,6 +473,11 @@ class App:
 def _is_one_of(given: bytes, keys: tuple[str, ...]) -> bool:
     """Whether a key is one of ``keys``, in a time that does not depend on which."""
     return any([hmac.compare_digest(given, key.encode()) for key in keys])  # noqa: C419 - all, in constant time
+
+
+def _overloaded(reason: str = "queue") -> Problem:
+    hint = "wait for the seconds in Retry-After"
+    return Problem(503, "the server is overloaded.", retry_after=1, reason=reason, hint=hint)
 
 
 def _problem(problem: Problem, request_id: str) -> Reply:

@@ -191,7 +191,7 @@ class Batcher:
         self._long += 1
         since, pace, at = time.perf_counter(), self.paces.of(group), 0
         try:
-            size = min(self._fitting(pace), max(1, 2 * WRITTEN // values))
+            size = min(self._fitting(pace), max(1, 2 * WRITTEN // max(values, 1)))
             while at < len(asks):
                 piece = asks[at : at + size]
                 seconds, done = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -128,10 +129,13 @@ class ChangeLog:
             self._shortening = shorter, self._shortener.submit(self._write_shorter, shorter)
         elif self._shortening[1].done():
             (shorter, written), self._shortening = self._shortening, None
-            written.result()
-            shorter.replace_log()
+            with contextlib.suppress(
+                InterruptedError, LogGoneError
+            ):  # the server stops; the log was put back meanwhile
+                written.result()
+                shorter.replace_log()
+                self._owner.log.event("log_shortened", bytes=journal.size)
             self._shorten_at = SHORT
-            self._owner.log.event("log_shortened", bytes=journal.size)
 
     def _write_shorter(self, shorter: ShorterLog) -> None:
         throttle = Throttle(lambda: self._owner.last_asked, self._closing)
@@ -143,9 +147,14 @@ class ChangeLog:
 
         shorter.write(pause)
 
-    def close(self) -> None:
-        """Finish what is under way, then close the file."""
+    def close(self, applied: bool = True) -> None:
+        """Finish what is under way, then close the file.
+
+        Args:
+            applied: whether every record that was in it is among the changes; else the file is left as it is.
+        """
         self._closing.set()
         self._shortener.shutdown(wait=True)
-        self.maintain()
+        if applied:
+            self.maintain()
         self._journal.close()

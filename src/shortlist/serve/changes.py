@@ -16,7 +16,7 @@ from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 from shortlist.serve.replay import Replay
 
-__all__ = ["Changes", "column_of", "is_time", "table_of"]
+__all__ = ["Changes", "Foreseen", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
@@ -36,6 +36,8 @@ class Changes:
 
     Attributes:
         outcomes: outcomes of the latest changes with a name.
+        id_column: of the candidates.
+        upserted: whether any record had rows, with their ids in ``id_column``.
     """
 
     def __init__(self, events: Events) -> None:
@@ -47,6 +49,7 @@ class Changes:
         self._queued = 0
         self.outcomes: dict[str, Any] = {}
         self.id_column = ""
+        self.upserted = False
 
     def apply(self, record: Mapping[str, Any], pause: Callable[[], object] = lambda: None) -> None:
         """Apply the next record of the log.
@@ -78,6 +81,7 @@ class Changes:
             self._named(record["named"])
         if record["op"] == "events":
             return
+        self.upserted = self.upserted or bool(record["upsert"])
         for row in _some_at_a_time(record["upsert"], pause):
             one = row[self.id_column]
             self._rows[one] = {**self._rows.get(one, {}), **row}
@@ -162,6 +166,62 @@ class Changes:
             yield {"op": "events", "at": 0.0, "events": chosen}
         for named in _parts(self.outcomes):
             yield {"op": "events", "at": 0.0, "events": [], "named": {name: self.outcomes[name] for name in named}}
+
+
+class Foreseen:
+    """Expiries as they will be once some records are applied.
+
+    Args:
+        changes: to which they are not applied yet.
+    """
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._at: dict[
+            Any, float | None
+        ] = {}  # of candidates that the records name; None for one that has none any more
+        self._queue: list[tuple[float, int, Any]] = []  # as that of the changes
+        self._queued = 0
+
+    def overdue(self, now: float) -> list[Any]:
+        """Candidates whose time is up by then, as ``Changes.expired`` will find them."""
+        own, changes = self._at, self._changes
+        due = [one for at, _, one in _due(self._queue, now) if own.get(one) == at]
+        due += [one for at, _, one in _due(changes._queue, now) if one not in own and changes._expiries.get(one) == at]
+        return due
+
+    def add(self, record: Mapping[str, Any], pause: Callable[[], object] = lambda: None) -> None:
+        """Add the next record.
+
+        Args:
+            record: of the log.
+            pause: called between some of its entries.
+        """
+        own, expiries, now = self._at, self._changes._expiries, float(record["at"])
+        own.update(dict.fromkeys(self.overdue(now)))
+        while self._queue and self._queue[0][0] <= now:
+            heapq.heappop(self._queue)
+        if record["op"] == "events":
+            return
+        if own or expiries:
+            for row in _some_at_a_time(record["upsert"], pause):
+                own[row[self._changes.id_column]] = None
+            for one in _some_at_a_time(record["delete"], pause):
+                own[one] = None
+        for expiry in _some_at_a_time(record["expire"], pause):
+            own[expiry["id"]] = at = float(expiry["at"])
+            self._queued += 1
+            heapq.heappush(self._queue, (at, self._queued, expiry["id"]))
+
+
+def _due(queue: Sequence[tuple[float, int, Any]], now: float) -> Iterator[tuple[float, int, Any]]:
+    """The entries of a heap up to a time; it stays as it is."""
+    places = [0]
+    while places:
+        place = places.pop()
+        if place < len(queue) and queue[place][0] <= now:
+            yield queue[place]
+            places += (2 * place + 1, 2 * place + 2)
 
 
 def _some_at_a_time(entries: Sequence[Any], pause: Callable[[], object]) -> Iterator[Any]:

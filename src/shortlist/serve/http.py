@@ -52,6 +52,7 @@ Write: TypeAlias = "Callable[[int, Headers, bytes | memoryview], object]"
 Answer: TypeAlias = "Callable[[Mapping[str, Any], Receive, Write], Coroutine[Any, Any, None]]"
 LIMITS = Limits()
 DECOMPRESSED = 131_072  # bytes that one step decompresses
+COMPRESSED = 16_384  # bytes that it is given: a megabyte of empty blocks takes a tenth of a second and gives none
 FIRST = b"HTTP/1.1 "  # every reply begins with it
 CLOSE = (b"connection", b"close")  # the header of a connection's last reply
 T = TypeVar("T")
@@ -218,7 +219,7 @@ class Decompression:
     Args:
         body: compressed.
         coding: the header content-encoding, in small letters.
-        first: bytes that are decompressed at once.
+        first: bytes that are decompressed at once, from as many.
         most: bytes that it may have.
 
     Attributes:
@@ -234,8 +235,9 @@ class Decompression:
             raise Problem(415, "the body's content-encoding is not supported.", hint="gzip, deflate or none")
         self._reader = zlib.decompressobj(wbits=47 if coding == b"gzip" else 15)
         self._most = most
-        self.content = self._read(body, first)
-        self.whole = self._reader.eof and not self._reader.unused_data and len(self.content) <= most
+        self._left = memoryview(body)  # what the reader has not been given
+        self.content = self._read(first, first)
+        self.whole = self._ended and len(self.content) <= most
 
     def finish(self, pause: Callable[[], object]) -> bytes:
         """The whole body.
@@ -247,22 +249,30 @@ class Decompression:
             Problem: for one that is longer than it may be, incomplete, or compressed in another way.
         """
         parts, size = [self.content], len(self.content)
-        while not self._reader.eof and size <= self._most and parts[-1]:
+        while not self._reader.eof and size <= self._most and (parts[-1] or self._reader.unconsumed_tail or self._left):
             pause()
-            parts.append(self._read(self._reader.unconsumed_tail, min(DECOMPRESSED, self._most + 1 - size)))
+            parts.append(self._read(min(DECOMPRESSED, self._most + 1 - size), COMPRESSED))
             size += len(parts[-1])
         self.content = b"".join(parts)
         if len(self.content) > self._most:
             raise _too_long(self._most)
-        if not self._reader.eof or self._reader.unused_data:
+        if not self._ended:
             hint = "send one whole compressed stream"
             raise Problem(400, "the compressed body is incomplete, or more bytes follow it.", hint=hint)
         return self.content
 
-    def _read(self, body: bytes, most: int) -> bytes:
-        """The next bytes, at most so many; none at the end of what was sent."""
+    @property
+    def _ended(self) -> bool:
+        """Whether the compressed stream is over, and nothing follows it."""
+        return self._reader.eof and not (self._reader.unused_data or self._left)
+
+    def _read(self, most: int, given: int) -> bytes:
+        """The next bytes, at most so many, from at most ``given``; none at the end of what was sent, or of these."""
+        some: bytes | memoryview = self._reader.unconsumed_tail
+        if not some:
+            some, self._left = self._left[:given], self._left[given:]
         try:
-            return self._reader.decompress(body, most)
+            return self._reader.decompress(some, most)
         except zlib.error:
             raise Problem(
                 400,

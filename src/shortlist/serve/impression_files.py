@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,8 @@ from typing import Any
 import msgspec
 
 from shortlist.errors import BundleError
-from shortlist.serve.journal import lines_of
-from shortlist.store import sync
+from shortlist.serve.journal import LogGoneError, lines_of
+from shortlist.store import make_folder, sync
 
 __all__ = ["FOLDER", "Segment", "prune", "records_of", "segments"]
 
@@ -32,20 +33,38 @@ class Segment:
 
     Attributes:
         size: its bytes.
+
+    Raises:
+        OSError: when it cannot be made; then there is none.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         last = max((int(path.stem) for path in segments(folder)), default=0)
-        while True:
+        made = None
+        while made is None:
             last += 1
-            with contextlib.suppress(FileExistsError):
-                self.path = folder / f"{last:08d}{SUFFIX}"
-                self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-                break
+            made = _made(folder / f"{last:08d}{SUFFIX}")
+        self.path, self._file = folder / f"{last:08d}{SUFFIX}", made
         self.size = self._chain = 0
-        _lock(self._file)
-        sync(folder)
+        try:
+            sync(folder)
+        except BaseException:  # the next request makes another one
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            self.close()
+            raise
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file is where it was, and as it was written: another program may have removed or cut it off."""
+        return self._has(self.size)
+
+    def _has(self, size: int) -> bool:
+        with contextlib.suppress(OSError):
+            held = os.fstat(self._file)
+            return held.st_size == size and os.path.samestat(os.stat(self.path), held)
+        return False
 
     def append(self, records: Sequence[dict[str, Any]], pause: Callable[[], object] = lambda: None) -> None:
         """Write records and bring them to the disk.
@@ -56,6 +75,7 @@ class Segment:
 
         Raises:
             OSError: when that fails; then none of them is in the file.
+            LogGoneError: when the file is no longer at its path, or was cut off.
         """
         chain, content = lines_of(records, self._chain, pause)
         try:
@@ -68,6 +88,8 @@ class Segment:
                 os.ftruncate(self._file, self.size)
                 os.fsync(self._file)
             raise
+        if not self._has(self.size + len(content)):  # lines in a file that is no longer at its path are not in the log
+            raise LogGoneError(errno.ESTALE, "the file was removed, replaced or cut off")
         self._chain, self.size = chain, self.size + len(content)
 
     def close(self) -> None:
@@ -111,30 +133,60 @@ def prune(folder: Path, most: int) -> int:
     Returns:
         How many were deleted.
     """
-    sizes = {path: path.stat().st_size for path in segments(folder)}
+    sizes: dict[Path, int] = {}
+    for path in segments(folder):
+        with contextlib.suppress(FileNotFoundError):  # another process has deleted it
+            sizes[path] = path.stat().st_size
     total, deleted = sum(sizes.values()), 0
     for path, size in sizes.items():
         if total <= most:
             break
-        if _in_use(path):
+        if not _deleted(path):
             continue
-        path.unlink(missing_ok=True)
         total, deleted = total - size, deleted + 1
     return deleted
 
 
-def _in_use(path: Path) -> bool:
+def _made(path: Path) -> int | None:
+    """A new file, locked; None where there is one, and where another process deletes it before it is locked."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return None
+    try:
+        _lock(file)
+        if os.fstat(file).st_nlink:
+            return file
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(file)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+    os.close(file)
+    return None
+
+
+def _deleted(path: Path) -> bool:
+    """Whether a file is gone now; one that a process uses stays."""
     try:
         file = os.open(path, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
+        return True
+    except OSError:  # no descriptor left, or no right to read it: nothing is known of it
         return False
     try:
         _lock(file)
+        with contextlib.suppress(PermissionError):  # Windows deletes no file that is open
+            path.unlink(missing_ok=True)  # while it is locked: nobody begins to use it
+            return True
     except OSError:
-        return True
+        return False
     finally:
         os.close(file)
-    return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _lock(file: int) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shortlist.serve.impression_files import FOLDER, Segment, prune
+from shortlist.serve.journal import LogGoneError
 from shortlist.serve.logs import Log
 from shortlist.serve.problems import Problem
 from shortlist.serve.turns import Turns
@@ -78,6 +79,7 @@ class ImpressionLog:
                     503,
                     "this could not be written to the impression log.",
                     retry_after=5,
+                    reason="disk",
                     hint="send it again when the disk has space",
                 )
             except Exception as error:
@@ -92,15 +94,27 @@ class ImpressionLog:
         Raises:
             OSError: when that fails.
         """
+        records = [record for some in added for record in some]
+        try:
+            self._current_segment().append(records, self._pause)
+        except LogGoneError:  # between the look and the end of the write
+            self._current_segment().append(records, self._pause)
+
+    def _current_segment(self) -> Segment:
+        """The file to write to: another one where the last is full, or was removed, replaced or cut off.
+
+        Raises:
+            OSError: when it cannot be made.
+        """
         assert self._folder is not None
-        if self._segment is not None and self._segment.size >= self._most // PARTS:
-            self._segment.close()
-            self._segment = None
+        if self._segment is not None and (self._segment.size >= self._most // PARTS or not self._segment.whole):
+            last, self._segment = self._segment, None
+            last.close()
         if self._segment is None:
             self._segment = Segment(self._folder)
             if deleted := prune(self._folder, self._most - self._most // PARTS):
                 self._log.event("impressions_pruned", files=deleted)
-        self._segment.append([record for some in added for record in some], self._pause)
+        return self._segment
 
     def close(self) -> None:
         """Finish what is under way, then close the file."""

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.store import sync
+from shortlist.store import make_folder
 
 __all__ = ["Journal", "LogGoneError", "ShorterLog", "lines_of"]
 
 NAME = "changes.log"
 MOVED = "changes.log.aside"
+SHORTER, RESTORED = f".{NAME}.writing", f".{NAME}.restoring"  # a log that is written next to it, to take its place
 _encode = msgspec.json.encode
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _ALL = msgspec.json.Decoder(list[dict[str, Any]])
@@ -49,6 +50,7 @@ class Journal:
         self._chain = 0
         self.size = self.weight = 0
         self._folder = self._file = -1
+        self._renamed = False  # whether the file has taken its name, which may not be on the disk yet
         try:
             self._open()
         except BlockingIOError:
@@ -71,10 +73,22 @@ class Journal:
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
             _lock(self._file)
-            os.fsync(self._folder)
+            for left in (SHORTER, RESTORED):  # by a process that was killed
+                with contextlib.suppress(OSError):
+                    self.path.with_name(left).unlink()
+            self.sync_folder()
         except BaseException:
             self.close()
             raise
+
+    def sync_folder(self) -> None:
+        """Bring the names of files to the disk.
+
+        Raises:
+            OSError: when that fails.
+        """
+        os.fsync(self._folder)
+        self._renamed = False
 
     def _lock_folder(self) -> None:
         """Lock the folder that is at its path now, whatever happens to the files in it.
@@ -82,7 +96,7 @@ class Journal:
         Raises:
             OSError: when that fails.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         found = os.open(self.path.parent, os.O_RDONLY)
         try:
             if self._folder >= 0 and os.path.samestat(os.fstat(found), os.fstat(self._folder)):
@@ -156,6 +170,8 @@ class Journal:
             LogGoneError: when the file at ``path`` is not, or no longer, the whole log: see ``restore``.
         """
         self.check()
+        if self._renamed:  # else a power cut could bring back the file that had the name before
+            self.sync_folder()
         chain, content = lines_of(records, self._chain, pause)
         try:
             _write(self._file, content)
@@ -185,16 +201,41 @@ class Journal:
     def restore(self, records: Iterable[dict[str, Any]]) -> None:
         """Put a log of ``records`` in the place of a missing one; another file there is moved to ``changes.log.aside``.
 
+        The other file keeps its name until the log is written: the next start must not begin with an empty log.
+
         Raises:
             OSError: when the folder cannot be written to, or another process has locked it since.
         """
         self._lock_folder()
+        restored = ShorterLog(self, records, self.size, RESTORED)
+        restored.write(lambda: None)
+        try:
+            self._keep_other_file()
+        except BaseException:
+            restored.discard()
+            raise
+        restored.replace_log(follow=False)
+
+    def _keep_other_file(self) -> None:
+        """Give a file that is in the log's place another name, too, or move it there where a file has one name alone.
+
+        Raises:
+            OSError: when that fails.
+        """
+        moved, link = self.path.with_name(MOVED), self.path.with_name(f".{MOVED}")
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(self.path).st_size:
-                os.replace(self.path, self.path.with_name(MOVED))
-        shorter = ShorterLog(self, records, self.size)
-        shorter.write(lambda: None)
-        shorter.replace_log(follow=False)
+            if not os.stat(self.path).st_size:
+                return
+            link.unlink(missing_ok=True)
+            try:
+                os.link(self.path, link)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                os.replace(self.path, moved)
+                return
+            os.replace(link, moved)
+            link.unlink(missing_ok=True)  # it stays where both were one file already
 
     def close(self) -> None:
         """Close the file and the folder."""
@@ -213,14 +254,20 @@ class ShorterLog:
 
     1. ``write``: the shorter records, and those that the journal got meanwhile; in any thread.
     2. ``replace_log``: those that it got since then; then the shorter one takes its place. In the journal's own thread.
+
+    Args:
+        journal: the log.
+        records: with the same result.
+        until: the journal's bytes that they stand for.
+        scratch: the file's name until then. Two that are written at a time have different ones.
     """
 
-    def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int) -> None:
+    def __init__(self, journal: Journal, records: Iterable[dict[str, Any]], until: int, scratch: str = SHORTER) -> None:
         self._journal = journal
         self._source = os.dup(journal._file)  # as it is now, whatever takes its place
         self._records = records
         self._until = until
-        self._scratch = journal.path.with_name(f".{NAME}.writing")
+        self._scratch = journal.path.with_name(scratch)
         try:
             self._file = os.open(self._scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         except OSError:
@@ -259,7 +306,10 @@ class ShorterLog:
         end = self._journal.size
         while self._until + len(left) < end:
             at = self._until + len(left)
-            *lines, left = (left + os.pread(self._source, min(CHUNK, end - at), at)).split(b"\n")
+            part = os.pread(self._source, min(CHUNK, end - at), at)
+            if not part:
+                raise LogGoneError(errno.ESTALE, "the log was replaced or cut off")
+            *lines, left = (left + part).split(b"\n")
             for line in lines:
                 self._add([_DECODER.decode(line[9:])])
                 self._until += len(line) + 1
@@ -288,8 +338,9 @@ class ShorterLog:
         os.close(journal._file)
         journal._file = self._file
         journal._chain, journal.size, journal.weight = self._chain, self._size, self._weight
-        with contextlib.suppress(OSError):
-            sync(journal.path.parent)
+        journal._renamed = True
+        with contextlib.suppress(OSError):  # then the next record has to wait for it
+            journal.sync_folder()
 
     def discard(self) -> None:
         """Leave the journal as it is."""

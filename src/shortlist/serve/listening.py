@@ -29,16 +29,34 @@ class _AtPath(socket.socket):
     """A Unix socket that listens.
 
     Attributes:
-        file: the path and the inode of its file, once it is bound.
+        path: that of its file, while it has one.
+        kept: a descriptor of the file, so that no other file gets its inode; None where the system has none such.
     """
 
-    file: tuple[Path, int] | None = None
+    path: Path | None = None
+    kept: int | None = None
+    _inode: tuple[int, int] | None = None
+
+    def listen_at(self, path: Path) -> None:
+        """Make the file, and listen."""
+        self.bind(str(path))
+        self.path, self._inode = path, _inode_of(path)
+        if hasattr(os, "O_PATH"):
+            self.kept = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self.listen(BACKLOG)
 
     def remove_file(self) -> None:
         """Remove its file, unless that is another server's by now."""
+        path, self.path = self.path, None
         with contextlib.suppress(OSError):
-            if self.file is not None and os.stat(self.file[0]).st_ino == self.file[1]:
-                self.file[0].unlink()
+            if path is not None and _inode_of(path) == self._inode:
+                path.unlink()
+
+    def forget_file(self) -> None:
+        """Give its descriptor back."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            os.close(kept)
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,7 @@ def listening(place: Place) -> Iterator[socket.socket]:
         finally:
             if isinstance(made, _AtPath):
                 made.remove_file()
+                made.forget_file()
 
 
 def complete_no_more(listening: socket.socket) -> bool:
@@ -125,14 +144,48 @@ def _at_path(path: Path) -> _AtPath:
         raise ConfigError("this system has no Unix sockets.", hint="use --host and --port")
     made = _AtPath(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        _clear(path)
-        made.bind(str(path))
-        made.file = path, os.stat(path).st_ino
-        made.listen(BACKLOG)
+        with _alone_at(path):
+            _clear(path)
+            made.listen_at(path)
     except BaseException:
+        made.remove_file()
+        made.forget_file()
         made.close()
         raise
     return made
+
+
+@contextlib.contextmanager
+def _alone_at(path: Path) -> Iterator[None]:
+    """Keep other servers from a path meanwhile: of two that find the socket of a killed one, the second would remove the first one's.
+
+    Raises:
+        ConfigError: where another server does so.
+    """
+    import fcntl
+
+    beside = path.with_name(f"{path.name}.lock")
+    lock = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _taken(path) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            removed = not os.path.samestat(os.fstat(lock), os.lstat(beside))
+        except FileNotFoundError:
+            removed = True
+        if removed:  # by another server, which listens by now
+            raise _taken(path)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+    finally:
+        os.close(lock)
 
 
 def _clear(path: Path) -> None:
@@ -147,11 +200,24 @@ def _clear(path: Path) -> None:
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setblocking(False)
         try:
             asking.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink()
-        else:
-            raise ConfigError(
-                f"another server listens on {str(path)!r}.", hint="stop it, or choose another --unix path"
-            )
+            path.unlink(missing_ok=True)
+            return
+        except FileNotFoundError:  # its server has ended meanwhile
+            return
+        except BlockingIOError:  # it accepts none of those that wait
+            pass
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"another server listens on {str(path)!r}.", hint="stop it, or choose another --unix path")
+
+
+def _inode_of(path: Path) -> tuple[int, int]:
+    """Which file it is, as long as the file is there or kept open."""
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import select
 import sys
 import threading
 import time
@@ -12,11 +13,16 @@ import msgspec
 
 __all__ = ["Log"]
 
+AT_ONCE = 4096  # bytes that a pipe takes without waiting for its reader, once it takes any
+KEPT = 20_000  # lines that wait for a reader
+LINES = 1000  # that are kept until they are written, where the reader is not behind; then each tenth of them is a try
+
 
 class Log:
     """Writes one JSON object a line; lines are kept together and written at the latest when ``flush`` is called.
 
-    Lines that cannot be written (a full disk, a closed pipe) are dropped, and the next line that can be written counts
+    Nobody waits for a reader: what a pipe does not take is kept, up to ``KEPT`` lines, and written later. Lines beyond them,
+    and lines that cannot be written (a full disk, a closed pipe), are dropped, and the next line that can be written counts
     them.
 
     Args:
@@ -51,31 +57,57 @@ class Log:
             }  # fmt: skip
             if trace is not None:
                 line["trace"] = trace
-            self._held.append(msgspec.json.encode(line))
-            if len(self._held) >= 1000:
+            self._keep(line)
+            if len(self._held) >= LINES and len(self._held) % (LINES // 10) == 0:
                 self.flush()
 
     def event(self, name: str, **facts: Any) -> None:
         """Log something that happened to the server, at once."""
-        self._held.append(msgspec.json.encode({"time": _now(), "event": name, **facts}))
+        self._keep({"time": _now(), "event": name, **facts})
         self.flush()
 
-    def flush(self) -> None:
-        """Write the lines that are held. Never raises: the caller has other work to do."""
+    def _keep(self, line: dict[str, Any]) -> None:
+        if len(self._held) < KEPT:
+            self._held.append(msgspec.json.encode(line))
+        else:
+            self._lost += 1
+
+    def flush(self, patience: float = 0.0) -> None:
+        """Write the lines that are held. Never raises: the caller has other work to do.
+
+        Args:
+            patience: seconds to wait for the reader, each time that it is behind.
+        """
         with self._lock:
-            held, self._held = self._held, []
-            if not held:
+            if not (self._held and _takes(self._out, patience)):
                 return
-            lost = (
-                [msgspec.json.encode({"time": _now(), "event": "log_lost", "lines": self._lost})] if self._lost else []
-            )
+            held, self._held = self._held, []
+            at = 0
             try:
-                self._out.write(b"\n".join([*lost, *held]).decode() + "\n")
-                self._out.flush()
+                while at < len(held) and (at == 0 or _takes(self._out, patience)):
+                    lost, piece, end = self._lost, b"", at
+                    if lost:
+                        piece = msgspec.json.encode({"time": _now(), "event": "log_lost", "lines": lost}) + b"\n"
+                    while end < len(held) and (end == at or len(piece) + len(held[end]) < AT_ONCE):
+                        piece += held[end] + b"\n"
+                        end += 1
+                    self._out.write(piece.decode())
+                    self._out.flush()
+                    self._lost, at = self._lost - lost, end
             except (OSError, ValueError):  # a ValueError: it is closed
-                self._lost += len(held)
-            else:
-                self._lost = 0
+                self._lost += len(held) - at
+                return
+            self._held[:0] = held[at:]
+
+
+def _takes(out: Any, patience: float) -> bool:
+    """Whether a stream takes ``AT_ONCE`` bytes without waiting for its reader, as far as the system knows."""
+    try:
+        looked = select.poll()
+        looked.register(out.fileno(), select.POLLOUT)
+        return bool(looked.poll(patience * 1000))
+    except (AttributeError, OSError, ValueError):  # no poll; no descriptor; it is closed
+        return True
 
 
 def _now() -> str:

@@ -28,21 +28,21 @@ LONGEST_TEXT = 256  # characters to search for: a search costs as many steps for
 async def card(service: Service, incoming: Incoming) -> Reply:
     """A description of the bundle."""
     parameters(incoming)
-    return await service.run(_card, service, service.loaded)
+    return await service.look_up(_card, service, service.loaded)
 
 
 async def queries(service: Service, incoming: Incoming) -> Reply:
     """Queries whose id begins with a text, those first that chose most."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return await service.run(_find_queries, service, service.loaded, _text(given), limit)
+    return await service.look_up(_find_queries, service, service.loaded, _text(given), limit)
 
 
 async def candidates(service: Service, incoming: Incoming) -> Reply:
     """Candidates whose id is, or whose name holds, a text."""
     given = parameters(incoming, "text", "limit")
     limit = limit_of(given, 12, 100)
-    return await service.run(_find_candidates, service, service.loaded, _text(given), limit)
+    return await service.look_up(_find_candidates, service, service.loaded, _text(given), limit)
 
 
 async def history(service: Service, incoming: Incoming) -> Reply:
@@ -51,21 +51,13 @@ async def history(service: Service, incoming: Incoming) -> Reply:
     if "query" not in given:
         raise Problem(422, "the parameter is missing.", "?query")
     query = _typed(given["query"], service.loaded.query_kind)
-    return await service.run(_history, service, service.loaded, query)
+    return await service.look_up(_history, service, service.loaded, query)
 
 
 async def mapped(service: Service, incoming: Incoming) -> Reply:
     """The catalogue in two dimensions, with the values of one column."""
     column = parameters(incoming, "column").get("column") or None
-    loaded = service.loaded
-    if column is not None and column not in loaded.colour_columns:
-        raise Problem(
-            422,
-            "the map cannot be coloured by this column.",
-            "?column",
-            hint=f"columns: {', '.join(loaded.colour_columns)}",
-        )
-    return await service.run(_map, service, loaded, column)
+    return await service.look_up(_map, service, service.loaded, column)
 
 
 def _text(given: Mapping[str, str]) -> str:
@@ -120,6 +112,13 @@ def _items(service: Service, loaded: Loaded, ids: list[Any]) -> list[Any]:
 
 
 def _map(service: Service, loaded: Loaded, column: str | None) -> Reply:
+    if column is not None and column not in loaded.colour_columns:
+        raise Problem(
+            422,
+            "the map cannot be coloured by this column.",
+            "?column",
+            hint=f"columns: {', '.join(loaded.colour_columns)}",
+        )
     if column not in loaded.maps:
         made = _map_made(service, loaded, column)
         if len(loaded.maps) >= MAPS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from shortlist.recommender.served import Served
@@ -27,14 +28,28 @@ class Preparation:
     def start(self) -> None:
         """Begin, unless it has begun."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="prepare", daemon=True)
+            thread.start()
+            self._thread = thread  # only one that runs can be waited for
+
+    def renew(self, served: Served) -> None:
+        """Import what another bundle needs, if it has begun. The one before is no longer held.
+
+        Args:
+            served: the bundle.
+        """
+        begun, self._served, self._thread = self._thread is not None, served, None
+        if begun:
+            with contextlib.suppress(RuntimeError):  # no room for a thread: the next upsert imports it
+                self.start()
 
     def _run(self) -> None:
-        for one in (self._served, *self._served.others):
+        served = self._served
+        for one in (served, *served.others):
             one.embedder.import_runtime("candidate")
 
     def wait(self) -> None:
         """Return when it is done, or where it has not begun."""
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            thread.join()

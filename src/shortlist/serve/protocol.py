@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
-from shortlist.serve.app import ALWAYS, BODY, COMPLETE, App
+from shortlist.serve.app import ALWAYS, BODY, COMPLETE, LATE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.leaving import Leaving
 from shortlist.serve.problems import TYPE, Problem
@@ -90,7 +90,7 @@ class Connection(HttpToolsProtocol):
         self._unparsed = b""  # read, and not parsed yet
         self._received = self._application.received
         self._intake = self._application.intake
-        self._size = 0  # bytes read since the connection was idle
+        self._size = 0  # bytes read of the request that is not answered yet
         self._leaving = Leaving(self._application.is_change)
         self._queued = False  # whether its request waits at the gate
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
@@ -112,6 +112,7 @@ class Connection(HttpToolsProtocol):
         self._unsent.discard(self)
         self._received.discard(self)
         self._intake.discard(self)
+        self._admission.discard(self)
         self._deferred, self._unparsed = None, b""
         super()._unset_keepalive_if_required()
         if self._task is not None:
@@ -206,6 +207,7 @@ class Connection(HttpToolsProtocol):
             return
         self._between_requests = True
         self.waiting_since = None
+        self._received.whole(self)
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         cycle = self.cycle
         if (
@@ -246,8 +248,9 @@ class Connection(HttpToolsProtocol):
             at += len(piece)
             self._unframed += len(piece)
             self._piece = piece
-            self._size += len(piece)
-            self._received.put(self, self._size)
+            if not self._answered_early:
+                self._size += len(piece)
+                self._received.put(self, self._size)
             if self.transport.is_closing():
                 break
             self._feed(piece)
@@ -276,6 +279,11 @@ class Connection(HttpToolsProtocol):
     def _in_head(self) -> bool:
         """Whether some of a head has been read, and not all of it."""
         return self.cycle is None or self.cycle.scope is not self.scope
+
+    @property
+    def _answered_early(self) -> bool:
+        """Whether the request that arrives was answered before its end: the rest of it is dropped as it is read."""
+        return not (self._between_requests or self._in_head) and self.cycle.response_complete
 
     @property
     def _unanswered(self) -> bool:
@@ -342,7 +350,9 @@ class Connection(HttpToolsProtocol):
             self.start(cycle, self._application.answer, None)
         elif self._admission.full:
             self.start(cycle, self._application.refuse, None)
-        elif cycle.more_body:  # a slow sender takes no place in the queue
+        elif cycle.more_body:  # a slow sender takes no place in the queue until all is there
+            cycle.scope[LATE] = True
+            self._received.wait_for(self)
             self.start(cycle, self._application.answer, None)
         else:
             self._queued = False
@@ -442,9 +452,10 @@ class Connection(HttpToolsProtocol):
                 self._start_asgi_task(*self.pipeline.pop())
             else:
                 self._start_clock()
-        if self.idle:
+        if self.cycle.response_complete:  # else another request has been parsed behind it
             self._size = 0
-            self._received.discard(self)
+            self._received.answered(self)
+            self._received.put(self, len(self._unparsed))
         if self.flow.write_paused or self._unparsed:
             self.flow.pause_reading()
         if self._unparsed:

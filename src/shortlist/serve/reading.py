@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from shortlist.data.ids import integer_id
 from shortlist.errors import MissingExtraError, ShortlistError, UnknownQueryError
 from shortlist.recommender.cells import column_of, misfits
+from shortlist.recommender.requests import ids_in
 from shortlist.serve.problems import Problem
 from shortlist.serve.schema import LONGEST_ID
 from shortlist.serve.settings import OWN
@@ -308,7 +309,8 @@ def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:
     _, known = state.rows_of([ask.id for ask in asks])
     there = state.candidate_ids.row_of
     for number, (ask, is_known) in enumerate(zip(asks, known.tolist(), strict=True)):
-        if not is_known and not any(one in there for one in ask.chosen):
+        own = (one for name in loaded.served.history_columns for one in ids_in(ask.features.get(name)))
+        if not is_known and not any(one in there for one in (*ask.chosen, *own)):
             raise _unknown(f"$.queries[{number}]")
 
 

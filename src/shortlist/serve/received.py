@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Protocol
 
 __all__ = ["SMALL", "Intake", "Received", "Sender"]
@@ -35,12 +36,28 @@ class Received:
 
     Args:
         longest: bytes that a body may have.
+        senders: requests whose head has arrived, and not all of their body.
     """
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self, longest: int, senders: int = sys.maxsize) -> None:
         self.most = max(MOST, 4 * longest)
         self.total = 0
         self._of: dict[Sender, int] = {}
+        self._senders = senders
+        self._awaited: dict[Sender, None] = {}  # the one that has been awaited for longest first
+
+    def wait_for(self, sender: Sender) -> None:
+        """Record that the rest of a body is awaited, until it is ``whole``; of too many the first is closed."""
+        self._awaited.pop(sender, None)
+        self._awaited[sender] = None
+        if len(self._awaited) > self._senders:
+            first = next(iter(self._awaited))
+            self.discard(first)
+            first.abort("room")
+
+    def whole(self, sender: Sender) -> None:
+        """Record that the body of ``sender`` has arrived."""
+        self._awaited.pop(sender, None)
 
     def put(self, sender: Sender, size: int) -> None:
         """Record that ``sender`` has sent so many bytes by now.
@@ -62,7 +79,12 @@ class Received:
             slowest.abort("room")
 
     def discard(self, sender: Sender) -> None:
-        """Forget ``sender``: everything that it sent is answered, or it has hung up."""
+        """Forget ``sender``: it has hung up."""
+        self._awaited.pop(sender, None)
+        self.answered(sender)
+
+    def answered(self, sender: Sender) -> None:
+        """Record that everything that ``sender`` sent is answered."""
         self.total -= self._of.pop(sender, 0)
 
 

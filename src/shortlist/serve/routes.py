@@ -51,7 +51,7 @@ async def _metrics(service: Service, incoming: Incoming) -> Reply:
 async def _document(service: Service, incoming: Incoming) -> Reply:
     loaded = service.loaded
     if loaded.document is None:
-        loaded.document = msgspec.json.encode(await service.run(document, service))
+        loaded.document = msgspec.json.encode(await service.look_up(document, service))
     return Reply(loaded.document)
 
 

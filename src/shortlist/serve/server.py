@@ -105,15 +105,24 @@ class Server(uvicorn.Server):
         """Stop on a signal.
 
         At SIGTERM the server is first not ready for ``drain`` seconds, in which balancers look elsewhere; SIGINT or a
-        second SIGTERM stops it now.
+        second SIGTERM stops it now. A worker's supervisor says so itself (``stop``): the same SIGTERM may reach a worker
+        twice, from its supervisor and from whatever signals the whole group.
         """
-        if sig == signal.SIGTERM and self._drain and self._stop_at is None and not self.should_exit:
-            self._app.drain()
-            self._stop_at = time.monotonic() + self._drain
-            return
+        if sig == signal.SIGTERM and self._drain and not self.should_exit:
+            if self._stop_at is None:
+                self._app.drain()
+                self._stop_at = time.monotonic() + self._drain
+                return
+            if self._live is not None:
+                return
         self._app.finish()
         super().handle_exit(sig, frame)
         self._captured_signals.clear()  # uvicorn would raise them again at the end: a clean stop is not a failure
+
+    def stop(self) -> None:
+        """Answer the requests that have arrived, and stop."""
+        self._app.finish()
+        self.should_exit = True
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop."""

@@ -44,6 +44,9 @@ __all__ = ["Asked", "Service", "milliseconds"]
 REMEMBERED = 64  # requests, to warm the next bundle with
 LONGEST = 16_384  # bytes of the body of one of them: in memory the ids of a body take ten times its size, and more
 WARMED = 32  # queries of one request, to warm with
+LOOKUPS = 16  # for the page that are done or wait: each takes a place among the requests that are answered
+LEAVE = 1.0  # seconds that the log's reader has at the end, each time that it is behind
+COMPARING = 0.05  # of the time, for exact answers that approximate ones are compared with
 LIGHT = 4096  # bytes of a body that is read on the event loop, in about a tenth of a millisecond
 
 T = TypeVar("T")
@@ -106,7 +109,8 @@ class Service:
         self.last_asked = -1e9  # when the last request arrived
         self.turns = Turns()
         self.background = ThreadPoolExecutor(1, "background", initializer=self.turns.add_thread)
-        self._background_calls = 0
+        self._background_calls = self._lookups = 0
+        self._comparing, self._compare_after = False, 0.0  # whether one is being made, and when the next may be
         self._preparing = ThreadPoolExecutor(1, "folding", initializer=self.turns.add_thread)
         self._held: dict[asyncio.Task[Any] | None, list[Any]] = {}  # what long requests brought, by task
         self.ids = StringIds(self.settings.string_ids)
@@ -244,18 +248,23 @@ class Service:
         )
 
     def _sample_recall(self, asked: Asked, open_: Open | None, found: Recommendation | None) -> None:
-        """Compare an approximate list, that of the first query, with the exact one, in the background."""
-        if found is None:
+        """Compare an approximate list, that of the first query, with the exact one, in the background; one at a time."""
+        if found is None or self._comparing or time.perf_counter() < self._compare_after:
             return
+        self._comparing = True
         exact = msgspec.structs.replace(asked.request, exact=True, explain=False)
         ((group, _),) = _groups(asked._replace(request=exact, asks=asked.asks[:1]), open_)
         asyncio.get_running_loop().run_in_executor(self.background, self._compare, group, asked.asks[0], found)
 
     def _compare(self, group: Group, ask: Ask, found: Recommendation) -> None:
+        begun = time.perf_counter()
         try:
             (exact,) = self._answer(group, [ask])
         except ShortlistError:
             return
+        finally:
+            now = time.perf_counter()
+            self._compare_after, self._comparing = now + (now - begun) * (1 / COMPARING - 1), False
         wanted = {item.id for item in exact if item.source == "model"}
         self.metrics.exact_items.inc(len(wanted))
         self.metrics.found_items.inc(len(wanted & set(found.ids)))
@@ -306,8 +315,22 @@ class Service:
         if held is not None:
             self.turns.free(held)
 
+    async def look_up(self, function: Callable[..., T], *arguments: Any) -> T:
+        """A slow call for the page, in a thread.
+
+        Raises:
+            Problem: when many wait.
+        """
+        if self._lookups >= LOOKUPS:
+            raise Problem(503, "the server is overloaded.", retry_after=1, hint="wait for the seconds in Retry-After")
+        self._lookups += 1
+        try:
+            return await self.run(function, *arguments)
+        finally:
+            self._lookups -= 1
+
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """A slow call for the page, in a thread."""
+        """A slow call, in a thread."""
         self._background_calls += 1
         try:
             with self.turns.off_loop():
@@ -329,7 +352,7 @@ class Service:
         self.turns.close()
         self.background.shutdown(wait=False)
         self._preparing.shutdown(wait=False)
-        self.log.flush()
+        self.log.flush(LEAVE)
 
 
 def _read(function: Callable[..., T], *arguments: Any) -> T:

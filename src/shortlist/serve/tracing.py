@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Span", "Traces", "require"]
 
-HEADERS = ("traceparent", "tracestate")
+LONGEST = 512  # characters of either header
+PARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+_KEY = r"(?:[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})"
+_MEMBER = re.compile(_KEY + r"=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
+MEMBERS = 32  # of a tracestate, at most
 SERVICE = "shortlist"  # what the server is called, unless OTEL_SERVICE_NAME says otherwise
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})  # others may be anything
 LEAVE = 2.0  # seconds that what was not sent yet has at the end
@@ -83,7 +88,7 @@ class Traces:
             headers: of the request.
             since: when its last byte was read, by ``time.perf_counter``.
         """
-        given = {name: headers[name.encode()].decode("latin-1") for name in HEADERS if name.encode() in headers}
+        given = _context(headers)
         began = time.time_ns() - int((time.perf_counter() - since) * 1e9)
         context = self._contexts.extract(given)
         span = self._tracer.start_span(_known(method), context, self._server, start_time=began)
@@ -116,6 +121,18 @@ class Traces:
         thread = threading.Thread(target=self._provider.shutdown, daemon=True)
         thread.start()
         thread.join(LEAVE)
+
+
+def _context(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """The trace context of a caller, in W3C's form; without what has another form, which the library would log."""
+    parent, state = (headers.get(name, b"").decode("latin-1") for name in (b"traceparent", b"tracestate"))
+    if len(parent) > LONGEST or not PARENT.fullmatch(parent):
+        return {}
+    members = state.split(",", MEMBERS) if len(state) <= LONGEST else []
+    stripped = [member for member in (one.strip(" \t") for one in members) if member]
+    keys = {member.partition("=")[0] for member in stripped}
+    fits = len(members) <= MEMBERS and len(keys) == len(stripped) and all(map(_MEMBER.fullmatch, stripped))
+    return {"traceparent": parent} | ({"tracestate": ",".join(stripped)} if fits and stripped else {})
 
 
 def _known(method: str) -> str:

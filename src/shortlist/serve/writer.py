@@ -7,7 +7,7 @@ import contextlib
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,7 +17,7 @@ from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.change_log import ChangeLog
-from shortlist.serve.changes import Changes, table_of
+from shortlist.serve.changes import Changes, Foreseen, table_of
 from shortlist.serve.events import Events
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
@@ -93,7 +93,6 @@ class ChangeWriter:
             max_workers=1, thread_name_prefix="writer", initializer=service.turns.add_thread
         )
         self.working = False  # whether changes are being made
-        self._bare = service.loaded  # without the changes
         self.upkeep: Upkeep | None = None  # of the bundle that answers, once it has changed
         self.preparation = Preparation(service.loaded.served)
         self._expired: list[Any] = []  # candidates that have expired, which is not in the log yet
@@ -103,7 +102,7 @@ class ChangeWriter:
         service.metrics.log_bytes.set_function(lambda: 0 if self._log is None else self._log.size)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
-        """The service's bundle with every change of the log.
+        """The service's bundle, which has none of the changes, with every change of the log.
 
         Args:
             follows: the changes of another process's log, if this one has none.
@@ -111,20 +110,32 @@ class ChangeWriter:
         Raises:
             BundleError: when they do not fit the bundle.
         """
-        self.changes.id_column = self._bare.state.candidate
+        bare = self._service.loaded
+        self.changes.id_column = bare.state.candidate
         if self._log is None:
-            self.changes.apply_all(follows or ())
+            self._apply_all(follows or ())
             self.changes.expired(time.time())
-            return self._with_changes(self._bare) if follows else self._bare
+            return self._with_changes(bare) if follows else bare
         try:
             with _no_collection():
-                self.changes.apply_all(self._read(self._log))
+                self._apply_all(self._read(self._log))
             trim()  # what reading took
             self._expired += self.changes.expired(time.time())
-            return self._with_changes(self._bare)
+            return self._with_changes(bare)
         except BaseException:
-            self._log.close()
+            self._log.close(applied=False)
             raise
+
+    def _apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Apply the records of a log.
+
+        Raises:
+            BundleError: when they belong to a bundle whose candidates' ids are in another column.
+        """
+        try:
+            self.changes.apply_all(records)
+        except KeyError as error:
+            raise _other_tables(error) from None
 
     def _read(self, log: ChangeLog) -> Iterator[dict[str, Any]]:
         """Every record of the log; the last ones of another process are kept in ``tail``."""
@@ -134,13 +145,20 @@ class ChangeWriter:
             yield record
 
     def _with_changes(self, loaded: Loaded) -> Loaded:
+        """A bundle with all changes so far, which is to be changed from now on.
+
+        Raises:
+            BundleError: when they do not fit it.
+        """
+        changes, column = self.changes, loaded.state.candidate
+        if changes.upserted and column != changes.id_column:  # deleted rows too: the next start reads them
+            raise _other_tables(KeyError(column))
         try:
-            return loaded.changed(self.changes.onto(loaded.served))
+            with_changes = loaded.changed(changes.onto(loaded.served))
         except ShortlistError as error:
-            raise BundleError(
-                f"the logged changes do not fit the bundle: {type(error).__name__}.",
-                hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
-            ) from None
+            raise _other_tables(error) from None
+        changes.id_column = column
+        return with_changes
 
     async def change(self, record: dict[str, Any]) -> Any:
         """Bring one change to the disk and into the lists.
@@ -161,6 +179,7 @@ class ChangeWriter:
         """
         await self._submit(loaded=loaded)
         self.upkeep = None
+        self.preparation.renew(loaded.served)
 
     async def look(self, at: Callable[[Changes], Any]) -> Any:
         """Call ``at`` with the changes so far, in the writer's thread, and return its result; no change is applied meanwhile."""
@@ -182,6 +201,7 @@ class ChangeWriter:
         loop = asyncio.get_running_loop()
         while True:
             batch: list[_Task] = []
+            loaded: Loaded | None = None
             try:
                 batch = await self._next()
                 self.working = True
@@ -191,13 +211,12 @@ class ChangeWriter:
                     self.working = False
                 if loaded is not None:
                     self._service.activate(loaded)
-                    self._look(loaded, loop)
                 if records:
                     self.done(records)
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                outcomes = [_raisable(error)] * len(batch)
+                outcomes, loaded = [_raisable(error)] * len(batch), None
                 self._service.log.event("writer_failed", kind=type(error).__name__)
                 if not batch:
                     await asyncio.sleep(PAUSE)
@@ -208,6 +227,15 @@ class ChangeWriter:
                     task.future.set_exception(outcome)
                 else:
                     task.future.set_result(outcome)
+            if loaded is not None:
+                self._look_after(loaded, loop)
+
+    def _look_after(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
+        """Check the index; where that cannot begin, as where there is no room for a thread, the next change has it checked."""
+        try:
+            self._look(loaded, loop)
+        except Exception as error:
+            self._service.log.event("writer_failed", kind=type(error).__name__)
 
     def _look(self, loaded: Loaded, loop: asyncio.AbstractEventLoop) -> None:
         """Check the index in its own thread: if it no longer finds enough, it is rebuilt."""
@@ -226,9 +254,9 @@ class ChangeWriter:
     async def _next(self) -> list[_Task]:
         """The tasks that wait, at least one; or none, when a candidate expires or the log is to be checked."""
         due = self.changes.next_expiry
-        wait = None if due is None else max(0.0, due - time.time())
-        if self._log is not None:
-            wait = LOOK if wait is None else min(wait, LOOK)
+        wait = None if self._log is None else LOOK
+        if due is not None:  # LOOK at most: the clock may be set, or the machine may sleep
+            wait = min(LOOK, max(0.0, due - time.time()))
         try:
             batch = [await asyncio.wait_for(self._queue.get(), wait)]
         except asyncio.TimeoutError:
@@ -246,9 +274,12 @@ class ChangeWriter:
             if self._log is not None:
                 self._log.maintain()
             served = self._expire(loaded.served)
-            for task in batch:
+            for number, task in enumerate(batch):
                 if task.renew is not None and task.of == loaded.bundle:
-                    served = task.renew(served)
+                    try:
+                        served = task.renew(served)
+                    except BaseException as error:
+                        outcomes[number] = _raisable(error)
             served = self._made(served, batch, outcomes, records)
             if self._expired:
                 self._logged([])
@@ -258,10 +289,13 @@ class ChangeWriter:
             if last is not None and last.loaded is not None:
                 try:
                     loaded = self._with_changes(last.loaded)
-                except BundleError as error:
-                    outcomes[-1] = error
+                except BaseException as error:  # what is in the log is acknowledged anyway
+                    outcomes[-1] = _raisable(error)
             if last is not None and last.look is not None:
-                outcomes[-1] = last.look(self.changes)
+                try:
+                    outcomes[-1] = last.look(self.changes)
+                except BaseException as error:
+                    outcomes[-1] = _raisable(error)
             self._due.clear()
             return outcomes, None if loaded is self._service.loaded else loaded, records
         except BaseException as error:  # a panic of native code, too, must not end the thread
@@ -280,6 +314,8 @@ class ChangeWriter:
         before = served
         records: list[dict[str, Any]] = []
         numbers: list[int] = []
+        foreseen = Foreseen(self.changes)
+        pause = self._service.turns.yield_to_loop
         for number, task in enumerate(batch):
             if task.record is None:
                 continue
@@ -288,9 +324,12 @@ class ChangeWriter:
                 outcomes[number] = self.changes.outcomes[name]
                 continue
             try:
-                served, outcomes[number] = self._tried(served, task.record)
+                overdue = foreseen.overdue(float(task.record["at"]))
+                current = changed(served, None, overdue) if overdue else served
+                served, outcomes[number] = self._tried(current, task.record)
                 records.append(task.record if name is None else {**task.record, "outcome": outcomes[number]})
                 numbers.append(number)
+                foreseen.add(task.record, pause)
             except Problem as problem:
                 outcomes[number] = problem
         if not records:
@@ -379,6 +418,14 @@ class ChangeWriter:
 
 def _no_followers(records: Sequence[dict[str, Any]]) -> None:
     """Nobody follows."""
+
+
+def _other_tables(error: Exception) -> BundleError:
+    """The error of changes that a bundle cannot take."""
+    return BundleError(
+        f"the logged changes do not fit the bundle: {type(error).__name__}.",
+        hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
+    )
 
 
 def _raisable(error: BaseException) -> Exception:

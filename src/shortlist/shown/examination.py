@@ -155,22 +155,42 @@ def estimated(shown: Impressions) -> Examination:
 def _check_compared(
     owner: NDArray[np.int64], column: NDArray[np.int64], clicks: NDArray[np.float64], places: int
 ) -> None:
-    """DataError unless every place has clicks on pairs that lead, from place to place, to the first."""
-    silent = np.bincount(column, clicks, minlength=places) == 0
-    group = np.arange(places)
-    first = np.full(int(owner.max()) + 1, -1)
-    for one, place in zip(owner.tolist(), column.tolist(), strict=True):
-        if first[one] < 0:
-            first[one] = place
-        elif group[place] != group[first[one]]:
-            group[group == group[place]] = group[first[one]]
-    lost = np.flatnonzero(silent | (group != group[0])) + 1
+    """DataError unless the chances of all places have a maximum of their likelihood.
+
+    A pair says that the places where it was clicked are not much worse than the others where it was shown. There is a maximum if
+    and only if such steps lead from every place to the first and back (Ford 1957, "Solution of a ranking problem from binary
+    comparisons"); else a chance of 0, or of infinity, is the likeliest.
+    """
+    clicked = clicks > 0
+    to_all = _reached(column, clicked, np.ones_like(clicked), owner, places)
+    from_all = _reached(column, np.ones_like(clicked), clicked, owner, places)
+    lost = np.flatnonzero(~(to_all & from_all)) + 1
     if len(lost):
         named = ", ".join(map(str, lost[:5])) + (", …" if len(lost) > 5 else "")
         raise DataError(
-            f"places {named} cannot be compared with the first: no clicks on pairs that were shown there and elsewhere.",
+            f"places {named} cannot be compared with the first: too few clicks on pairs that were shown there and elsewhere.",
             hint="give the chances: examination=[1.0, 0.6, …]; or leave these places out of the impressions",
         )
+
+
+def _reached(
+    column: NDArray[np.int64],
+    leaves: NDArray[np.bool_],
+    enters: NDArray[np.bool_],
+    owner: NDArray[np.int64],
+    places: int,
+) -> NDArray[np.bool_]:
+    """The places ``[places]`` to which steps lead from the first: within a pair, from a cell that ``leaves`` to one that ``enters``."""
+    found = np.zeros(places, np.bool_)
+    found[0] = True
+    pairs = np.zeros(int(owner.max()) + 1, np.bool_)
+    while True:
+        pairs[owner[leaves & found[column]]] = True
+        after = found.copy()
+        after[column[enters & pairs[owner]]] = True
+        if (after == found).all():
+            return found
+        found = after
 
 
 def _maximised(

@@ -51,7 +51,7 @@ class Impressions:
         candidate: int64 ``[rows]``, rows of ``candidate_ids``.
         place: int64 ``[rows]``, from 1.
         clicked: float64 ``[rows]``, 0 or 1.
-        lists: int64 ``[queries]``, how many lists each query was shown: how often its most frequent place was.
+        lists: int64 ``[queries]``, how many lists each query was shown: how often its most frequent place or candidate was.
         query_ids: the distinct ids of queries.
         candidate_ids: the distinct ids of candidates.
         table: the table, with ids of one type.
@@ -110,13 +110,14 @@ def read_impressions(table: TableLike, columns: Places, others: Sequence[str] = 
         IdMap(frame[column].unique(maintain_order=True)) for column in (columns.query, columns.candidate)
     )
     query, place = query_ids.find(frame[columns.query]), _places(frame[columns.place])
-    _, times = np.unique(np.stack([query, place]), axis=1, return_counts=True)
-    owner = np.unique(np.stack([query, place]), axis=1)[0]
+    candidate = candidate_ids.find(frame[columns.candidate])
     lists = np.zeros(len(query_ids), np.int64)
-    np.maximum.at(lists, owner, times)
+    for each in (place, candidate):  # a list has each place once, and each candidate
+        pairs, times = np.unique(np.stack([query, each]), axis=1, return_counts=True)
+        np.maximum.at(lists, pairs[0], times)
     return Impressions(
         query,
-        candidate_ids.find(frame[columns.candidate]),
+        candidate,
         place,
         flags(frame[columns.clicked]),
         lists,

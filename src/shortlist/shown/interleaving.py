@@ -16,7 +16,7 @@ from shortlist.data.ids import require_column
 from shortlist.data.readers import Table, is_frame, read_table
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
-from shortlist.language import counted
+from shortlist.language import WIDTH, counted, cut
 
 __all__ = ["TEAMS", "Interleaved", "interleave"]
 
@@ -79,7 +79,7 @@ class Interleaved(Tabular):
         for query, listed, teams in zip(self.queries, self.lists, self.teams, strict=True):
             lines.append(str(query))
             lines += [
-                f"  {place:>3}. {team or '-'}  {candidate}"[:80]
+                cut(f"  {place:>3}. {team or '-'}  {candidate}", WIDTH)
                 for place, (candidate, team) in enumerate(zip(listed, teams, strict=True), start=1)
             ]
         return "\n".join(lines)

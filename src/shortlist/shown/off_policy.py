@@ -15,13 +15,13 @@ from shortlist.data.argument_checks import check_seed
 from shortlist.data.ids import few
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
-from shortlist.intervals import Interval
-from shortlist.language import counted, folded, padded, shown
+from shortlist.intervals import Interval, interval_of
+from shortlist.language import WIDTH, counted, folded, padded, shown
 from shortlist.shown.estimators import Sums, effective
 from shortlist.shown.examination import Examination, estimated
 from shortlist.shown.impressions import Impressions, Places, check_apart, read_impressions
 from shortlist.shown.new_lists import NewLists, check_k, read_new_lists
-from shortlist.shown.text import WIDTH, interval_text
+from shortlist.shown.text import interval_text
 
 __all__ = ["ESTIMATORS", "OffPolicyEvaluation", "PolicyValue", "off_policy_evaluate"]
 
@@ -56,9 +56,9 @@ class PolicyValue:
         """Plain values, ready for JSON."""
         return {
             "value": self.value,
-            "interval": list(self.interval),
+            "interval": list(self.interval.ends),
             "gain": self.gain,
-            "gain_interval": list(self.gain_interval),
+            "gain_interval": list(self.gain_interval.ends),
         }
 
 
@@ -115,10 +115,10 @@ class OffPolicyEvaluation(Tabular):
 
         Values are clicks per list; the gain is that over the lists as shown.
         """
-        rows = [("shown", self.shown, *self.shown_interval, None, None, None, None)]
+        rows = [("shown", self.shown, *self.shown_interval.ends, None, None, None, None)]
         for name in ESTIMATORS:
             one = getattr(self, name)
-            rows.append((name, one.value, *one.interval, one.gain, *one.gain_interval, one.real))
+            rows.append((name, one.value, *one.interval.ends, one.gain, *one.gain_interval.ends, one.real))
         figures = ("value", "low", "high", "gain", "gain_low", "gain_high")
         schema = {"estimator": pl.String, **dict.fromkeys(figures, pl.Float64), "real": pl.Boolean}
         return pl.DataFrame(rows, schema=schema, orient="row")
@@ -127,7 +127,7 @@ class OffPolicyEvaluation(Tabular):
         """Plain values, ready for JSON."""
         names = ("k", "lists", "queries", "rows", "clicks", "support", "effective_rows", "effective_clicks")
         return {
-            "shown": {"value": self.shown, "interval": list(self.shown_interval)},
+            "shown": {"value": self.shown, "interval": list(self.shown_interval.ends)},
             **{name: getattr(self, name).to_dict() for name in ESTIMATORS},
             **{name: getattr(self, name) for name in names},
             "examination": self.examination.to_dict(),
@@ -176,7 +176,8 @@ def off_policy_evaluate(
        other queries. Right on average where either the propensities or the click rates are (Dudík, Langford, Li 2011,
        "Doubly robust policy evaluation and learning").
 
-    Intervals are a bootstrap over queries. They take the chances that places are looked at as known.
+    Intervals are a bootstrap over queries; of one query there are none, and no gain is called real. They take the chances that places
+    are looked at as known.
 
     Args:
         shown: one row per place shown, in any form that ``Dataset`` takes: query, candidate, place and click.
@@ -270,7 +271,7 @@ def _check_numbers(least_support: object, least_effective: object, resamples: ob
 
 def _check_propensities(sums: Sums, drawn: NDArray[np.float64]) -> None:
     """DataError where more was shown of what the new lists have than the propensities allow."""
-    low, _ = _interval(drawn[:, 4])
+    low, _ = interval_of(drawn[:, 4])
     if sums.support > 1.1 and low > 1:
         raise DataError(
             f"the propensities are too low: by them, {min(sums.support, 1e4):,.0%} of what the new lists show was shown; at most "
@@ -321,19 +322,23 @@ def _result(
     examination: Examination,
     notes: tuple[str, ...],
 ) -> OffPolicyEvaluation:
+    def interval(draws: NDArray[np.float64]) -> Interval:
+        """None of one query: all its draws are equal, which says nothing of others."""
+        return interval_of(draws) if len(log.query_ids) > 1 else Interval(float("nan"), float("nan"))
+
     values = sums.values()
     estimates = {
         name: PolicyValue(
             float(values[at]),
-            _interval(drawn[:, at]),
+            interval(drawn[:, at]),
             float(values[at] - values[0]),
-            _interval(drawn[:, at] - drawn[:, 0]),
+            interval(drawn[:, at] - drawn[:, 0]),
         )
         for at, name in enumerate(ESTIMATORS, start=1)
     }
     return OffPolicyEvaluation(
         shown=float(values[0]),
-        shown_interval=_interval(drawn[:, 0]),
+        shown_interval=interval(drawn[:, 0]),
         **estimates,
         k=k,
         lists=int(log.lists.sum()),
@@ -346,14 +351,6 @@ def _result(
         examination=examination,
         notes=notes,
     )
-
-
-def _interval(values: NDArray[np.float64]) -> Interval:
-    usable = values[np.isfinite(values)]
-    if len(usable) < 2:
-        return Interval(float("nan"), float("nan"))
-    low, high = np.percentile(usable, [2.5, 97.5])
-    return Interval(float(low), float(high))
 
 
 def _text(result: OffPolicyEvaluation) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +14,9 @@ from shortlist.data.ids import few, require_column
 from shortlist.data.readers import read_table
 from shortlist.display import Tabular
 from shortlist.errors import DataError
-from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance, wilson
-from shortlist.language import counted
+from shortlist.intervals import ENDS, Interval, PairSums, bootstrap, chance, p_in_words, wilson
+from shortlist.language import WIDTH, counted, folded, shown
 from shortlist.shown.impressions import check_apart, flags
-from shortlist.shown.text import WIDTH
 
 __all__ = ["Preference", "preference"]
 
@@ -73,14 +71,14 @@ class Preference(Tabular):
         return f"Preference({self.b} wins {self.share:.1%} of {counted(lists, 'clicked list')} · {real})"
 
     def __str__(self) -> str:
-        chance = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.3f}"
         better = self.b if self.share > 0.5 else self.a
         verdict = f"{better} is preferred" if self.real else "no preference beyond chance"
         lists = self.wins_a + self.wins_b + self.ties
         head = f"clicks on {counted(lists, 'list')} of {counted(self.queries, 'query')}: {verdict}"
         wins = f"{self.a} wins {self.wins_a:,}, {self.b} wins {self.wins_b:,}, {counted(self.ties, 'tie')}"
-        share = f"{self.b} wins {self.share:.1%} of them (95% {self.interval.low:.1%} to {self.interval.high:.1%}, {chance})"
-        return "\n".join(textwrap.fill(line, WIDTH) for line in (head, wins, share))
+        p = p_in_words(self.p_value)
+        share = f"{self.b} wins {self.share:.1%} of them (95% {self.interval.low:.1%} to {self.interval.high:.1%}, {p})"
+        return "\n".join(part for line in (head, wins, share) for part in folded(shown(line), WIDTH))
 
 
 def preference(

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.index import Lists
+from shortlist.index.values import offsets_of
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.ranked import RankedList
@@ -104,11 +105,16 @@ class Added:
         return replace(self, lists=(), weights=Weights(values, self.weights.temperatures), by_history=(), quotas=())
 
     def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
-        """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since."""
+        """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since.
+
+        Where weights depend on the length of a history, each candidate is there once, as in the stored histories.
+        """
         nothing = np.zeros(0, np.int64)
         lists = [self.histories.row(row) if row >= 0 else nothing for row in rows.tolist()]
         if len(more):
             lists = [np.concatenate(both) if len(both[1]) else both[0] for both in zip(lists, more, strict=True)]
+        if len(more) and self.by_history:
+            lists = [_each_once(one) for one in lists]
         return Lists.of(lists)
 
     def segments(self, queries: pl.DataFrame) -> NDArray[np.int64]:
@@ -129,8 +135,22 @@ class Added:
             histories=Lists(left.offsets, items[items >= 0]),
         )
 
-    def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> Added:
-        """The sources after candidates were added or changed, see ``RankedList.grown``."""
+    def orders_any(self, rows: NDArray[np.int64]) -> bool:
+        """Whether any of the candidates is in a list by a column, so that others follow when it is deleted."""
+        return any(one.newest is not None and bool(np.isin(rows, one.rows).any()) for one in self.lists)
+
+    def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64], dead: NDArray[np.int64]) -> Added:
+        """The sources after candidates were added, changed or deleted, see ``RankedList.grown``.
+
+        Args:
+            candidates: the table by now.
+            changed: rows of the candidates that were added or changed.
+            dead: rows of the candidates that are deleted: a list by a column has the next ones in their places.
+        """
+        if len(dead):
+            gone = pl.Series(np.isin(np.arange(len(candidates)), dead))
+            columns = {one.newest for one in self.lists if one.newest is not None}
+            candidates = candidates.with_columns(pl.when(~gone).then(pl.col(name)).alias(name) for name in columns)
         return replace(self, lists=tuple(one.grown(candidates, changed) for one in self.lists))
 
 
@@ -144,14 +164,18 @@ def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:
     return _kept(lists, ~np.isin(lists.values, ids))
 
 
+def _each_once(history: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A history with each candidate at its latest place alone."""
+    return np.array([*dict.fromkeys(reversed(history.tolist()))][::-1], np.int64)
+
+
 def _renumbered(table: Neighbours, row: NDArray[np.int64]) -> Neighbours:
     owner = row[np.repeat(np.arange(len(table)), np.diff(table.offsets))]
     columns = row[table.columns]
     kept = (owner >= 0) & (columns >= 0)
     order = np.argsort(owner[kept], kind="stable")
     size = int(row.max(initial=-1)) + 1
-    offsets = np.zeros(size + 1, np.int64)
-    np.cumsum(np.bincount(owner[kept], minlength=size), out=offsets[1:])
+    offsets = offsets_of(np.bincount(owner[kept], minlength=size))
     weights = table.weights[kept][order]
     return replace(table, offsets=offsets, columns=columns[kept][order].astype(np.int32), weights=weights, ids=None)
 

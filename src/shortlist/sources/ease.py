@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset, Shards
 from shortlist.data.choices import choice_counts
 from shortlist.errors import ConfigError
+from shortlist.index.values import offsets_of
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.tables import check_fit, check_settings, chosen_matrix, distinct_choices
 
@@ -82,7 +83,7 @@ class EASE:
             counts[taken[start : start + len(tile)]] = kept.sum(1).numpy()
             found.append(taken[columns[kept].numpy()].astype(np.int32))
             values.append(best[kept].numpy())
-        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        offsets = offsets_of(counts)
         ids = train.candidates[train.candidate]
         return Neighbours(offsets, np.concatenate(found), np.concatenate(values), self.age, self.length, "ease", ids)
 

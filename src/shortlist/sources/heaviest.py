@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import threading
-import weakref
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shortlist.index.library import addresses, index_library
+from shortlist.index.library import index_library
+from shortlist.index.workspace import Workspace
 
 __all__ = ["heaviest"]
 
@@ -40,10 +38,6 @@ class Table(Protocol):
     def __len__(self) -> int: ...
 
 
-def _none() -> None:
-    """In place of a reference."""
-
-
 class _Heaviest(ctypes.Structure):
     _fields_ = (
         *(
@@ -59,39 +53,32 @@ class _Heaviest(ctypes.Structure):
     )
 
 
-class _Workspace(threading.local):
-    """Memory of a thread for input and output, so that a call needs no addresses but those it has."""
+class _Workspace(Workspace):
+    """Memory of a thread for input and output."""
+
+    history = also = rows = np.empty(0, np.int64)
+    scores, ages = np.empty(0, np.float32), np.empty(0)
 
     def __init__(self) -> None:
-        self.given = _Heaviest(room=_ROOM)
-        self.reference = ctypes.byref(self.given)
-        self.table: Callable[[], object] = _none
-        self.rows, self.scores = np.empty(_ROOM, np.int64), np.empty(_ROOM, np.float32)
-        self.history = self.also = np.empty(0, np.int64)
-        self.ages: NDArray[Any] = np.empty(0)
-        self.given.rows, self.given.scores = addresses(self.rows, self.scores)
+        super().__init__(_Heaviest, room=_ROOM)
+        self.put(rows=np.empty(_ROOM, np.int64), scores=np.empty(_ROOM, np.float32))
 
     def hold(self, table: Table) -> bool:
         """Whether the library can read this table, whose addresses are noted."""
-        arrays = (table.offsets, table.columns, table.weights)
-        if [one.dtype for one in arrays] != [np.int64, np.int32, np.float32]:
+        arrays: dict[str, NDArray[Any]] = {"offsets": table.offsets, "columns": table.columns, "weights": table.weights}
+        if [one.dtype for one in arrays.values()] != [np.int64, np.int32, np.float32]:
             return False
-        if not all(one.flags.c_contiguous for one in arrays):
+        if not all(one.flags.c_contiguous for one in arrays.values()):
             return False
-        self.table = _none  # until all is noted: an interrupt may come between any two lines
-        self.given.offsets, self.given.columns, self.given.weights = addresses(*arrays)
-        self.given.size, self.given.length = len(table), min(table.length, _ITEMS)
-        self.ages = np.empty(0)
-        self.table = weakref.ref(table)
+        self.ages = np.empty(0)  # those of the table before
+        self.borrow(table, arrays, size=len(table), length=min(table.length, _ITEMS))
         return True
 
     def widen(self, count: int, also: int, age: float) -> None:
         """Room for so many items and candidates."""
-        self.ages, self.also = np.empty(0), np.empty(0, np.int64)  # until the addresses of what replaces them are noted
         items = max(64, 2 * count)
         history, more, ages = np.empty(items, np.int64), np.empty(max(64, 2 * also), np.int64), age ** np.arange(items)
-        self.given.history, self.given.also, self.given.ages = addresses(history, more, ages)
-        self.history, self.also, self.ages = history, more, ages
+        self.put(history=history, also=more, ages=ages)
 
 
 _workspace = _Workspace()
@@ -112,7 +99,7 @@ def heaviest(
     """
     library, work = index_library(), _workspace
     count, more = history.size, also.size
-    if library is None or brief > _ROOM or count > _ITEMS or not (work.table() is table or work.hold(table)):
+    if library is None or brief > _ROOM or count > _ITEMS or not (work.owner() is table or work.hold(table)):
         return None
     if count > work.ages.size or more > work.also.size:
         work.widen(count, more, table.age)

@@ -215,8 +215,9 @@ class Mixture:
 
     @property
     def length(self) -> int:
-        """How many of a history's latest items any of the tables reads."""
-        return max((table.length for table in self.tables), default=1)
+        """How many of a history's latest items any of the tables reads, or ``by_history`` counts."""
+        counted_up_to = [most + 1 for most, _ in self.by_history]
+        return max([1, *(table.length for table in self.tables), *counted_up_to])
 
     @property
     def catalogue(self) -> Catalogue:

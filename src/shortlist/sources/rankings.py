@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from shortlist.data import Dataset
 from shortlist.data.choices import check_choices, choices_alone
 from shortlist.errors import DataError, did_you_mean
+from shortlist.index.values import offsets_of
 from shortlist.sources.ranked import RankedList, newest_rows
 from shortlist.sources.tables import check_settings
 
@@ -184,7 +185,7 @@ def _counted(train: Dataset, weights: NDArray[np.float64], settings: Popular | R
                 counts = np.bincount(train.candidate_rows[here], weights[here], size)
                 lists.append(_heaviest(counts, settings.length))
                 values.append(value)
-    offsets = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
+    offsets = offsets_of([len(one) for one in lists])
     rows, ids = np.concatenate(lists), train.candidates[train.candidate]
     return RankedList(offsets, rows, size, kind, settings.by, tuple(values), length=settings.length, ids=ids)
 

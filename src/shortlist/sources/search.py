@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from shortlist.index import Hits, Index, Lists, search_heads
 from shortlist.index.joined import best_heads, joined
+from shortlist.index.values import taken
 from shortlist.sources.added import Added, Context
 from shortlist.sources.compared import FEW as AT_ONCE
 from shortlist.sources.compared import Found, compared, compared_at_once, looked_up
@@ -77,7 +78,7 @@ class Filters:
         """The same for some of the queries."""
         if self.exclude is None:
             return self
-        return Filters(Lists.of([self.exclude.row(one) for one in queries.tolist()]), self.allow, self.deny)
+        return Filters(taken(self.exclude, queries), self.allow, self.deny)
 
     def within(self, rows: NDArray[np.int64] | None) -> Filters:
         """The same, and of these rows alone; None for no other limit."""

@@ -16,6 +16,7 @@ from shortlist.data.id_map import IdMap
 from shortlist.data.shards import ordered_by_query, parts_of
 from shortlist.errors import ConfigError, MissingExtraError
 from shortlist.index import Lists
+from shortlist.index.values import offsets_of
 from shortlist.sources.neighbours import Neighbours, latest
 
 if TYPE_CHECKING:
@@ -99,8 +100,7 @@ def histories_of(data: Dataset | Shards, query_ids: pl.Series, candidate_ids: pl
     candidate = IdMap(candidate_ids).find(data.candidates[data.candidate])[chosen.candidate]
     kept = (query >= 0) & (candidate >= 0)
     order = np.argsort(query[kept], kind="stable")
-    offsets = np.zeros(len(query_ids) + 1, np.int64)
-    np.cumsum(np.bincount(query[kept], minlength=len(query_ids)), out=offsets[1:])
+    offsets = offsets_of(np.bincount(query[kept], minlength=len(query_ids)))
     return Lists(offsets, candidate[kept][order])
 
 
@@ -170,7 +170,7 @@ def in_blocks(products: NDArray[np.int64]) -> list[slice]:
 def joined(parts: list[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]], **options: Any) -> Neighbours:
     """Neighbours of blocks of rows, one after another, as one table."""
     counts = np.concatenate([np.diff(offsets) for offsets, _, _ in parts])
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    offsets = offsets_of(counts)
     columns = np.concatenate([one for _, one, _ in parts])
     return Neighbours(offsets, columns, np.concatenate([one for _, _, one in parts]), **options)
 

@@ -4,7 +4,17 @@ Bundles, indexes, shards, checkpoints, the cache of downloads and promotions are
 contents belong to their own rooms. A process that is killed at any moment leaves what was there before.
 """
 
-from shortlist.store.disk import DamageError, Entry, NamedEntry, in_one_step, is_scratch, read_file, sync, write_file
+from shortlist.store.disk import (
+    DamageError,
+    Entry,
+    NamedEntry,
+    in_one_step,
+    is_scratch,
+    make_folder,
+    read_file,
+    sync,
+    write_file,
+)
 from shortlist.store.folder import (
     Additions,
     Mark,
@@ -55,6 +65,7 @@ __all__ = [
     "is_in_memory",
     "is_scratch",
     "locked",
+    "make_folder",
     "mapped_zeros",
     "new_folder",
     "open_first_line",

@@ -21,6 +21,7 @@ __all__ = [
     "in_one_step",
     "is_plain",
     "is_scratch",
+    "make_folder",
     "read_file",
     "sync",
     "write_file",
@@ -86,6 +87,15 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are missing. Afterwards their names are on the disk."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        with contextlib.suppress(PermissionError):  # one may write to its folder, and not read it
+            sync(one.parent)
 
 
 @contextlib.contextmanager

@@ -21,9 +21,10 @@ from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
 from shortlist.features import Codes
+from shortlist.language import sized
 from shortlist.loss import ALS, Chosen, Pairs, Sweeps
 from shortlist.model import EmbeddingTable, EncodedDataset, Tower, TwoTower
-from shortlist.model.tower import IDS
+from shortlist.model.tower import IDS, only_table
 from shortlist.train.checks import check_data, check_numbers, seen_of, warn_of_run
 from shortlist.train.device import chosen_device
 from shortlist.train.distributed import joined
@@ -115,7 +116,7 @@ def als(
     generator = torch.Generator().manual_seed(seed)
     encoded = model.prepare(train, generator)
     model.to(place).eval()
-    tables = [_table(model.query), _table(model.candidate)]
+    tables = [only_table(model.query), only_table(model.candidate)]
     names = next(iter(encoded.query_columns)), next(iter(encoded.candidate_columns))
     chosen = chosen_pairs(encoded, names, tables).to(place)
     sweeps = Sweeps(chosen, task, tables[1].dim, generator)
@@ -164,8 +165,8 @@ def check_room(shards: Shards) -> None:
     needs, free = BYTES * len(shards), available_memory()
     if needs > free:
         raise ConfigError(
-            f"ALS needs {BYTES} bytes of memory for each of {len(shards):,} interactions, {needs / 1e9:,.1f} GB; "
-            f"{free / 1e9:,.1f} GB are available.",
+            f"ALS needs {BYTES} bytes of memory for each of {len(shards):,} interactions, {sized(needs)}; "
+            f"{sized(free)} are available.",
             hint="train on a shorter period, or use the recipe factorization, which reads interactions in blocks",
         )
 
@@ -198,12 +199,6 @@ def filled(query: Tensor, chosen: Chosen) -> Tensor:
     there = chosen.offsets.diff() > 0
     found: Tensor = torch.where(there.unsqueeze(1), query, query[there].mean(0))
     return found
-
-
-def _table(tower: Tower) -> EmbeddingTable:
-    (table,) = tower.tables.values()
-    assert isinstance(table, EmbeddingTable)
-    return table
 
 
 def _check(side: str, tower: Tower) -> None:

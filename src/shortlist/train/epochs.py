@@ -11,11 +11,9 @@ import polars as pl
 from shortlist._above import room_above
 from shortlist.display import Tabular, frame_html
 from shortlist.display.html import ROWS
-from shortlist.language import counted
+from shortlist.language import WIDTH, columns, counted, padded
 
 __all__ = ["Epoch", "TrainingHistory"]
-
-WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -124,21 +122,21 @@ class TrainingHistory(Tabular):
 
 def _table(epochs: Sequence[Epoch]) -> list[str]:
     """A head and a row per epoch, in as many blocks of columns as the width needs; each begins with the epoch."""
-    columns: dict[str, list[str]] = {
+    cells: dict[str, list[str]] = {
         "loss": [f"{one.loss:.4f}" for one in epochs],
         "chance": [f"{one.chance:.4f}" for one in epochs],
     }
     if any(one.temperature is not None for one in epochs):
-        columns["temperature"] = ["–" if one.temperature is None else f"{one.temperature:.4f}" for one in epochs]
+        cells["temperature"] = ["–" if one.temperature is None else f"{one.temperature:.4f}" for one in epochs]
     for name in dict.fromkeys(name for one in epochs for name in one.metrics):
-        columns[name] = [f"{one.metrics[name]:.4f}" if name in one.metrics else "–" for one in epochs]
-    columns["examples/s"] = [f"{one.examples_per_second:,.0f}" for one in epochs]
+        cells[name] = [f"{one.metrics[name]:.4f}" if name in one.metrics else "–" for one in epochs]
+    cells["examples/s"] = [f"{one.examples_per_second:,.0f}" for one in epochs]
     numbers = [str(one.number) for one in epochs]
     lines: list[str] = []
     block = [_aligned("epoch", numbers)]
-    for name, values in columns.items():
+    for name, values in cells.items():
         column = _aligned(name, values, "  ")
-        if sum(len(one[0]) for one in (*block, column)) > WIDTH:
+        if sum(columns(one[0]) for one in (*block, column)) > WIDTH:
             lines += [*map("".join, zip(*block, strict=True)), ""]
             block = [_aligned("epoch", numbers)]
         block.append(column)
@@ -147,5 +145,5 @@ def _table(epochs: Sequence[Epoch]) -> list[str]:
 
 def _aligned(name: str, values: Sequence[str], before: str = "") -> list[str]:
     """A column with its name above, as wide as its longest cell."""
-    width = max(map(len, [name, *values]))
-    return [f"{before}{cell:>{width}}" for cell in (name, *values)]
+    width = max(map(columns, [name, *values]))
+    return [f"{before}{padded(cell, width, right=True)}" for cell in (name, *values)]

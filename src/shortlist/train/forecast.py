@@ -42,7 +42,7 @@ __all__ = ["Forecast", "TableForecast", "forecast", "sampled"]
 
 BATCHES = 24
 WARM_UP = 4
-SEEN_ROWS = 20_000_000
+SEEN_ROWS = 20_000_000  # of shards, up to which a bundle keeps the seen items of each query
 FEW = 100  # vectors that tell whether bfloat16 holds those of a tower
 
 
@@ -204,9 +204,7 @@ def forecast(
     drawn, data, schema = sampled(source, recipe, columns, tables, sample)
     queries, candidates = (_ids(source, drawn, column, count) for column in (data.query, data.candidate))
     model, speed = _tried(recipe, data, device)
-    sizes = _tables(
-        model, data, recipe.build_optimizer(), {data.query: queries.value, data.candidate: candidates.value}
-    )
+    sizes = _tables(model, recipe.build_optimizer(), {data.query: queries.value, data.candidate: candidates.value})
     weighted, timed = bool(columns.get("weight")), bool(columns.get("timestamp"))
     widths = [
         _bytes_of_number(model.query, data.queries, model.query_vectors),
@@ -284,7 +282,7 @@ def _ids(source: Source, drawn: Sample, column: str, count: bool) -> Estimate:
     return counted_distinct(source, column) if count and not drawn.whole else distinct(drawn, column)
 
 
-def _tables(model: TwoTower, data: Dataset, optimizer: Optimizer, ids: Mapping[str, int]) -> tuple[TableForecast, ...]:
+def _tables(model: TwoTower, optimizer: Optimizer, ids: Mapping[str, int]) -> tuple[TableForecast, ...]:
     """Every table of both towers at its full size."""
     found = []
     for side, tower in (("query", model.query), ("candidate", model.candidate)):

@@ -9,6 +9,7 @@ import torch
 from shortlist.data import Dataset, Shards
 from shortlist.data.shards import available_memory
 from shortlist.errors import ConfigError
+from shortlist.language import sized
 from shortlist.model import TwoTower
 from shortlist.train.optimizers import Optimizer
 from shortlist.train.processes import Processes
@@ -38,8 +39,8 @@ def check_memory(
         return
     of_part = "" if processes.size == 1 else f" as its part among {processes.size} processes"
     raise ConfigError(
-        f"training needs at least {need / 1e9:.1f} GB {'on each GPU' if on_gpu else 'of memory on this machine'}{of_part}: tables of "
-        f"{weights / 1e9:.1f} GB and {state / 1e9:.1f} GB of state of {type(optimizer).__name__}, and {there_is / 1e9:.1f} GB are "
+        f"training needs at least {sized(need)} {'on each GPU' if on_gpu else 'of memory on this machine'}{of_part}: tables of "
+        f"{sized(weights)} and {sized(state)} of state of {type(optimizer).__name__}, and {sized(there_is)} are "
         "available.",
         hint=LESS,
     )

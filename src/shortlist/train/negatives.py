@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.id_map import IdMap
-from shortlist.data.shards import chosen_by_query, file_next_to
-from shortlist.errors import ConfigError, DataError, ShortlistWarning, did_you_mean
+from shortlist.data.shards import file_next_to
 from shortlist.index import BruteForce, Index, Lists, search_heads
+from shortlist.index.values import offsets_of
 from shortlist.loss import (
     BSL,
     Columns,
@@ -33,9 +30,15 @@ from shortlist.loss import (
 from shortlist.loss.places import occurrences
 from shortlist.model import EncodedDataset
 from shortlist.model.distinct import distinct
-from shortlist.model.stored_inputs import StoredNumbers
 from shortlist.train.batches import Batch
 from shortlist.train.device import moved
+from shortlist.train.negative_lists import (
+    check_negatives,
+    given_negatives,
+    known_candidates,
+    owners_of,
+    shown_negatives,
+)
 from shortlist.train.processes import Alone, Processes
 from shortlist.train.ragged import Ragged
 from shortlist.train.streaming import contexts_of
@@ -80,12 +83,12 @@ class Negatives:
         if self.plain:
             return
         if isinstance(train, Shards):
-            _check_negatives(task, train)
+            check_negatives(task, train)
         self._contexts = contexts_of(encoded)
         self._query_rows = len(train.queries) if encoded.ordered is None else encoded.ordered.rows
-        self.owner = _owner(train, encoded, device)
+        self.owner = owners_of(train, encoded, device)
         needs_known = task.mask_known or task.mined or task.negative_column is not None or impressions is not None
-        self.known = _known(train, self._processes).to(device) if needs_known else None
+        self.known = known_candidates(train, self._processes).to(device) if needs_known else None
         shared = task.negatives
         self._whole, self._of_batch = isinstance(shared, WholeCatalogue), isinstance(shared, (InBatch, Mixed))
         self._drawn = shared.number if isinstance(shared, (Sampled, Mixed)) else 0
@@ -95,11 +98,11 @@ class Negatives:
         self.streaming = StreamingFrequency(self.candidates, device=device) if streaming else None
         self.given = None  # read with each batch from shards
         if task.negative_column is not None and isinstance(train, Dataset):
-            self.given = _given(train, task.negative_column).to(device)
+            self.given = given_negatives(train, task.negative_column).to(device)
         self.impressions = None
         if impressions is not None:
             assert self.known is not None
-            self.impressions = _impressions(train, impressions, self.known).to(device)
+            self.impressions = shown_negatives(train, impressions, self.known).to(device)
         self.mined: Ragged | None = None
         self._column_of = torch.full((self.candidates,), -1, dtype=torch.long, device=device)
         self._catalogue = torch.arange(self.candidates, device=device)
@@ -137,9 +140,9 @@ class Negatives:
             hidden=self._hidden(batch) if self.task.mask_known else None,
             explicit=None if explicit is None else Places(explicit.row, self._column_of[explicit.column]),
         )
-        moved = batch._replace(candidate_rows=columns, pair_candidate=pair_candidate, counts=None)
+        over = batch._replace(candidate_rows=columns, pair_candidate=pair_candidate, counts=None)
         self._column_of.index_fill_(0, columns, -1)
-        return Competition(moved, competing, None)
+        return Competition(over, competing, None)
 
     def chance(self, batch: Batch, columns: Columns | None, log_q: Tensor | None) -> float:
         """The mean loss of a pair for a model that scores all candidates alike; measured on the first batch of each
@@ -235,7 +238,7 @@ class Negatives:
         """The candidates with the highest scores for each vector that its owner did not choose."""
         assert self.known is not None
         row, candidates = self.known.to(torch.device("cpu")).at(owner.cpu())
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(row.numpy(), minlength=len(owner)))])
+        offsets = offsets_of(np.bincount(row.numpy(), minlength=len(owner)))
         query = query_vectors.float().cpu().numpy()
         hits = search_heads(index, query, MINED_FROM, exclude=Lists(offsets, candidates.numpy()))
         return Ragged(torch.from_numpy(hits.offsets), torch.from_numpy(hits.ids))
@@ -329,84 +332,3 @@ class Competition(NamedTuple):
     batch: Batch
     columns: Columns | None
     log_q: Tensor | None
-
-
-def _owner(train: Dataset | Shards, encoded: EncodedDataset, device: torch.device) -> Tensor | StoredNumbers | None:
-    """The query of each row that the query tower reads, int64 ``[query rows]``; None where a row's number says it."""
-    if isinstance(train, Shards):
-        ordered = encoded.ordered
-        return None if ordered is None else StoredNumbers(torch.from_numpy(ordered.query), device)
-    owner = np.zeros(int(encoded.query_rows.max()) + 1, dtype=np.int64)
-    owner[encoded.query_rows] = train.query_rows
-    return torch.from_numpy(owner).to(device)
-
-
-def _known(train: Dataset | Shards, processes: Processes) -> Ragged:
-    """The candidates that each query chose, ascending; from shards, in a file, and with several processes only for the
-    queries of this one."""
-    if isinstance(train, Shards):
-        offsets, values = chosen_by_query(train, processes.rank, processes.size)
-        return Ragged(torch.from_numpy(offsets), torch.from_numpy(values))
-    return Ragged.ascending(train.query_rows, train.candidate_rows, len(train.queries), len(train.candidates))
-
-
-def _check_negatives(task: Retrieval, train: Shards) -> None:
-    """ConfigError for a column of negatives that the shards do not keep."""
-    if task.negative_column is not None and task.negative_column != train.negatives:
-        kept = "no negatives" if train.negatives is None else f"those of {train.negatives!r}"
-        raise ConfigError(
-            f"negative_column is {task.negative_column!r}; the shards keep {kept}.",
-            hint=f"Shards.encode(…, negatives={task.negative_column!r})",
-        )
-
-
-def _given(train: Dataset, column: str) -> Ragged:
-    """The negatives in a column of the interactions, by interaction, as rows of the candidates."""
-    if column not in train.interactions.columns:
-        raise DataError(
-            f"negative_column is {column!r}, which the interactions do not have.",
-            hint=did_you_mean(column, train.interactions.columns),
-        )
-    values = train.interactions[column]
-    if not isinstance(values.dtype, pl.List):
-        values = values.to_frame().select(pl.concat_list(column))[column]
-    exploded = pl.DataFrame({"row": np.arange(len(values)), "id": values}).explode("id").drop_nulls("id")
-    rows = IdMap(train.candidates[train.candidate]).find(exploded["id"].alias(column))
-    _warn_unknown(int((rows < 0).sum()), len(rows), f"negatives in column {column!r}")
-    known = rows >= 0
-    return Ragged.of(exploded["row"].to_numpy()[known], rows[known], len(values))
-
-
-def _impressions(train: Dataset | Shards, shown: Dataset, chosen: Ragged) -> Ragged:
-    """The candidates that were shown to each query of ``train`` and that it did not choose there, as rows of its candidates."""
-    if not isinstance(shown, Dataset):
-        raise DataError(
-            f"fit() got impressions={type(shown).__name__}; a Dataset was expected.",
-            hint="Dataset(table, query=..., candidate=...), a row for each candidate shown to a query and not chosen",
-        )
-    if (shown.query, shown.candidate) != (train.query, train.candidate):
-        raise ConfigError(
-            f"the impressions' ids are {shown.query!r} and {shown.candidate!r}; "
-            f"those of the training data are {train.query!r} and {train.candidate!r}.",
-            hint="use the column names of the training data in the impressions",
-        )
-    sides = (
-        (train.queries[train.query], shown.queries[shown.query], shown.query_rows),
-        (train.candidates[train.candidate], shown.candidates[shown.candidate], shown.candidate_rows),
-    )
-    query, candidate = (IdMap(own).find(other)[rows] for own, other, rows in sides)
-    known = (query >= 0) & (candidate >= 0)
-    _warn_unknown(int((~known).sum()), len(known), "impressions")
-    keys = np.unique(query[known] * len(train.candidates) + candidate[known])
-    owner, value = (torch.from_numpy(part) for part in np.divmod(keys, len(train.candidates)))
-    keys = keys[~chosen.to(torch.device("cpu")).holds(owner, value).numpy()]
-    return Ragged.of(keys // len(train.candidates), keys % len(train.candidates), len(train.queries))
-
-
-def _warn_unknown(unknown: int, total: int, what: str) -> None:
-    if unknown:
-        warnings.warn(
-            f"{unknown:,} of {total:,} {what} have an id that is not in the training data's tables; they are left out.",
-            ShortlistWarning,
-            stacklevel=6,
-        )

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from shortlist.index.values import offsets_of
 from shortlist.loss.kernel import kernel_for_lists
 
 __all__ = ["Ragged", "places_of"]
@@ -25,14 +26,14 @@ class Ragged:
     def of(cls, owner: NDArray[np.integer], values: NDArray[np.integer], lists: int) -> Ragged:
         """Each value in the list of its owner, in the order given."""
         order = np.argsort(owner, kind="stable")
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=lists))])
+        offsets = offsets_of(np.bincount(owner, minlength=lists))
         return cls(torch.from_numpy(offsets), torch.from_numpy(values[order].astype(np.int64)))
 
     @classmethod
     def ascending(cls, owner: NDArray[np.integer], values: NDArray[np.integer], lists: int, bound: int) -> Ragged:
         """As ``of``, each list in ascending order; ``bound`` is more than every value."""
         keys = np.sort(owner.astype(np.int64) * bound + values)
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=lists))])
+        offsets = offsets_of(np.bincount(owner, minlength=lists))
         return cls(torch.from_numpy(offsets), torch.from_numpy(keys % bound))
 
     def to(self, device: torch.device) -> Ragged:

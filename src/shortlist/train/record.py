@@ -10,15 +10,13 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from shortlist._public import __version__
 from shortlist.data import Dataset, Shards
-from shortlist.features.stable_hash import hash_strings
+from shortlist.features.stable_hash import column_bytes
 
 __all__ = ["data_fingerprint", "plain_time", "run_record"]
 
-WIDE = ("Int128", "UInt128")  # types of integers that NumPy lacks
 PACKAGES = ("torch", "polars", "numpy", "turbovec", "scann", "faiss-cpu")
 
 
@@ -70,25 +68,8 @@ def data_fingerprint(train: Dataset | Shards) -> str:
             if table is train.interactions and name in (train.query, train.candidate):
                 continue
             digest.update(repr((name, str(table.schema[name]), len(table))).encode())
-            digest.update(_hashed(table[name]))
+            digest.update(column_bytes(table[name]))
     return digest.hexdigest()
-
-
-def _hashed(values: pl.Series) -> bytes:
-    nulls = values.is_null().to_numpy().tobytes()
-    if isinstance(values.dtype, pl.Duration):
-        values = values.to_physical()
-    if values.dtype.is_numeric() and not values.dtype.is_decimal() and str(values.dtype) not in WIDE:
-        return nulls + np.ascontiguousarray(values.fill_null(0).to_numpy()).tobytes()
-    if isinstance(values.dtype, (pl.List, pl.Array)):
-        text = pl.Series([str(None if one is None else list(one)) for one in values.to_list()], dtype=pl.String)
-    elif values.dtype == pl.Binary:
-        text = values.bin.encode("hex")
-    elif isinstance(values.dtype, pl.Struct) or values.dtype == pl.Object or str(values.dtype) in WIDE:
-        text = pl.Series([None if one is None else str(one) for one in values.to_list()], dtype=pl.String)
-    else:
-        text = values.cast(pl.String)
-    return nulls + np.ascontiguousarray(hash_strings(text.fill_null(""))).tobytes()
 
 
 def plain_time(value: Any) -> Any:

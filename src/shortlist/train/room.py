@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shortlist.errors import ConfigError
+from shortlist.language import sized
 from shortlist.store import available_memory, device_of, existing, free_disk, held_memory, is_in_memory
 from shortlist.train.phases import SERVED, PhaseForecast, Sizes
 
-__all__ = ["Folders", "check_fits", "check_room_for_checkpoints", "shown"]
+__all__ = ["Folders", "check_fits", "check_room_for_checkpoints"]
 
 LAST = ("index", "save")  # phases after the training, of the first process alone
 OPTIONAL = (*LAST, "checkpoint")  # phases without which a training can still end
@@ -87,7 +88,7 @@ def _check_memory(sizes: Sizes, whole: bool, force: str) -> None:
     if worst.memory <= share(worst):
         return
     raise ConfigError(
-        f"this run does not fit: the phase {worst.name!r} needs {shown(worst.memory)} of memory, and {shown(share(worst))} "
+        f"this run does not fit: the phase {worst.name!r} needs {sized(worst.memory)} of memory, and {sized(share(worst))} "
         "are available.",
         hint=LESS + (force if worst.name in LAST else ""),
     )
@@ -115,9 +116,9 @@ def _check_disks(written: Sequence[Written], force: str) -> None:
         there, free = _on_disk_of(one.folder, written), free_disk(one.folder)
         if sum(other.size for other in there) <= free:
             continue
-        parts = ", ".join(f"{shown(other.size)} in the phase {other.phase!r}" for other in there)
+        parts = ", ".join(f"{sized(other.size)} in the phase {other.phase!r}" for other in there)
         raise ConfigError(
-            f"this run does not fit: it writes {parts} to the disk of {str(one.folder)!r}, where {shown(free)} are free.",
+            f"this run does not fit: it writes {parts} to the disk of {str(one.folder)!r}, where {sized(free)} are free.",
             hint=FREE + (force if all(other.phase in OPTIONAL for other in there) else ""),
         )
 
@@ -133,11 +134,3 @@ def _has_room_for(vectors: int, written: Sequence[Written]) -> bool:
 def _on_disk_of(folder: Path, written: Sequence[Written]) -> list[Written]:
     device = device_of(folder)
     return [one for one in written if device_of(one.folder) == device]
-
-
-def shown(count: int) -> str:
-    """Bytes in the unit that suits them."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count / 1e3:,.1f} kB"

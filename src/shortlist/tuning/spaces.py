@@ -100,6 +100,8 @@ def builds(name: str, n: int, template: ApproximateIndex | None) -> list[Approxi
     if template.built:
         return [template]
     given = template.settings()
+    if searched := given.get("leaves_to_search"):  # no fewer partitions than are searched
+        tries = [{name: max(int(v), searched) if name == "leaves" else v for name, v in one.items()} for one in tries]
     distinct = {json.dumps(kept): kept for one in tries if (kept := {k: v for k, v in one.items() if given[k] is None})}
     return [template.with_settings(**one) for one in distinct.values()] or [template]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,9 @@ from shortlist.data import Dataset
 from shortlist.data.argument_checks import check_dataset, check_model, check_seed
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
-from shortlist.index import Lists, whole
+from shortlist.index import whole
 from shortlist.index.promise import Tuning, tuning_html
+from shortlist.index.values import taken
 from shortlist.recommender.answers import exact_served, searched
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.pipeline import overlap_of
@@ -171,8 +172,8 @@ def _accuracy(served: Served, tuned: Served, tuning: Tuning, test: Dataset) -> A
             f"the test table has ids {test.query!r} and {test.candidate!r}; {state.query!r} and {state.candidate!r} "
             "were expected."
         )
-    queries = _rows(state.query_ids.row_of, test.queries[test.query].to_list())[test.query_rows]
-    candidates = _rows(state.candidate_ids.row_of, test.candidates[test.candidate].to_list())[test.candidate_rows]
+    queries = state.query_ids.find(test.queries[test.query])[test.query_rows]
+    candidates = state.candidate_ids.find(test.candidates[test.candidate])[test.candidate_rows]
     size = len(state.candidates)
     both = (queries >= 0) & (candidates >= 0)
     keys = queries[both] * size + candidates[both]
@@ -190,17 +191,13 @@ def _accuracy(served: Served, tuned: Served, tuning: Tuning, test: Dataset) -> A
     )  # fmt: skip
 
 
-def _rows(row_of: Mapping[Any, int], ids: Sequence[Any]) -> NDArray[np.int64]:
-    return np.array([row_of.get(value, -1) for value in ids], np.int64)
-
-
 def _hit_shares(served: Served, keys: NDArray[np.int64], ks: Sequence[int]) -> dict[int, float]:
     """By k, the share of (query, candidate) keys whose candidate is in the query's list."""
     state = served.state
     assert state.query_vectors is not None
     size = len(state.candidates)
     rows = np.unique(keys // size)
-    seen = Filters(Lists.of([state.seen.row(row) for row in rows.tolist()]))
+    seen = Filters(taken(state.seen, rows))
     context = context_of(served, rows)
     shares = {}
     for k in ks:

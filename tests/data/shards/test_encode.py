@@ -97,7 +97,7 @@ def test_a_disk_without_room_is_named_before_anything_is_read(
     """1,000 rows of 20 bytes: two row numbers, a weight and a time. A piece that is there, of 128 rows, needs no more."""
     target, room = tmp_path / "shards", [20_000 - 1]
     monkeypatch.setattr("shortlist.data.shards.encode.free_disk", lambda folder: room[0])
-    with pytest.raises(sl.DataError, match=r"the shards of 1,000 rows need 0\.0 GB, and 0\.0 GB are free in"):
+    with pytest.raises(sl.DataError, match=r"the shards of 1,000 rows need 20\.0 kB, and 20\.0 kB are free in"):
         encoded(folder, target, on_piece=lambda done, total: pytest.fail("encoded"))
     assert [file.name for file in target.iterdir()] == ["source.json"]
     room[0] += 1

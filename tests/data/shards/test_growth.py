@@ -167,6 +167,31 @@ def test_contexts_tables_of_features_and_text_grow_too(tmp_path: Path) -> None:
     assert by_name == dict(zip(anew.contexts["device"], anew.context_counts.tolist(), strict=True))
 
 
+@pytest.mark.parametrize("given", ["films/", "films/*.parquet", "films/part-0.parquet"])
+def test_features_in_files_are_read_again_where_any_of_these_was_changed(log: Path, tmp_path: Path, given: str) -> None:
+    """A folder or a pattern as a file: new prices reach the shards, and shards of old prices are not taken for them."""
+    films, shards, one = tmp_path / "films", tmp_path / "shards", given.endswith("0.parquet")
+    films.mkdir()
+
+    def priced(price: int) -> None:
+        table = pl.DataFrame({"film": [f"f{n:02}" for n in range(30)], "price": [price + n for n in range(30)]})
+        for number, part in enumerate([table] if one else [table.head(20), table.tail(10)]):
+            part.write_parquet(films / f"part-{number}.parquet")
+            os.utime(films / f"part-{number}.parquet", ns=(price, price))
+
+    priced(100)
+    first = grown(log, shards, candidates=str(tmp_path / given))
+    assert first.candidates["price"].to_list() == list(range(100, 130))
+    stamp = first.manifest.header.tables
+    assert grown(log, shards, candidates=str(tmp_path / given), grow=False).manifest.header.tables == stamp
+    priced(500)
+    with pytest.raises(sl.DataError, match="encoded with other options"):
+        grown(log, shards, candidates=str(tmp_path / given), grow=False)
+    after = grown(log, shards, candidates=str(tmp_path / given))
+    assert after.candidates["price"].to_list() == list(range(500, 530))
+    assert after.manifest.header.tables != stamp
+
+
 def test_tables_grow_by_parts_of_which_few_are_written_again(tmp_path: Path) -> None:
     """Days of 8, 1, 1, 1 and 1 new users: parts of 8; 8, 1; 8, 2; 8, 2, 1; 8, 4. A day without new ones writes none."""
     log, shards = tmp_path / "log", tmp_path / "shards"

@@ -113,6 +113,9 @@ def test_a_split_that_cannot_be_is_refused(folder: Path, tmp_path: Path) -> None
             shards.split(share)
     with pytest.raises(sl.ConfigError, match="by is"):
         shards.split(0.1, by="moon")  # type: ignore[arg-type]
+    for seed in (1.5, None, True, "42", 2**64):
+        with pytest.raises(sl.ConfigError, match=r"Shards.split\(\) got seed="):
+            shards.split(0.1, seed=seed)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("at_once", [1, 399, 400, 751, 10_000])

@@ -80,6 +80,23 @@ def test_a_folder_that_another_process_has_open(tmp_path: Path) -> None:
     assert "no other process has its files open" in done.stderr
 
 
+@needs("qdrant")
+def test_a_collection_that_could_not_be_made_is_made_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = sl.Qdrant(str(tmp_path / "films"))
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(qdrant, "_engine", full)
+        with pytest.raises(SearchError, match="no space left on device"):
+            place.build(VECTORS)
+    assert place.build(VECTORS).size == 600
+    assert not list((tmp_path / "films").glob(".*"))
+
+
 @needs_client
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode")
 def test_the_calls_to_a_server(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -115,3 +115,25 @@ def test_waiting_has_an_end() -> None:
     with pytest.raises(EOFError):
         one.wait(10)
     one.close()
+
+
+def test_a_channel_whose_descriptor_was_lost_is_at_its_end() -> None:
+    """A process without room for another descriptor: it gets the message alone, and could not do what that says."""
+    import resource
+
+    one, two = ends()
+    reading, writing = os.pipe()
+    one.send(NewFollower(1), [reading])
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(EOFError):
+                two.read()
+            one.send(Beat())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for end in (reading, writing):
+        os.close(end)
+    one.close()
+    two.close()

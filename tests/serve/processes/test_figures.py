@@ -56,3 +56,22 @@ def test_one_process_reads_as_its_registry_does() -> None:
     content = text(merged([families_of(one)]))
     assert content == generate_latest(Figures(one))
     assert b"_created" not in content
+
+
+def test_open_files_are_those_of_the_process_that_has_most_next_to_the_limit_of_each() -> None:
+    """Added up, four workers at a quarter of their limit would look like one at the end of it; memory and time are added up."""
+
+    def process(held: int, seconds: float) -> CollectorRegistry:
+        made = CollectorRegistry()
+        Gauge("process_open_fds", "Files.", registry=made).set(held)
+        Gauge("process_max_fds", "The most.", registry=made).set(1024)
+        Gauge("process_resident_memory_bytes", "Memory.", registry=made).set(1000 * held)
+        Counter("process_cpu_seconds", "Time.", registry=made).inc(seconds)
+        return made
+
+    several = [families_of(process(held, 0.5)) for held in (250, 256, 240, 9)]
+    lines = text(merged(several)).decode().splitlines()
+    assert "process_open_fds 256.0" in lines
+    assert "process_max_fds 1024.0" in lines
+    assert "process_resident_memory_bytes 755000.0" in lines
+    assert "process_cpu_seconds_total 2.0" in lines

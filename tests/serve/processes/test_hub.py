@@ -15,7 +15,7 @@ from shortlist.serve.problems import Problem
 from shortlist.serve.processes.channel import pair
 from shortlist.serve.processes.following import Following
 from shortlist.serve.processes.hub import Hub
-from shortlist.serve.processes.messages import Pulse
+from shortlist.serve.processes.messages import Applied, Pulse
 
 WRITE = "w" * 20
 
@@ -199,3 +199,30 @@ def test_writing_processes_that_end_before_they_write_do_not_count_as_writing(mo
         return alive
 
     assert asyncio.run(do()) == [True, True, False, True, False, True]
+
+
+def test_a_position_of_the_process_before_says_nothing_to_the_next(house: Any) -> None:
+    """A worker was about to report what the old one had sent when the new one came: it does not have the next change yet."""
+
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        two, slow = await at.worker()
+        await one.change(gone("a"))
+        at.kill()
+        slow._applying.cancel()  # it reports, and does not get to what the new one sends
+        at.open()
+        slow._channel.send(Applied(1000))
+        follower = at.hub._followers[1]
+        task = asyncio.create_task(one.change(gone("c")))
+        while at.hub._followers[0].applied < 1:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert follower.applied == -1
+        assert not task.done()
+        assert has(two, "c")
+        slow._applying = asyncio.create_task(slow._apply_all())
+        assert list(await task)[:3] == [0, 1, 2]
+        assert not has(two, "c")
+
+    house(do)

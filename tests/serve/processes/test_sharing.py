@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import shortlist as sl
 from shortlist.recommender import bundle as room
+from shortlist.serve.processes import sharing
 from shortlist.serve.processes.sharing import Shared, shared_of
 
 
@@ -61,3 +63,14 @@ def test_a_bundle_answers_the_same_with_them(bundles: Path, tmp_path: Path) -> N
         first.state.counts, alone.state.counts
     )
     assert shared_of(tmp_path) is None
+
+
+@pytest.mark.parametrize("rows", [-1, 10**6, 10**12, 2**62, 2**63, 10**30])
+def test_a_manifest_that_counts_too_many_takes_no_memory(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """The supervisor reads it before anybody has checked it: a bundle that is to be refused must not end the server."""
+    monkeypatch.setattr(sharing, "Shared", lambda rows: pytest.fail("it takes memory"))
+    manifest = SimpleNamespace(candidates=SimpleNamespace(rows=rows))
+    monkeypatch.setattr(sharing, "decoded", lambda path: manifest)
+    assert shared_of(bundles / "one") is None

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -99,7 +101,7 @@ def test_the_writing_process_is_killed_and_no_change_is_lost_or_made_twice(
     names = [line.partition('"name":"')[2][:16] for line in lines if '"name"' in line and '"upsert":[{' in line]
     assert len(names) == len(set(names))
     for found in server.answers_of_all():
-        assert set(acknowledged) <= set(found) | {"cut"} or len(found) == 50
+        assert len(found) == 50  # as many as were asked for, of more than were there before
     vectors = httpx.post(f"{server.url}/v1/embed", json={"candidates": acknowledged}, timeout=LONG).json()["vectors"]
     assert all(vector is not None for vector in vectors)
     assert server.figure("shortlist_writer_restarts_total") == 3
@@ -374,3 +376,186 @@ def test_what_cannot_start_ends_in_a_message(tmp_path: Path, bundles: Path, stat
     assert done.returncode == 1
     assert "--max-memory is 1 MiB" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def idle_supervisor(bundles: Path, out: io.StringIO) -> Any:
+    """A supervisor that has started nothing."""
+    from shortlist.serve import Settings
+    from shortlist.serve.logs import Log
+    from shortlist.serve.processes import Plan, Supervisor
+
+    return Supervisor(Plan(bundles / "one", 2, Settings(), watch=False), socket.socket(), Log(out))
+
+
+def test_a_pause_of_the_whole_server_is_nobodys_silence(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a container: the supervisor is woken first, and nobody can have given a sign of life. Who is silent after that is killed."""
+    from shortlist.serve.processes import system
+    from shortlist.serve.processes.channel import Channel, pair
+    from shortlist.serve.processes.children import Child
+
+    killed: list[int] = []
+    monkeypatch.setattr(system, "kill", killed.append)
+    supervisor = idle_supervisor(bundles, io.StringIO())
+    now = supervisor._last_look = 100.0
+    ends = [pair() for _ in range(2)]
+    supervisor._children.workers = [
+        Child(pid, Channel(mine), pid, supervisor._swapping.source, now) for pid, (mine, _) in enumerate(ends)
+    ]
+    for pause in (60.0, 11.0, 1e6):
+        now += pause
+        supervisor._check_all(now)
+    assert killed == []
+    for _ in range(101):
+        now += 0.1
+        supervisor._children.workers[1].last_message = now
+        supervisor._check_all(now)
+    assert killed == [0]
+    for mine, its in ends:
+        mine.close()
+        its.close()
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
+
+
+def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundles: Path) -> None:
+    """One was put there and refused: the next worker finds it, too. After a swap the next one finds the right one."""
+    from types import SimpleNamespace
+
+    supervisor = idle_supervisor(bundles, io.StringIO())
+    supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")
+    source = supervisor._swapping.source
+
+    def ended(of: object) -> int:
+        child = SimpleNamespace(failed=None, end_reason="bundle", opened=None, source=of, slot=0)
+        supervisor._worker_ended(child, -9)
+        return int(supervisor._short_lived)
+
+    assert [ended(source) for _ in range(5)] == [1, 2, 3, 4, 5]
+    assert ended(object()) == 0
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
+
+
+def test_a_signal_at_any_moment_of_the_start_wakes_the_supervisor(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as it counts signals, each of them is to end its wait."""
+    supervisor = idle_supervisor(bundles, io.StringIO())
+    whole = signal.signal
+
+    def early(number: int, handler: Any) -> Any:
+        before = whole(number, handler)
+        if handler == supervisor._signalled:
+            signal.raise_signal(number)
+        return before
+
+    monkeypatch.setattr(signal, "signal", early)
+    with supervisor._handling_signals():
+        assert supervisor._signals >= 2
+        assert len(supervisor._signal_socket.recv(1024)) >= 2
+    supervisor._children.listening.close()
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_signal_to_a_process_that_was_just_forked_is_not_lost(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, writes: bool
+) -> None:
+    """It comes before the process has its own handlers. A worker ends; the process that writes ignores it."""
+    from shortlist.serve.processes import system
+    from shortlist.serve.processes.children import WRITER
+
+    supervisor = idle_supervisor(bundles, io.StringIO())
+    fork = os.fork
+
+    def forked() -> int:
+        pid = fork()
+        if pid == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return pid
+
+    monkeypatch.setattr(os, "fork", forked)
+    monkeypatch.setattr(system, "kill", lambda pid: None)
+    taken: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: taken.append(number))
+    try:
+        slot = WRITER if writes else 0
+        child = supervisor._children._forked(slot, supervisor._swapping.source, lambda channel: 7)
+        assert supervisor._children.reap(child) == (7 if writes else -signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert taken == [signal.SIGTERM]  # here they are not blocked any more
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
+
+
+def test_a_second_signal_ends_the_drain_and_a_third_one_all(bundles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGINT does what the second does. Nobody is killed before the third."""
+    from shortlist.serve.processes import system
+    from shortlist.serve.processes.channel import Channel, pair
+    from shortlist.serve.processes.children import WRITER, Child
+    from shortlist.serve.processes.messages import Stop
+
+    done: list[tuple[str, int]] = []
+    monkeypatch.setattr(system, "kill", lambda pid: done.append(("killed", pid)))
+    monkeypatch.setattr(system, "end", lambda pid: done.append(("ended", pid)))
+
+    def stopped(signals: list[int]) -> list[list[object]]:
+        supervisor = idle_supervisor(bundles, io.StringIO())
+        ends = [pair() for _ in range(2)]
+        children = [
+            Child(pid, Channel(mine), slot, supervisor._swapping.source, 0.0)
+            for (pid, slot), (mine, _) in zip(((1, WRITER), (2, 0)), ends, strict=True)
+        ]
+        supervisor._children.writer, supervisor._children.workers = children[0], children[1:]
+        supervisor._signal_socket, sender = socket.socketpair()
+        supervisor._signal_socket.setblocking(False)
+        steps: list[list[object]] = []
+        for number in signals:
+            supervisor._signalled(number, None)
+            supervisor._handle_signals()
+            heard = [type(message) for _, its in ends for message, _ in Channel(its).wait(0)]
+            steps.append([*done, *heard])
+            done.clear()
+        for one in (*sum(ends, ()), sender, supervisor._signal_socket):
+            one.close()
+        supervisor._children.selector.close()
+        return steps
+
+    all_killed = [("killed", 1), ("killed", 2)]
+    assert stopped([signal.SIGTERM] * 3) == [[("ended", 2)], [Stop], all_killed]
+    assert stopped([signal.SIGINT] * 3) == [[("ended", 2), Stop], [], all_killed]
+
+
+def test_a_second_sigterm_ends_the_drain_of_all_workers(several: Callable[..., Several]) -> None:
+    """One that reaches every process of the group, as from a service manager, is one. Requests are answered, and nobody is killed."""
+    server = several("--drain-seconds", "3600")
+    for pid in [server.process.pid, *server.workers()]:
+        os.kill(pid, signal.SIGTERM)
+    server.until(lambda: server.events("stopping"))
+
+    def ready() -> int:
+        return httpx.get(f"{server.url}/readyz", timeout=LONG).status_code
+
+    server.until(lambda: {ready() for _ in range(6)} == {503})
+    body = b'{"queries":[{"id":"ann"}],"k":2}'
+    head = b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(body)
+    assert server.raw(head + body).startswith(b"HTTP/1.1 200 OK")
+    assert server.stop() == 0
+
+
+def test_a_worker_that_ends_by_the_signal_that_stops_the_server_is_no_failed_start(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C at a terminal reaches all of them, and both may be there at once."""
+    supervisor = idle_supervisor(bundles, io.StringIO())
+    with supervisor._handling_signals():
+        child = supervisor._children._forked(0, supervisor._swapping.source, lambda channel: 1)
+        supervisor._children.workers.append(child)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        signal.raise_signal(signal.SIGINT)
+        both = [(child, selectors.EVENT_READ), (None, selectors.EVENT_READ)]
+        monkeypatch.setattr(supervisor._children, "messages", lambda seconds: both)
+        supervisor._turn()
+        assert supervisor._stop_by is not None
+        assert supervisor._children.running == []

@@ -41,6 +41,7 @@ from shortlist.data.shards.tables import tables_of
 from shortlist.data.shards.work import SIDES, OnPiece, Work, plan_of
 from shortlist.data.source import Source, SourceFile, find
 from shortlist.errors import ConfigError, DataError
+from shortlist.language import counted, sized
 from shortlist.store import free_disk, is_scratch, locked
 
 __all__ = ["BLOCK_ROWS", "PIECE_ROWS", "encode"]
@@ -175,7 +176,7 @@ def _check_room(work: Work, plan: Sequence[tuple[int, SourceFile, int, int]]) ->
     free = free_disk(work.folder)
     if need > free:
         raise DataError(
-            f"the shards of {rows:,} rows need {need / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free in {str(work.folder)!r}.",
+            f"the shards of {rows:,} rows need {sized(need)}, and {sized(free)} are free in {str(work.folder)!r}.",
             hint="free some space there, or choose another folder (--shards)",
         )
 
@@ -207,7 +208,7 @@ def _check_columns(source: Source, columns: Mapping[str, str | None], context: S
 
 
 def _stamps(given: Mapping[str, TableLike | None], reading: Reading) -> dict[str, str]:
-    return {side: _stamp(table, reading) for side, table in given.items() if table is not None}
+    return {side: _stamp(side, table, reading) for side, table in given.items() if table is not None}
 
 
 def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Header:
@@ -220,13 +221,14 @@ def _as_begun(folder: Path, header: Header, overwrite: bool, lake: bool) -> Head
     return before if same and msgspec.structs.replace(header, source=before.source) == before else header
 
 
-def _stamp(table: TableLike, reading: Reading) -> str:
-    """A digest that tells one table of features from another."""
+def _stamp(side: str, table: TableLike, reading: Reading) -> str:
+    """A digest that tells one table of features from another, and of files from what they were before."""
     if isinstance(table, (str, Path)):
-        path = Path(table)
-        if path.is_file():
-            return f"{path.stat().st_size} bytes, changed {path.stat().st_mtime_ns}"
-        return str(table)
+        stamps = find(table, table=side).stamps
+        if len(stamps) == 1:
+            return next(iter(stamps.values()))
+        listed = hashlib.sha256(repr(sorted(stamps.items())).encode()).hexdigest()
+        return f"{counted(len(stamps), 'file')}, {listed}"
     frame = read_table(table, "features", reading=reading.of_features()).frame
     return f"{frame.height} rows, {hashlib.sha256(frame.write_ipc(None).getvalue()).hexdigest()}"
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-__all__ = ["ListColumn"]
+__all__ = ["ListColumn", "as_lists"]
 
 
 class ListColumn(NamedTuple):
@@ -48,3 +49,13 @@ class ListColumn(NamedTuple):
         lengths = [np.diff(part.offsets) for part in parts]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.concatenate([np.zeros(0, np.int64), *lengths]))])
         return cls(offsets, np.concatenate([np.zeros(0, np.int32), *(part.values for part in parts)]))
+
+
+def as_lists(values: pl.Series) -> pl.Series:
+    """A column of lists, of arrays of one length, or of single values, as lists."""
+    values = values.alias("value")
+    if isinstance(values.dtype, pl.List):
+        return values
+    if isinstance(values.dtype, pl.Array):
+        return values.arr.to_list()
+    return values.to_frame().select(pl.concat_list("value"))["value"]

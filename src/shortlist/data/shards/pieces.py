@@ -14,7 +14,7 @@ from shortlist.data.roles import check_weight, checked_timestamp
 from shortlist.data.shards import files
 from shortlist.data.shards.contexts import context_rows
 from shortlist.data.shards.files import Piece
-from shortlist.data.shards.list_column import ListColumn
+from shortlist.data.shards.list_column import ListColumn, as_lists
 from shortlist.data.shards.work import SIDES, Work
 from shortlist.data.source import SourceFile
 from shortlist.errors import DataError
@@ -79,8 +79,7 @@ def _array(work: Work, role: str, values: pl.Series, file: SourceFile) -> NDArra
 def _negatives(work: Work, values: pl.Series) -> tuple[ListColumn, tuple[int, int]]:
     """The known negatives of each row as rows of the candidates; how many are unknown, and how many there are."""
     column, rows = values.name, len(values)
-    listed = values if isinstance(values.dtype, pl.List) else values.to_frame().select(pl.concat_list(column))[column]
-    exploded = pl.DataFrame({"row": np.arange(rows), "id": listed}).explode("id").drop_nulls("id")
+    exploded = pl.DataFrame({"row": np.arange(rows), "id": as_lists(values)}).explode("id").drop_nulls("id")
     found = work.candidate_rows.find(exploded["id"].alias(column))
     known = found >= 0
     counts = np.bincount(exploded["row"].to_numpy()[known], minlength=rows)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shortlist._forks import refuse_after_fork
 from shortlist.data.account import Account
-from shortlist.data.argument_checks import check_columns, check_kind, checked_path, kind_of
+from shortlist.data.argument_checks import check_columns, check_kind, check_seed, checked_path, kind_of
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
 from shortlist.data.id_map import IdMap
@@ -391,13 +391,14 @@ class Shards:
             most: about how many held-out interactions to return.
 
         Raises:
-            ConfigError: for a share outside (0, 1), and an unknown ``by``.
+            ConfigError: for a share outside (0, 1), a seed other than a whole number, and an unknown ``by``.
             DataError: where a part is empty or there are no timestamps.
         """
         if isinstance(test, bool) or not isinstance(test, float) or not 0 < test < 1:
             raise ConfigError(
                 f"test is {test!r}; a fraction between 0 and 1 was expected.", hint="for example test=0.1"
             )
+        seed = check_seed(seed, "Shards.split()", least=-(1 << 63))
         if self.held_out is not None:
             raise ConfigError(
                 "these shards already have a held-out part.", hint="split the shards that Shards.load returns"

@@ -44,7 +44,7 @@ def tables_of(work: Work) -> Tables:
     for side in SIDES:
         column = work.columns[side]
         ids, often = _ids(work, side)
-        main, table, said, doubts = side_table(
+        main, table, said, doubts, _ = side_table(
             Table(ids.to_frame(), "interactions", _untyped(work, side), places=work.places),
             work.given[PLURAL[side]],
             column,

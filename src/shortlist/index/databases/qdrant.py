@@ -214,19 +214,20 @@ class _Embedded:
     def create(self, name: str, rows: Rows) -> None:
         import qdrant_edge as edge
 
-        path = self._folder / name
-        path.mkdir(parents=True)
+        scratch = self._folder / f".{name}.writing"
+        shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+        scratch.mkdir(parents=True)
         vectors = edge.EdgeVectorParams(rows.dim, edge.Distance.Dot)
         graph = edge.HnswIndexConfig(self.graph.links, self.graph.build_effort, full_scan_threshold=_INDEXED)
         segments = edge.EdgeOptimizersConfig(indexing_threshold=_INDEXED)
         config = edge.EdgeConfig(vectors=vectors, hnsw_config=graph, optimizers=segments)
-        with _opening:
-            _shards[path] = _engine(edge.EdgeShard.create, str(path), config)
+        _engine(_engine(edge.EdgeShard.create, str(scratch), config).close)
+        os.rename(scratch, self._folder / name)  # a folder of this name can be opened
         kinds = edge.PayloadSchemaType
         of = {"text": kinds.Keyword, "integer": kinds.Integer, "number": kinds.Float, "boolean": kinds.Integer}
         wanted = {one.name: of[one.kind] for one in rows.attributes}
         for column, kind in wanted.items() if rows.has_integer_ids else {**wanted, "id": kinds.Keyword}.items():
-            _engine(_shards[path].update, edge.UpdateOperation.create_field_index(column, kind))
+            _engine(self._shard(name).update, edge.UpdateOperation.create_field_index(column, kind))
 
     def insert(self, name: str, batch: Batch) -> None:
         import qdrant_edge as edge

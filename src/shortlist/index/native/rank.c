@@ -40,7 +40,7 @@ static int rank(ranking *r, int64_t *left, uint64_t *keys) {
     }
     if (count < r->least || r->lost > r->bearable) return TOO_FEW;
     for (int64_t i = 0; i < count && i < AHEAD; i++) fetch(r->vectors, left[i], r->dim);
-    if (count > r->all && count > r->k) {
+    if (r->k > 0 && count > r->all && count > r->k) {
         for (int64_t i = 0; i < count; i++) {
             if (i + AHEAD < count) fetch(r->vectors, left[i + AHEAD], r->dim);
             keys[i] = key_of(rough(r->vectors + left[i] * r->dim, r->query, r->dim), (uint64_t)left[i]);

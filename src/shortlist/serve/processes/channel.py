@@ -100,7 +100,8 @@ class Channel:
         """The messages that have arrived by now, with their descriptors.
 
         Raises:
-            EOFError: when the other end is closed.
+            EOFError: when the other end is closed, or a descriptor was lost, as it is where this process has no room for
+                it.
         """
         closed = False
         try:
@@ -124,6 +125,8 @@ class Channel:
             length, count = HEAD.unpack_from(received, at)
             if len(received) - at < HEAD.size + length:
                 break
+            if count > len(self._fds):
+                raise EOFError
             with memoryview(received) as view:
                 message = _DECODER.decode(view[at + HEAD.size : at + HEAD.size + length])
             found.append((message, [self._fds.popleft() for _ in range(count)]))

@@ -181,6 +181,9 @@ class Children:
             ):  # a full disk, or closed: the next one starts
                 stream.flush()
         parent = os.getpid()
+        mask = signal.pthread_sigmask(
+            signal.SIG_BLOCK, SIGNALS
+        )  # the child would lose one before it has its own handlers
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(
@@ -188,6 +191,7 @@ class Children:
                 )  # there are threads: those of libraries, which sleep
                 pid = os.fork()
         except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             mine.close()
             its.close()
             raise
@@ -196,6 +200,7 @@ class Children:
             try:
                 mine.close()
                 self._become_child(parent, writes=slot == WRITER)
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
                 code = do(Channel(its))
             except SystemExit as left:
                 code = left.code if isinstance(left.code, int) else 1
@@ -203,6 +208,7 @@ class Children:
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         its.close()
         child = Child(pid, Channel(mine), slot, source, time.monotonic())
         self.selector.register(mine, selectors.EVENT_READ, child)

@@ -16,12 +16,13 @@ __all__ = ["families_of", "kept", "merged", "text"]
 LARGEST = frozenset(
     {
         "process_max_fds",
+        "process_open_fds",
         "shortlist_bundle",
         "shortlist_candidates",
         "shortlist_data_timestamp_seconds",
         "shortlist_model_timestamp_seconds",
     }
-)  # the same in every process
+)  # the same in every process, or of the one that has most: a limit on files is that of each process
 EARLIEST = frozenset({"process_start_time_seconds"})
 
 

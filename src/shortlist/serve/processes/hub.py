@@ -105,8 +105,9 @@ class Hub:
                 self._under_way.add(name)
                 self._begin(self._change(one, message.record))
         elif isinstance(message, Applied):
-            one.applied = message.position
-            self._acknowledge()
+            if one.follows:  # else it means a position of the writing process before
+                one.applied = message.position
+                self._acknowledge()
         elif isinstance(message, Follow):
             self._begin(self._snapshot(one) if message.fresh else self._resume(one, message.last))
         else:

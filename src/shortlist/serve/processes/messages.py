@@ -35,6 +35,7 @@ __all__ = [
     "Scrape",
     "Snapshot",
     "StartOver",
+    "Stop",
     "Swap",
     "Swapped",
 ]
@@ -126,14 +127,25 @@ class Replace(_Message):
 
 
 class Swapped(_Message):
-    """From the writing process: changes are checked against the other bundle from now on."""
+    """From the writing process: changes are checked against the other bundle from now on.
+
+    Attributes:
+        bundle: its id.
+    """
+
+    bundle: str
 
 
 class Refused(_Message):
-    """From the writing process: the log does not fit the other bundle."""
+    """From the writing process: the log does not fit the other bundle.
+
+    Attributes:
+        bundle: its id.
+    """
 
     kind: str
     message: str
+    bundle: str
 
 
 # From the supervisor.
@@ -151,6 +163,10 @@ class Retire(_Message):
     """
 
     seconds: float
+
+
+class Stop(_Message):
+    """To a worker that was sent SIGTERM: answer the requests that have arrived, and end, without a drain."""
 
 
 class Publish(_Message):
@@ -181,9 +197,14 @@ class NewFollower(_Message):
 
 
 class Swap(_Message):
-    """To the writing process: take the bundle at ``path``."""
+    """To the writing process: take the bundle at ``path``.
+
+    Attributes:
+        bundle: its id.
+    """
 
     path: str
+    bundle: str
 
 
 class Finish(_Message):
@@ -261,6 +282,6 @@ class StartOver(_Message):
 
 Message: TypeAlias = (
     Beat | Ready | Failed | Published | Asked | Scrape | Replace | Swapped | Refused
-    | Open | Retire | Publish | Merged | NewLog | NewFollower | Swap | Finish
+    | Open | Retire | Stop | Publish | Merged | NewLog | NewFollower | Swap | Finish
     | Follow | Join | Applied | Change | Snapshot | Records | Joined | Outcome | Pulse | StartOver
 )  # fmt: skip

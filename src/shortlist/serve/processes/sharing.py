@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,13 @@ class Shared:
 
 
 def shared_of(path: Path) -> Shared | None:
-    """Memory for the arrays of the bundle at ``path``; None if there is none, which the first worker reports."""
-    with contextlib.suppress(ShortlistError, OSError):
-        return Shared(decoded(path / MANIFEST).candidates.rows)
+    """Memory for the arrays of the bundle at ``path``; None if there is none, which the first worker reports.
+
+    Nobody has checked the bundle yet: where its manifest counts more candidates than its files have bytes, it is none.
+    """
+    with contextlib.suppress(ShortlistError, OSError, MemoryError):
+        rows = decoded(path / MANIFEST).candidates.rows
+        files = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+        if 0 <= rows <= sum(map(os.path.getsize, files)):
+            return Shared(rows)
     return None

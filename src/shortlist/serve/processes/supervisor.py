@@ -29,6 +29,7 @@ from shortlist.serve.processes.messages import (
     Refused,
     Replace,
     Scrape,
+    Stop,
     Swapped,
 )
 from shortlist.serve.processes.scraping import Scraping
@@ -42,6 +43,7 @@ TICK = 0.1  # seconds between two looks at everything
 LASTS = 1.0  # seconds that a worker answers, after which its end says nothing about the next one
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
 MEMORY_CHECK = 1.0  # seconds between two looks at the workers' memory
+STOOD_STILL = 1.0  # seconds between two looks at everything, beyond which this process was stopped
 
 
 class Supervisor:
@@ -58,9 +60,12 @@ class Supervisor:
         self._scraping = Scraping(self._children)
         self._swapping = Swapping(plan, self._children, self._scraping, log)
         self._next_memory_check = self._next_start = 0.0
+        self._last_look = time.monotonic()
         self._short_lived = 0  # ends in a row of workers that did not last
         self._stop_by: float | None = None
         self._signals = 0
+        self._interrupted = False  # by SIGINT
+        self._drains = True  # whether workers are ready no more, and answer for a while, before they stop
         self._reload_asked = False
 
     def run(self, announce: Callable[[Ready], None]) -> None:
@@ -99,7 +104,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Read messages, then start and end processes as needed."""
-        for child, events in self._children.messages(TICK):
+        found = self._children.messages(TICK)
+        for child, events in sorted(found, key=lambda one: one[0] is not None):  # a signal may be why a worker ended
             if child is None:
                 self._handle_signals()
             elif not child.channel.closed:
@@ -122,6 +128,7 @@ class Supervisor:
     def _check_all(self, now: float) -> None:
         children = self._children
         self._scraping.answer(now)
+        self._leave_out_pause(now)
         for one in children.running:
             if now - one.last_message > self._plan.silence and one.end_reason != "hung":
                 children.kill(one, "hung")
@@ -142,6 +149,13 @@ class Supervisor:
             if self._plan.watch:
                 self._swapping.check(now)
         self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
+
+    def _leave_out_pause(self, now: float) -> None:
+        """Count no process as silent for a time in which this one did not run: a container that is paused stops them all."""
+        passed, self._last_look = now - self._last_look, now
+        if passed > STOOD_STILL:
+            for one in self._children.running:
+                one.last_message = min(now, one.last_message + passed)
 
     def _fill_up(self) -> None:
         """Start missing processes, one at a time."""
@@ -176,10 +190,10 @@ class Supervisor:
             child.end_reason = child.end_reason or message.why
         elif isinstance(message, Swapped):
             if self._stop_by is None:
-                self._swapping.done()
+                self._swapping.writer_swapped(message.bundle)
         else:
             assert isinstance(message, Refused)
-            self._swapping.refuse(message.kind, message.message)
+            self._swapping.writer_refused(message.bundle, message.kind, message.message)
 
     def _is_ready(self, child: Child, ready: Ready) -> None:
         swapping = self._swapping
@@ -224,7 +238,8 @@ class Supervisor:
             raise _error_of(failed, f"a worker could not start (exit code {code}).")
         reason = child.end_reason or "died"
         lasted = child.opened is not None and time.monotonic() - child.opened >= LASTS
-        self._pause(lasted or reason in ("log", "bundle"))
+        replaced = reason == "bundle" and child.source is not self._swapping.source  # else the next one is no better
+        self._pause(lasted or replaced or reason == "log")
         if child.opened is not None:
             self._scraping.counts.replaced.labels(reason).inc()
         error = {} if failed is None else {"kind": failed.kind, "message": failed.message}
@@ -282,8 +297,8 @@ class Supervisor:
         sender.setblocking(False)
         self._signal_socket = receiver
         self._children.selector.register(receiver, selectors.EVENT_READ, None)
+        fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)  # first: each signal is to wake it
         before = {one: signal.signal(one, self._signalled) for one in SIGNALS}
-        fd = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -299,6 +314,7 @@ class Supervisor:
             self._reload_asked = True
         else:
             self._signals += 1
+            self._interrupted = self._interrupted or number == signal.SIGINT
 
     def _handle_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -308,14 +324,23 @@ class Supervisor:
         if self._reload_asked:
             self._reload_asked = False
             self._swapping.recheck()
-        if self._signals and self._stop_by is None:
-            self._stop_by = time.monotonic() + self._plan.settings.drain_seconds + DRAIN + 5.0
+        if not self._signals:
+            return
+        now = time.monotonic()
+        if self._stop_by is None:
+            self._stop_by = now + self._plan.settings.drain_seconds + DRAIN + 5.0
             self._log.event("stopping")
             children.listening.close()  # it stays open in workers, until the last one has accepted all connections
             for one in children.running:
                 if one is not children.writer:
                     system.end(one.pid)
-        elif self._signals > 1:  # a second signal means: do not wait
+        if self._drains and (self._interrupted or self._signals > 1):
+            self._drains = False
+            self._stop_by = min(self._stop_by, now + DRAIN + 5.0)
+            for one in children.running:
+                if one is not children.writer:
+                    one.channel.send(Stop())
+        if self._signals > 2:  # a third signal means: do not wait
             for one in children.running:
                 system.kill(one.pid)
 

@@ -22,10 +22,12 @@ class Swapping:
     1. One worker loads the bundle, compares every file, and its ids with those served so far, reads the log and warms
        up. If that fails, the bundle is refused.
     2. The others follow, and need not compare again.
-    3. The writing process checks changes against the new bundle from then on, or refuses it.
+    3. The writing process checks changes against the new bundle from then on, or refuses it. If the new bundle is given up
+       after that, it takes the old one again.
     4. The new workers accept connections, and the old ones end when they have answered theirs.
 
     A bundle that was refused is looked at again when any of its files changes.
+    Where a third one takes its place meanwhile, so that not all processes have the same, it begins again.
 
     Attributes:
         source: the bundle in use.
@@ -41,7 +43,7 @@ class Swapping:
         self._next_check = 0.0
         self._next: Source | None = None
         self._started = 0.0
-        self._writer_asked = False
+        self._asked: str | None = None  # the bundle that the writing process was asked to take
         self.source = _source(Path(plan.bundle).resolve(), plan.bundle.name.removesuffix(".shortlist"))
         self.ready: Ready | None = None
 
@@ -78,6 +80,8 @@ class Swapping:
         starting, writer = self._children.starting, self._children.writer
         if ready.bundle == self.ready.bundle:
             self._give_up()
+        elif any(one.ready is not None and one.ready.bundle != ready.bundle for one in starting):
+            self._retry()
         elif len(starting) < self._plan.workers:
             self._start(_verified(self._next), self._plan.workers)
         elif any(one.ready is None for one in starting):
@@ -87,8 +91,8 @@ class Swapping:
         elif writer is None:
             self._retry()
         else:
-            self._writer_asked = True
-            writer.channel.send(Swap(str(self._next.path)))
+            self._asked = ready.bundle
+            writer.channel.send(Swap(str(self._next.path), ready.bundle))
 
     def _start(self, source: Source, count: int) -> None:
         try:
@@ -96,6 +100,17 @@ class Swapping:
                 self._children.starting.append(self._children.start_worker(source))
         except OSError as error:  # no memory, or too many processes
             self.refuse("OSError", f"a worker could not be started: {error.strerror}.")
+
+    def writer_swapped(self, bundle: str) -> None:
+        """The writing process has taken a bundle; it may have been given up since."""
+        if bundle == self._asked:
+            self.done()
+
+    def writer_refused(self, bundle: str, kind: str, reason: str) -> None:
+        """The log does not fit a bundle; it may have been given up since."""
+        if bundle == self._asked:
+            self._asked = None
+            self.refuse(kind, reason)
 
     def done(self) -> None:
         """The new workers take over."""
@@ -113,7 +128,7 @@ class Swapping:
                 children.kill(one, "bundle")
             else:
                 children.retire(one)
-        self._next, self._writer_asked = None, False
+        self._next = self._asked = None
         self._scraping.counts.swaps.labels("done").inc()
         self._log.event("swapped", bundle=self.ready.bundle, seconds=round(time.monotonic() - self._started, 3))
 
@@ -131,7 +146,7 @@ class Swapping:
 
     def writer_ended(self) -> None:
         """The writing process has ended, whatever it was asked."""
-        if self._writer_asked:
+        if self._asked is not None:
             self._retry()
 
     def refuse(self, kind: str, reason: str) -> None:
@@ -151,7 +166,11 @@ class Swapping:
         self._give_up()
 
     def _give_up(self) -> None:
-        self._next, self._writer_asked = None, False
+        writer = self._children.writer
+        if self._asked is not None and writer is not None:  # it may have taken the bundle
+            assert self.ready is not None
+            writer.channel.send(Swap(str(self.source.path), self.ready.bundle))
+        self._next = self._asked = None
         for one in self._children.starting:
             self._children.kill(one, "bundle")
         self._children.retiring += self._children.starting

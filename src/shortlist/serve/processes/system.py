@@ -22,6 +22,10 @@ class Lines(io.TextIOBase):
 
     AT_ONCE = 4096  # bytes that a pipe takes in one piece
 
+    def fileno(self) -> int:
+        """The descriptor."""
+        return 2
+
     def write(self, text: str) -> int:
         """Write lines."""
         piece = b""

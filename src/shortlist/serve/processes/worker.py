@@ -42,6 +42,7 @@ from shortlist.serve.processes.messages import (
     Replace,
     Retire,
     Scrape,
+    Stop,
     Swap,
     Swapped,
 )
@@ -256,6 +257,8 @@ class _Worker:
         elif isinstance(message, Retire):
             if self._retiring is None:
                 self._retiring = asyncio.create_task(self._retire(message.seconds))
+        elif isinstance(message, Stop):
+            self._server.stop()
         elif isinstance(message, Publish):
             self._publish(message.number)
         elif isinstance(message, Merged):
@@ -336,21 +339,27 @@ async def _write(service: Service, name: str, channel: Channel, followers: Seque
         hub.add(way, slot, counts=True)
     finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     swaps: set[asyncio.Task[None]] = set()
+    in_turn = asyncio.Lock()  # the last swap that was asked for is the last that is made
 
     def end(code: int) -> None:
         if not finished.done():
             finished.set_result(code)
 
-    async def swap(path: str) -> None:
+    async def swap(path: str, bundle: str) -> None:
         try:
-            source = Source(Path(path), name, verified=True)
-            loaded = await asyncio.get_running_loop().run_in_executor(None, source.read, service.settings)
-            await service.writer.swap(loaded.changed(loaded.exact))
+            async with in_turn:
+                if service.loaded.bundle != bundle:
+                    source = Source(Path(path), name, verified=True)
+                    loaded = await asyncio.get_running_loop().run_in_executor(None, source.read, service.settings)
+                    if loaded.bundle != bundle:
+                        channel.send(Refused("BundleError", "another bundle was put there since.", bundle))
+                        return
+                    await service.writer.swap(loaded.changed(loaded.exact))
         except Exception as error:
             message = error.message if isinstance(error, ShortlistError) else str(error)
-            channel.send(Refused(type(error).__name__, message))
+            channel.send(Refused(type(error).__name__, message, bundle))
         else:
-            channel.send(Swapped())
+            channel.send(Swapped(bundle))
 
     def take(message: Any, fds: list[int]) -> None:
         if isinstance(message, NewFollower):
@@ -358,7 +367,7 @@ async def _write(service: Service, name: str, channel: Channel, followers: Seque
         elif isinstance(message, Publish):
             channel.send(Published(message.number, figures.families_of(service.metrics.registry)))
         elif isinstance(message, Swap):
-            task = asyncio.create_task(swap(message.path))
+            task = asyncio.create_task(swap(message.path, message.bundle))
             swaps.add(task)
             task.add_done_callback(swaps.discard)
         else:
@@ -366,8 +375,7 @@ async def _write(service: Service, name: str, channel: Channel, followers: Seque
             end(0)
 
     channel.attach(take, lambda: end(1))
-    loaded = service.loaded
-    channel.send(Ready(loaded.bundle, str(loaded.served)))
+    channel.send(Ready(service.loaded.bundle, str(service.loaded.served)))  # another one may take its place: not held
 
     async def beat() -> None:
         while True:
