@@ -18,6 +18,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 TEMPLATE = Path(__file__).parent / "performance_template.md"
 SIZES = (
     "index_1e6",
+    "index_1e6_outside",
     "index_1e7",
     "index_5e7",
     "index_2e5",

@@ -27,11 +27,6 @@ TRIED = {
         "compiled or in fewer operations ([decision 76](decisions/076-compiled-kernel.md)), which took 3.8 s to 3.1; what is left is 528 steps "
         "of 1,024 pairs, and fewer or larger ones would be another model"
     ),
-    "index 50M": (
-        "partitions of 5,000 and 8,000; vectors added in pieces get coarser codes than those of a build at once, so more are re-ranked; "
-        "loading 10 million was nearly all ScaNN's own reader, which has no option for threads (`benchmarks/LOG.md`, *ScaNN, 50 million*); a "
-        "reader and a scan of our own are in and not in this result ([decision 77](decisions/077-index-library.md))"
-    ),
     "index 200,000": (
         "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec ([decision 54](decisions/054-quantized-scan.md), "
         "`benchmarks/LOG.md`); ranking in C, which left 0.025 of 0.062 ms around the scan ([decision 77](decisions/077-index-library.md)): "
