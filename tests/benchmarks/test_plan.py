@@ -25,6 +25,7 @@ def everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(__main__.plan, "RACES", RACES)
     monkeypatch.setattr(plan.datasets, "DATA", tmp_path / "data")
     monkeypatch.setattr(report, "keep", lambda result, name: None)
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results")  # of no processor
 
     def run(*options: str, fails=(), stops=(), interrupts=()) -> tuple[int, list[str]]:
         ran = []
