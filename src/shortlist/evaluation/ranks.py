@@ -192,9 +192,8 @@ def _count_above(
     return above
 
 
-_Count: TypeAlias = (
-    "Callable[[Tensor, int], Tensor]"  # of scores ``[rows, width]`` from a column on: how many reach each pair's
-)
+# Of scores ``[rows, width]``, from a column on: how many reach each pair's.
+_Count: TypeAlias = "Callable[[Tensor, int], Tensor]"
 
 
 def _counting(asked: Pairs, thresholds: Tensor, shape: tuple[int, int], buffers: _Buffers) -> _Count:

@@ -164,8 +164,8 @@ def _alone_at(path: Path) -> Iterator[None]:
     """
     import fcntl
 
-    beside = path.with_name(f"{path.name}.lock")
-    lock = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock_path = path.with_name(f"{path.name}.lock")
+    lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,7 +174,7 @@ def _alone_at(path: Path) -> Iterator[None]:
         except OSError:  # a file system without locks
             pass
         try:
-            removed = not os.path.samestat(os.fstat(lock), os.lstat(beside))
+            removed = not os.path.samestat(os.fstat(lock), os.lstat(lock_path))
         except FileNotFoundError:
             removed = True
         if removed:  # by another server, which listens by now
@@ -183,7 +183,7 @@ def _alone_at(path: Path) -> Iterator[None]:
             yield
         finally:
             with contextlib.suppress(OSError):
-                beside.unlink()
+                lock_path.unlink()
     finally:
         os.close(lock)
 
