@@ -1,7 +1,7 @@
 """Exact ranks: the number of candidates in the whole catalogue that score at least as high as the chosen one.
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
-candidates at or above each pair's own score are counted (compiled, see ``loss.kernel``, or by torch); ties count against
+candidates at or above each pair's own score are counted (compiled, see ``loss.counts``, or by torch); ties count against
 the model unless asked otherwise.
 
 The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
@@ -20,7 +20,8 @@ from torch import Tensor
 
 from shortlist.errors import TrainingError
 from shortlist.language import counted
-from shortlist.loss.kernel import Kernel, kernel_for_scores
+from shortlist.loss import counts
+from shortlist.loss.kernel import Kernel
 from shortlist.loss.tiles import elements_on
 
 __all__ = [
@@ -202,7 +203,7 @@ def _counting(asked: Pairs, thresholds: Tensor, shape: tuple[int, int], buffers:
     Args:
         shape: how many rows and candidates there are.
     """
-    kernel = None if asked.released is not None else kernel_for_scores(buffers.scores)
+    kernel = None if asked.released is not None else counts.kernel_for_scores(buffers.scores)
     if kernel is not None:
         return partial(_counted, kernel, asked, thresholds)
     if torch.equal(asked.query, torch.arange(shape[0], device=asked.query.device)):
@@ -211,7 +212,7 @@ def _counting(asked: Pairs, thresholds: Tensor, shape: tuple[int, int], buffers:
 
 
 def _counted(kernel: Kernel, asked: Pairs, thresholds: Tensor, scores: Tensor, first: int) -> Tensor:
-    return kernel.reaching(scores, asked.query, asked.candidate - first, thresholds, higher=asked.favourable)
+    return counts.reaching(kernel, scores, asked.query, asked.candidate - first, thresholds, higher=asked.favourable)
 
 
 def _one_pair_each(asked: Pairs, thresholds: Tensor, candidates: int, columns: int) -> _Count:
@@ -320,9 +321,9 @@ def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tenso
     """
     dim = query.shape[-1]
     margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
-    kernel = kernel_for_scores(query) if candidate.dtype == query.dtype and candidate.is_contiguous() else None
+    kernel = counts.kernel_for_scores(query) if candidate.dtype == query.dtype and candidate.is_contiguous() else None
     if kernel is not None:
-        thresholds = kernel.thresholds(query, candidate, pair_query, own, margin)
+        thresholds = counts.thresholds(kernel, query, candidate, pair_query, own, margin)
     else:
         thresholds = _thresholds_by_torch(query, candidate, (pair_query, own), margin)
     if not torch.isfinite(thresholds).all():
@@ -334,7 +335,7 @@ def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tenso
 
 
 def _thresholds_by_torch(query: Tensor, candidate: Tensor, pairs: tuple[Tensor, Tensor], margin: float) -> Tensor:
-    """As ``Kernel.thresholds``; of several heads for the best."""
+    """As ``counts.thresholds``; of several heads for the best."""
     parts = []
     for rows, columns in zip(*(side.split(PRODUCTS) for side in pairs), strict=True):
         products = query[rows] * (candidate[columns] if query.ndim == 2 else candidate[columns].unsqueeze(1))

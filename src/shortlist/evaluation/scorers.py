@@ -14,7 +14,7 @@ from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
 from shortlist.index import Lists
-from shortlist.loss.kernel import kernel_for_scores
+from shortlist.loss.counts import kernel_for_scores, reaching
 from shortlist.sources import Added, Context, Neighbours, Weights, places_of_all
 
 __all__ = ["ByRow", "Cold", "Mixed", "NeighbourScores", "Scorer", "Vectors", "among", "part_of", "without"]
@@ -278,7 +278,7 @@ def _above(scores: Tensor, pairs: Pairs) -> Tensor:
     margin = own_scores.abs() * (ROUNDING if pairs.favourable else -ROUNDING)
     kernel = None if released is not None else kernel_for_scores(scores)
     if kernel is not None:
-        reached = kernel.reaching(scores, pairs.query, own, own_scores + margin, higher=pairs.favourable)
+        reached = reaching(kernel, scores, pairs.query, own, own_scores + margin, higher=pairs.favourable)
     else:
         compared = pairs.reach(scores[pairs.query], (own_scores + margin).unsqueeze(1))  # [pairs, candidates]
         if released is not None:

@@ -1,5 +1,5 @@
-"""Compiled forms of the softmax over columns, of updates of rows by Adagrad, Adam and AdamW, of the places where lists meet
-the columns of a batch, and of the counts that make exact ranks (``native/*.c``), where the package has them for this processor.
+"""Compiled forms of the softmax over columns, of updates of rows by Adagrad, Adam and AdamW, and of the places where lists meet
+the columns of a batch (``native/*.c``), where the package has them for this processor; ``counts.py`` calls the same library.
 
 The build makes one for each instruction set of x86-64 that pays, on Linux with a C compiler; wheels for that platform contain
 them. Everywhere else, on GPUs, in lower precision and for several vectors a query the losses are computed by torch.
@@ -35,7 +35,6 @@ __all__ = [
     "kernel_for",
     "kernel_for_lists",
     "kernel_for_rows",
-    "kernel_for_scores",
     "kernel_trouble",
 ]
 
@@ -44,8 +43,6 @@ OUTSIDE = 2  # of softmax.c
 NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"
 INSTRUCTIONS = {"AVX512": "x86-64-v4", "AVX2": "x86-64-v3"}  # torch's name of what this processor has: gcc's
-
-MOST_COLUMNS = (1 << 31) - 1  # of scores that are counted at a time
 
 BLOCK_BYTES = 1 << 20
 """Scores of a thread that are in memory at a time: they stay in the cache between the products."""
@@ -139,27 +136,6 @@ class _Meeting(ctypes.Structure):
     )
 
 
-class _Margins(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("query", "candidate")),
-        *((name, ctypes.c_int64) for name in ("queries", "candidates", "dim")),
-        *((name, ctypes.c_void_p) for name in ("row", "column")),
-        *((name, ctypes.c_int64) for name in ("pairs", "threads")),
-        ("margin", ctypes.c_float),
-        ("threshold", ctypes.c_void_p),
-    )
-
-
-class _Comparison(ctypes.Structure):
-    _fields_ = (
-        ("scores", ctypes.c_void_p),
-        *((name, ctypes.c_int64) for name in ("rows", "columns")),
-        *((name, ctypes.c_void_p) for name in ("row", "own", "threshold")),
-        *((name, ctypes.c_int64) for name in ("pairs", "threads", "higher")),
-        ("count", ctypes.c_void_p),
-    )
-
-
 class Kernel:
     """A compiled library. One call takes a whole batch; it is deterministic for a number of threads.
 
@@ -168,13 +144,11 @@ class Kernel:
     """
 
     def __init__(self, library: ctypes.CDLL) -> None:
-        self._library = library
-        self._tile: int = self._library.shortlist_tile()
-        self._library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
-        self._library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
-        self._library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
-        self._library.shortlist_thresholds.argtypes = [ctypes.POINTER(_Margins)]
-        self._library.shortlist_count.argtypes = [ctypes.POINTER(_Comparison)]
+        self.library = library
+        self._tile: int = self.library.shortlist_tile()
+        self.library.shortlist_softmax.argtypes = [ctypes.POINTER(_Batch)]
+        self.library.shortlist_update.argtypes = [ctypes.POINTER(_Updates)]
+        self.library.shortlist_places.argtypes = [ctypes.POINTER(_Meeting)]
         self._parallel = self._share_threads()
         self._process = os.getpid()
 
@@ -254,14 +228,14 @@ class Kernel:
             places[0].numel(),
             places[2].numel(),
             max(self._tile, min(rows, 8 * self._tile)),
-            max(1, min(self._threads(), tiles, PARTS_BYTES // (4 * max(1, width) * max(1, query.shape[1])))),
+            max(1, min(self.threads, tiles, PARTS_BYTES // (4 * max(1, width) * max(1, query.shape[1])))),
             correct_positive,
             negatives_only,
             exponent,
             1 / temperature if temperature else math.inf,
             *addresses,
         )
-        status = self._library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
+        status = self.library.shortlist_softmax(ctypes.byref(batch)) if fits else OUTSIDE
         if status & OUTSIDE:
             raise ConfigError(
                 f"the pairs, weights or masses of a loss do not fit its {counted(queries, 'query')} and {counted(columns, 'candidate')}.",
@@ -293,8 +267,8 @@ class Kernel:
         held = [RowUpdate(one.table, one.slots, _whole(one.codes), one.gradient.contiguous()) for one in updates]
         fits = all(_fits(one, adam is not None) for one in held)
         parts = (_Part * len(held))(*map(_part, held if fits else ()))
-        given = _Updates(parts, len(held), self._threads(), adam is not None, rate, epsilon, *numbers)
-        if not fits or self._library.shortlist_update(ctypes.byref(given)):
+        given = _Updates(parts, len(held), self.threads, adam is not None, rate, epsilon, *numbers)
+        if not fits or self.library.shortlist_update(ctypes.byref(given)):
             raise ConfigError(
                 f"the rows, slots or gradients of an update do not fit its {len(held):,} tables.",
                 hint="rows count from 0; a gradient has the shape of its rows, a slot that of its table",
@@ -341,83 +315,15 @@ class Kernel:
             row.ctypes.data,
             column.ctypes.data,
         )
-        if self._library.shortlist_places(ctypes.byref(given)):
+        if self.library.shortlist_places(ctypes.byref(given)):
             raise ConfigError(
                 f"lists of candidates do not fit the {counted(len(offsets) - 1, 'list')} and {counted(len(column_of), 'candidate')} that there are.",
                 hint="rows count from 0",
             )
         return row[: given.found], column[: given.found]
 
-    def thresholds(self, query: Tensor, candidate: Tensor, row: Tensor, column: Tensor, margin: float) -> Tensor:
-        """The dot product of each pair, less ``margin`` times the sum of its products' sizes, float32 ``[pairs]``.
-
-        Args:
-            query: float32 ``[queries, dim]``, contiguous.
-            candidate: float32 ``[candidates, dim]``, contiguous.
-            row: int64 ``[pairs]``.
-            column: int64 ``[pairs]``.
-
-        Raises:
-            ConfigError: for rows and columns that there are not, and arguments of another shape or type.
-        """
-        found = query.new_empty(row.shape)
-        given = (row.contiguous(), column.contiguous())
-        fits = is_table(query) and is_table(candidate) and query.shape[1] == candidate.shape[1]
-        asked = _Margins(
-            query.data_ptr(),
-            candidate.data_ptr(),
-            len(query),
-            len(candidate),
-            query.shape[-1],
-            *(one.data_ptr() for one in given),
-            row.numel(),
-            self._threads(),
-            margin,
-            found.data_ptr(),
-        )
-        if not (fits and _are_rows(*given)) or self._library.shortlist_thresholds(ctypes.byref(asked)):
-            raise ConfigError(
-                f"pairs do not fit the {counted(len(query), 'query')} and {counted(len(candidate), 'candidate')} that they are of.",
-                hint="rows and columns count from 0; one of each for every pair, and vectors of one length",
-            )
-        return found
-
-    def reaching(self, scores: Tensor, row: Tensor, own: Tensor, threshold: Tensor, *, higher: bool = False) -> Tensor:
-        """How many scores of its row reach each pair's threshold, its own left out, int64 ``[pairs]``.
-
-        Args:
-            scores: float32 ``[rows, columns]``, contiguous, as ``kernel_for_scores`` takes them.
-            row: int64 ``[pairs]``.
-            own: int64 ``[pairs]``, the column left out; outside of the columns for none.
-            threshold: float32 ``[pairs]``.
-            higher: count what is higher, not what is as high.
-
-        Raises:
-            ConfigError: for rows that there are not, and arguments of another length or type.
-        """
-        rows, columns = scores.shape
-        count = torch.zeros(row.shape, dtype=torch.long)
-        given = (row.contiguous(), own.contiguous(), threshold.contiguous())
-        fits = _takes_scores(scores) and _are_rows(*given[:2])
-        fits = fits and threshold.is_cpu and threshold.dtype == scores.dtype and threshold.shape == row.shape
-        asked = _Comparison(
-            scores.data_ptr(),
-            rows,
-            columns,
-            *(one.data_ptr() for one in given),
-            row.numel(),
-            self._threads(),
-            higher,
-            count.data_ptr(),
-        )
-        if not fits or self._library.shortlist_count(ctypes.byref(asked)):
-            raise ConfigError(
-                f"the rows, own columns or thresholds of pairs do not fit scores of {counted(rows, 'query')} and {counted(columns, 'candidate')}.",
-                hint="rows count from 0; one of each for every pair",
-            )
-        return count
-
-    def _threads(self) -> int:
+    @property
+    def threads(self) -> int:
         """Parts of the work. Threads do not survive a fork: a forked process would wait for its parent's."""
         return torch.get_num_threads() if self._parallel and os.getpid() == self._process else 1
 
@@ -428,7 +334,7 @@ class Kernel:
                 loop = ctypes.CDLL(path).GOMP_parallel
             except (OSError, AttributeError):  # a file that was replaced since it was loaded, or a runtime without it
                 continue
-            self._library.shortlist_threads(ctypes.cast(loop, ctypes.c_void_p))
+            self.library.shortlist_threads(ctypes.cast(loop, ctypes.c_void_p))
             return True
         return False
 
@@ -455,23 +361,6 @@ def kernel_for_lists(offsets: Tensor, values: Tensor) -> Kernel | None:
     kernel = _of_this_machine()
     fits = offsets.device.type == "cpu" and values.dtype in (torch.int64, torch.int32)
     return kernel if fits and isinstance(kernel, Kernel) else None
-
-
-def kernel_for_scores(scores: Tensor) -> Kernel | None:
-    """The kernel, if there is one for this processor that counts such scores."""
-    kernel = _of_this_machine()
-    return kernel if isinstance(kernel, Kernel) and _takes_scores(scores) else None
-
-
-def _takes_scores(scores: Tensor) -> bool:
-    """Whether the kernel counts such scores, where there is one."""
-    return is_table(scores) and scores.shape[1] <= MOST_COLUMNS
-
-
-def _are_rows(*of_pairs: Tensor) -> bool:
-    """Whether these are numbers of rows, as many of each."""
-    shape = of_pairs[0].shape
-    return len(shape) == 1 and all(one.is_cpu and one.dtype == torch.int64 and one.shape == shape for one in of_pairs)
 
 
 def kernel_trouble() -> str | None:
