@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from shortlist.errors import TrainingError
 from shortlist.evaluation import Hidden, Pairs, ranks
-from shortlist.evaluation.ranks import check_finite, top_lists
+from shortlist.evaluation.ranks import Released, check_finite, top_lists
+from shortlist.loss import counts
 
 pytestmark = pytest.mark.usefixtures("counted_by")
 
@@ -217,3 +218,47 @@ def test_more_queries_than_sixteen_bits_can_number() -> None:
     query = torch.arange(65_538.0).unsqueeze(1)
     pairs = Pairs(torch.tensor([65_537, 1, 0]), torch.tensor([0, 1, 1]))
     assert ranks(query, torch.tensor([[1.0], [2.0]]), pairs).tolist() == [2, 1, 2]  # all tie for query 0
+
+
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("favourable", [False, True])
+def test_one_call_ranks_all_pairs(tiles, monkeypatch, hide, favourable) -> None:
+    """However many tiles there are; without the kernel there is none."""
+    calls = []
+    ranked = counts.ranked
+    monkeypatch.setattr(
+        counts, "ranked", lambda *given, **named: calls.append(len(given[3][0])) or ranked(*given, **named)
+    )
+    for name in ("reaching", "thresholds"):
+        monkeypatch.setattr(counts, name, lambda *_, name=name, **__: calls.append(name))
+    tiles(64, 2, 3, 3)
+    generator = torch.Generator().manual_seed(5)
+    query, candidate = (torch.randint(-2, 3, (rows, 3), generator=generator).float() for rows in (40, 70))
+    pair_query, own = (torch.randint(most, (90,), generator=generator) for most in (40, 70))
+    hidden = Hidden(torch.tensor([0, 3]), torch.tensor([1, 4])) if hide else None
+    asked = Pairs(pair_query, own, hidden, favourable=favourable)
+    kernel = counts.kernel_for_ranks(query, candidate)
+    ranks(query, candidate, asked)
+    assert calls == ([] if kernel is None else [90])
+
+
+def test_without_memory_for_one_call_pairs_are_ranked_by_tiles(monkeypatch) -> None:
+    query, candidate = torch.tensor([[1.0]]), torch.tensor([[3.0], [1.0], [3.0], [2.0]])
+    monkeypatch.setattr(counts, "ranked", lambda *_, **__: None)
+    assert ranks(query, candidate, Pairs(torch.zeros(4, dtype=torch.long), torch.arange(4))).tolist() == [2, 4, 2, 3]
+
+
+@given(seed=st.integers(0, 2**32), hide=st.booleans(), favourable=st.booleans())
+def test_one_call_and_tiles_agree(seed, hide, favourable) -> None:
+    """Small whole numbers, so that both are exact."""
+    generator = torch.Generator().manual_seed(seed)
+    query, candidate = (torch.randint(-3, 4, (rows, 5), generator=generator).float() for rows in (30, 50))
+    pair_query, own = (torch.randint(least, most, (60,), generator=generator) for least, most in ((0, 30), (-1, 50)))
+    hidden = None
+    if hide:
+        hidden = Hidden(*torch.nonzero(torch.rand(30, 50, generator=generator) < 0.2).T.contiguous())
+    asked = Pairs(pair_query, own, hidden, favourable=favourable)
+    released = Released(torch.zeros(50), torch.zeros(60))  # all exist: ranked by tiles
+    assert (
+        ranks(query, candidate, asked).tolist() == ranks(query, candidate, asked._replace(released=released)).tolist()
+    )

@@ -15,6 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.loss.libraries import BUILT, needs_kernel, of
 from torch import Tensor
 
 from shortlist.compiled import VARIABLE
@@ -33,7 +34,6 @@ from shortlist.loss.kernel import (
 )
 from shortlist.loss.softmax import loss_and_gradients
 from shortlist.train.optimizers import Adagrad, Adam, AdamW, Optimizer, Updater
-from tests.loss.libraries import BUILT, needs_kernel, of
 
 pytestmark = needs_kernel
 

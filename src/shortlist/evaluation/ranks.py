@@ -1,8 +1,8 @@
 """Exact ranks: the number of candidates in the whole catalogue that score at least as high as the chosen one.
 
 No list is sorted. Scores of distinct queries against all candidates are computed tile by tile, and in each tile the
-candidates at or above each pair's own score are counted (compiled, see ``loss.counts``, or by torch); ties count against
-the model unless asked otherwise.
+candidates at or above each pair's own score are counted; ties count against the model unless asked otherwise. One compiled call
+does all of it (``loss.counts``) but for several vectors a query, times of release, GPUs and machines without the kernel.
 
 The same vector may score differently in its last bits from one tile to the next, since a matrix product adds up in an
 order of its own. A score that is as near to a pair's own as rounding can bring it is therefore a tie.
@@ -127,6 +127,8 @@ def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
     """
     check_finite("query", query)
     check_finite("candidate", candidate)
+    if (compiled := _compiled(query, candidate, pairs)) is not None:
+        return compiled
     order = _by_query(pairs.query, len(query))
     ordered, hidden = pairs.only(order), pairs.hidden
     most = elements_on(query.device, TILE_ELEMENTS)
@@ -150,6 +152,27 @@ def ranks(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor:
         above[tile] = _count_above(query[start : start + rows], candidate, asked, buffers)
     above[ordered.candidate < 0] = len(candidate)
     return torch.empty_like(above).index_copy_(0, order, above + 1)
+
+
+def _compiled(query: Tensor, candidate: Tensor, pairs: Pairs) -> Tensor | None:
+    """The ranks, where the kernel makes them: all in one call."""
+    kernel = None if pairs.released is not None else counts.kernel_for_ranks(query, candidate)
+    if kernel is None:
+        return None
+    made = counts.ranked(
+        kernel,
+        query,
+        candidate,
+        (pairs.query, pairs.candidate),
+        pairs.hidden,
+        _margin(query, pairs.favourable),
+        higher=pairs.favourable,
+        columns=4 * COLUMNS,
+    )
+    if made is None:
+        return None
+    _check_scores(made.unclear, query)
+    return made.rank
 
 
 def _by_query(rows: Tensor, queries: int) -> Tensor:
@@ -314,24 +337,33 @@ def _scores(query: Tensor, candidate: Tensor, out: Tensor) -> Tensor:
 
 
 def _thresholds(query: Tensor, candidate: Tensor, pair_query: Tensor, own: Tensor, favourable: bool) -> Tensor:
-    """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding (or more).
-
-    Two sums of the same products, whatever their order, differ by at most ``dim · eps · Σ|q_k c_k|`` (Higham 2002,
-    "Accuracy and stability of numerical algorithms", §3.1); a single product has no order.
-    """
-    dim = query.shape[-1]
-    margin = 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
+    """The score from which a candidate counts against each pair ``[pairs]``: the pair's own, less rounding (or more)."""
+    margin = _margin(query, favourable)
     kernel = counts.kernel_for_scores(query) if candidate.dtype == query.dtype and candidate.is_contiguous() else None
     if kernel is not None:
         thresholds = counts.thresholds(kernel, query, candidate, pair_query, own, margin)
     else:
         thresholds = _thresholds_by_torch(query, candidate, (pair_query, own), margin)
-    if not torch.isfinite(thresholds).all():
+    _check_scores(int((~torch.isfinite(thresholds)).sum()), query)
+    return thresholds
+
+
+def _margin(query: Tensor, favourable: bool) -> float:
+    """How far below its own a score still counts against a pair, as a share of its products' sizes.
+
+    Two sums of the same products, whatever their order, differ by at most ``dim · eps · Σ|q_k c_k|`` (Higham 2002,
+    "Accuracy and stability of numerical algorithms", §3.1); a single product has no order.
+    """
+    dim = query.shape[-1]
+    return 0.0 if dim == 1 else (dim + 1) * torch.finfo(query.dtype).eps * (-1 if favourable else 1)
+
+
+def _check_scores(too_large: int, query: Tensor) -> None:
+    if too_large:
         raise TrainingError(
-            f"scores of {counted(int((~torch.isfinite(thresholds)).sum()), 'pair')} are too large for {query.dtype}.",
+            f"scores of {counted(too_large, 'pair')} are too large for {query.dtype}.",
             hint="the training diverged: lower the learning rate, or raise the temperature",
         )
-    return thresholds
 
 
 def _thresholds_by_torch(query: Tensor, candidate: Tensor, pairs: tuple[Tensor, Tensor], margin: float) -> Tensor:

@@ -1,17 +1,18 @@
-"""Compiled counts that make exact ranks (``native/counts.c``), by the library that ``kernel.py`` finds."""
+"""Compiled counts that make exact ranks (``native/counts.c``, ``ranks.c``), by the library that ``kernel.py`` finds."""
 
 from __future__ import annotations
 
 import ctypes
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from shortlist.errors import ConfigError
 from shortlist.language import counted
-from shortlist.loss.kernel import Kernel, is_table, kernel_for_rows
+from shortlist.loss.kernel import OUTSIDE, Kernel, is_table, kernel_for_rows
 
-__all__ = ["kernel_for_scores", "reaching", "thresholds"]
+__all__ = ["Ranked", "kernel_for_ranks", "kernel_for_scores", "ranked", "reaching", "thresholds"]
 
 MOST_COLUMNS = (1 << 31) - 1  # of scores that are counted at a time
 
@@ -37,14 +38,33 @@ class _Comparison(ctypes.Structure):
     )
 
 
+class _Ranking(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("query", "candidate")),
+        *((name, ctypes.c_int64) for name in ("queries", "candidates", "dim")),
+        *((name, ctypes.c_void_p) for name in ("row", "own")),
+        ("pairs", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("hidden_row", "hidden_column")),
+        *((name, ctypes.c_int64) for name in ("hidden", "columns", "threads", "higher")),
+        ("margin", ctypes.c_float),
+        ("rank", ctypes.c_void_p),
+        ("unclear", ctypes.c_int64),
+    )
+
+
+class Ranked(NamedTuple):
+    """Ranks, int64 ``[pairs]``, and how many pairs have a score that is not finite: then there are no ranks."""
+
+    rank: Tensor
+    unclear: int
+
+
 def kernel_for_scores(scores: Tensor) -> Kernel | None:
     """The kernel, if there is one for this processor that counts such scores."""
     return kernel_for_rows(scores) if _takes_scores(scores) else None
 
 
-def thresholds(
-    kernel: Kernel, query: Tensor, candidate: Tensor, row: Tensor, column: Tensor, margin: float
-) -> Tensor:
+def thresholds(kernel: Kernel, query: Tensor, candidate: Tensor, row: Tensor, column: Tensor, margin: float) -> Tensor:
     """The dot product of each pair, less ``margin`` times the sum of its products' sizes, float32 ``[pairs]``.
 
     Args:
@@ -72,10 +92,7 @@ def thresholds(
         found.data_ptr(),
     )
     if not (fits and _are_rows(*given)) or kernel.library.shortlist_thresholds(ctypes.byref(asked)):
-        raise ConfigError(
-            f"pairs do not fit the {counted(len(query), 'query')} and {counted(len(candidate), 'candidate')} that they are of.",
-            hint="rows and columns count from 0; one of each for every pair, and vectors of one length",
-        )
+        raise _misfit(query, candidate)
     return found
 
 
@@ -115,6 +132,74 @@ def reaching(
             hint="rows count from 0; one of each for every pair",
         )
     return count
+
+
+def kernel_for_ranks(query: Tensor, candidate: Tensor) -> Kernel | None:
+    """The kernel, if there is one for this processor that ranks such vectors."""
+    return kernel_for_rows(query, candidate) if query.shape[-1] == candidate.shape[-1] else None
+
+
+def ranked(
+    kernel: Kernel,
+    query: Tensor,
+    candidate: Tensor,
+    pairs: tuple[Tensor, Tensor],
+    hidden: tuple[Tensor, Tensor] | None,
+    margin: float,
+    *,
+    higher: bool = False,
+    columns: int = 1 << 12,
+) -> Ranked | None:
+    """The rank of each pair: 1 + how many other candidates reach its threshold; in one call, whatever the order of the pairs.
+
+    A pair whose candidate is hidden, or below 0, has the rank after the last. None where there is no memory for it.
+
+    Args:
+        query: float32 ``[queries, dim]``, contiguous, as ``kernel_for_ranks`` takes it.
+        candidate: float32 ``[candidates, dim]``, contiguous.
+        pairs: int64 ``[pairs]``, rows of ``query`` and of ``candidate``.
+        hidden: int64 ``[hidden]``, the same of what does not compete, sorted by query.
+        margin: as in ``thresholds``.
+        higher: count what is higher, not what is as high.
+        columns: candidates at a time.
+
+    Raises:
+        ConfigError: for rows that there are not, and arguments of another shape or type.
+    """
+    given = [one.contiguous() for one in pairs]
+    left_out = [one.contiguous() for one in (hidden or (given[0][:0], given[1][:0]))]
+    fits = is_table(query) and is_table(candidate) and query.shape[1] == candidate.shape[1]
+    fits = fits and _are_rows(*given) and _are_rows(*left_out)
+    rank = torch.ones(given[0].shape, dtype=torch.long, device="cpu")
+    asked = _Ranking(
+        query.data_ptr(),
+        candidate.data_ptr(),
+        len(query),
+        len(candidate),
+        query.shape[-1],
+        *(one.data_ptr() for one in given),
+        given[0].numel(),
+        *(one.data_ptr() for one in left_out),
+        left_out[0].numel(),
+        columns,
+        kernel.threads,
+        higher,
+        margin,
+        rank.data_ptr(),
+        0,
+    )
+    status = kernel.library.shortlist_ranks(ctypes.byref(asked)) if fits else OUTSIDE
+    if status == OUTSIDE:
+        raise _misfit(query, candidate)
+    return None if status else Ranked(rank, int(asked.unclear))
+
+
+def _misfit(query: Tensor, candidate: Tensor) -> ConfigError:
+    """What is raised where pairs are not rows of their vectors."""
+    return ConfigError(
+        f"pairs do not fit the {counted(len(query), 'query')} and {counted(len(candidate), 'candidate')} that they are of.",
+        hint="rows and columns count from 0; one of each for every pair, and vectors of one length",
+    )
 
 
 def _takes_scores(scores: Tensor) -> bool:

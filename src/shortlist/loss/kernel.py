@@ -38,7 +38,7 @@ __all__ = [
     "kernel_trouble",
 ]
 
-ABI = 5  # that of softmax.c
+ABI = 6  # that of softmax.c
 OUTSIDE = 2  # of softmax.c
 NO_NUMBERS = (torch.bool, torch.complex32, torch.complex64, torch.complex128)
 FOLDER = Path(__file__).parent / "native"

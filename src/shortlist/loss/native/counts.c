@@ -1,10 +1,7 @@
 /* What an exact rank takes: the score from which a candidate counts against a pair, and how many scores of a tile do. */
-#include <math.h>
-#include <stdint.h>
+#include "counts.h"
 
-enum { ALONE = 1 << 18 }; /* comparisons, or products, below which a second thread costs more than it saves */
 enum { OUTSIDE = 2 };     /* as in softmax.c */
-enum { LANES = 16 };      /* sums of a product that are made next to each other */
 
 typedef struct {
     const float *query;     /* [queries, dim] */
@@ -29,26 +26,6 @@ typedef struct {
 
 void shortlist_in_parallel(void (*work)(void *), void *given, int64_t threads);
 int64_t shortlist_thread(int64_t threads);
-
-static float threshold_of(const float *q, const float *c, int64_t dim, float margin) {
-    float sums[LANES] = {0}, sizes[LANES] = {0}, sum = 0, size = 0;
-    int64_t whole = dim / LANES * LANES;
-    for (int64_t d = 0; d < whole; d += LANES)
-        for (int64_t lane = 0; lane < LANES; lane++) {
-            float product = q[d + lane] * c[d + lane];
-            sums[lane] += product;
-            sizes[lane] += fabsf(product);
-        }
-    for (int64_t d = whole; d < dim; d++) {
-        sum += q[d] * c[d];
-        size += fabsf(q[d] * c[d]);
-    }
-    for (int64_t lane = 0; lane < LANES; lane++) {
-        sum += sums[lane];
-        size += sizes[lane];
-    }
-    return sum - margin * size;
-}
 
 static void thresholds_of_thread(void *given) {
     const margins *m = given;

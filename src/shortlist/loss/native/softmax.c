@@ -11,21 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABI 5 /* `kernel.py` has the same number: change both with any argument */
+#include "product.h"
 
-#if defined(__AVX512F__)
-enum { LANES = 16, TILE = 12 };
-#elif defined(__AVX2__)
-enum { LANES = 8, TILE = 6 };
-#else
-enum { LANES = 4, TILE = 6 };
-#endif
-enum { PANEL = 2 * LANES, COLUMNS = 96 /* a multiple of PANEL and TILE */, LINE = 64 };
+#define ABI 6 /* `kernel.py` has the same number: change both with any argument */
+
+enum { COLUMNS = 96 /* a multiple of PANEL and TILE */ };
 enum { AT_ONCE = 24 * COLUMNS /* columns summed in float32 before their sum is added: rounding does not grow with a catalogue */ };
 
 #define SAFE 30.0 /* exponents so close to 0 need no shift: nothing overflows, underflows or loses precision */
 
-typedef float vec __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 
 typedef struct {
@@ -109,43 +103,7 @@ void shortlist_in_parallel(void (*work)(void *), void *given, int64_t threads) {
 
 int64_t shortlist_thread(int64_t threads) { return threads > 1 ? part : 0; }
 
-static inline vec load(const float *from) { return *(const vec *)from; }
-
-static inline void store(float *to, vec value) { *(vec *)to = value; }
-
-static inline vec all(float value) { return value - (vec){0}; }
-
-static int64_t up(int64_t n, int64_t of) { return (n + of - 1) / of * of; }
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static void *memory(int64_t bytes) { return aligned_alloc(LINE, (size_t)up(bytes ? bytes : 1, LINE)); }
-
 static int64_t lanes_of(const pass *p, int64_t panel) { return p->b->dim - panel * PANEL > LANES ? PANEL : LANES; }
-
-/* out[TILE, lanes] (+)= left[TILE, inner] right[inner, lanes]; left's rows are `row` apart, its columns `step`. */
-static inline __attribute__((always_inline)) void tile(const int vectors, const int add, const float *restrict left,
-                                                       int64_t row, int64_t step, const float *restrict right,
-                                                       int64_t inner, float *restrict out, int64_t stride) {
-    vec sum[TILE][2];
-    for (int i = 0; i < TILE; i++)
-        for (int v = 0; v < vectors; v++) sum[i][v] = (vec){0};
-    for (int64_t k = 0; k < inner; k++, left += step, right += vectors * LANES) {
-        vec of_right[2];
-        for (int v = 0; v < vectors; v++) of_right[v] = load(right + v * LANES);
-#pragma GCC unroll 12
-        for (int i = 0; i < TILE; i++) {
-            vec of_left = all(left[i * row]);
-            for (int v = 0; v < vectors; v++) sum[i][v] += of_left * of_right[v];
-        }
-    }
-    for (int i = 0; i < TILE; i++)
-        for (int v = 0; v < vectors; v++) {
-            float *to = out + i * stride + v * LANES;
-            if (add) sum[i][v] += load(to); /* a block's sum at once: fewer roundings than row by row */
-            store(to, sum[i][v]);
-        }
-}
 
 static void write_tile(int64_t lanes, const float *left, int64_t row, const float *right, int64_t inner, float *out,
                        int64_t stride) {
@@ -452,8 +410,6 @@ static void of_thread(void *given) {
     release(&m);
 }
 
-enum { NO_MEMORY = 1, OUTSIDE = 2 };
-
 /* The places sorted by row; 0, or why not. */
 static int sort(const batch *b, int64_t n, const int64_t *row, const int64_t *column, const double *weight, places *to) {
     int64_t rows = b->rows;
@@ -477,13 +433,7 @@ static int sort(const batch *b, int64_t n, const int64_t *row, const int64_t *co
 static void pack(pass *p) {
     const batch *b = p->b;
     int64_t dim = b->dim;
-    for (int64_t k = 0; k < p->width; k += PANEL) {
-        float *to = p->by_dim + k * dim;
-        int64_t n = k < b->columns ? least(PANEL, b->columns - k) : 0;
-        if (n < PANEL) memset(to, 0, (size_t)(PANEL * dim) * 4);
-        for (int64_t j = 0; j < n; j++)
-            for (int64_t d = 0; d < dim; d++) to[d * PANEL + j] = b->candidate[(k + j) * dim + d];
-    }
+    pack_panels(b->candidate, b->columns, dim, 0, p->width, p->by_dim);
     for (int64_t panel = 0; panel < p->panels; panel++) {
         int64_t lanes = lanes_of(p, panel), from = panel * PANEL, n = least(lanes, dim - from);
         float *to = p->by_row + from * p->width;
