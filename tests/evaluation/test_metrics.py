@@ -244,3 +244,37 @@ def test_equals_ranx():
     for figure, expected in frozen["figures"].items():
         name, _, k = figure.rpartition("_")
         assert value(name, ranked, int(k)) == pytest.approx(expected), figure
+
+
+@given(rankings(), st.lists(st.integers(1, 15), min_size=1, max_size=5), st.booleans())
+def test_top_of_all_ks_is_that_of_each(problem, ks, weighted):
+    """In any order, also twice; weights are added up as they are at a single k."""
+    lists, truths, _ = problem
+    rows = [(q, candidate, lists[q].index(candidate) + 1) for q, wanted in enumerate(truths) for candidate in wanted]
+    query, candidate, rank = (np.array(column) for column in zip(*rows, strict=True))
+    rank = np.where(rank > 9, math.inf, rank)
+    weights = {"weight": np.linspace(0.1, 0.9, len(rank))} if weighted else {}
+    ranked = pairs(rank, query, candidate, competing=len(lists[0]), **weights)
+    together = measured(ranked, ["top"], ks)
+    assert list(together) == [f"top_{k}" for k in dict.fromkeys(ks)]
+    for k in ks:
+        alone = AT_K["top"](ranked, k)
+        assert together[f"top_{k}"].numerator.tolist() == alone.numerator.tolist()
+        assert together[f"top_{k}"].denominator.tolist() == alone.denominator.tolist()
+
+
+def test_the_pairs_are_added_up_once_for_all_ks(monkeypatch):
+    added = []
+    bincount = np.bincount
+    monkeypatch.setattr(
+        np, "bincount", lambda values, *rest, **named: added.append(len(values)) or bincount(values, *rest, **named)
+    )
+    ranked = pairs([1, 3, 12])
+    assert [one.value for one in measured(ranked, ["top"], [1, 2, 3, 10, 12]).values()] == [
+        1 / 3,
+        1 / 3,
+        2 / 3,
+        2 / 3,
+        1.0,
+    ]
+    assert added == [3, 3]  # by the k that reaches them, and how many each query has

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 import shortlist as sl
+from shortlist.data.id_map import _Fixed
 from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation.testset import TestSet, _distinct
 
@@ -100,3 +101,25 @@ def test_rows_alone_for_ranks_made_elsewhere() -> None:
     assert (len(found), len(found.queries), found.competing.tolist()) == (3, 2, [5, 5])
     assert found.propensity.tolist() == [1, 1, 1]
     assert TestSet.__test__ is False  # pytest takes it for no test
+
+
+def test_ids_of_tables_that_training_had_too_are_not_looked_up_one_by_one(model, monkeypatch) -> None:
+    """Two tables with the same ids in the same order, as two files read alike have them; all of the queries or most are asked."""
+    looked_up = []
+    rows = _Fixed.rows
+    monkeypatch.setattr(_Fixed, "rows", lambda known, ids: looked_up.append(list(ids)) or rows(known, ids))
+    test = dataset([("dan", 1, 6), ("bob", 2, 7), ("ann", 3, 6)])
+    assert test.queries is not model.catalogue.queries
+    test.query_rows, test.candidate_rows  # noqa: B018  # the data's own
+    looked_up.clear()
+    found = TestSet.of(model, test)
+    assert looked_up == []
+    assert found.query_ids.to_list() == ["ann", "bob", "dan"]
+    assert found.known.tolist() == [True, True, False]
+    assert found.candidate_ids.to_list() == [1, 2, 3, 4, 5]
+    assert found.candidate.tolist() == [0, 1, 2]
+    one = TestSet.of(
+        model, test.with_interactions(test.interactions[1:2])
+    )  # of four queries one is asked: it alone is looked up
+    assert looked_up == [["bob"]]
+    assert one.known.tolist() == [True]

@@ -41,6 +41,22 @@ def top(ranked: RankedPairs, k: int) -> PairSums:
     return ranked.per_pair(chance)
 
 
+def tops(ranked: RankedPairs, ks: Sequence[int]) -> list[PairSums]:
+    """``top`` at each of ``ks``; where pairs count alike, by one count of how many pairs of each query are first reached by which k."""
+    if ranked.best is not None or ranked.test.weight is not None:
+        return [top(ranked, k) for k in ks]
+    rising = sorted(set(ks))
+    reached_by = np.zeros(len(ranked.rank), np.int64)  # the place of the least k that reaches a pair
+    for k in rising:
+        reached_by += ranked.rank > k
+    reached_by *= ranked.queries
+    reached_by += ranked.test.query
+    size = (len(rising) + 1, ranked.queries)
+    found = np.bincount(reached_by, minlength=size[0] * size[1]).reshape(size)
+    hits = dict(zip(rising, np.cumsum(found[:-1], axis=0, dtype=np.float64), strict=True))
+    return [PairSums(hits[k], ranked.pairs_per_query) for k in ks]
+
+
 def recall(ranked: RankedPairs, k: int) -> PairSums:
     """Recall: hits / \\|T\\|, mean over queries (Manning, Raghavan, Schütze 2008, §8.3).
 
@@ -210,7 +226,9 @@ def measured(ranked: RankedPairs, metrics: Sequence[str], ks: Sequence[int]) -> 
     sums: dict[str, PairSums] = {}
     chosen = ranked.chosen
     for name in metrics:
-        if name in AT_K:
+        if name == "top":
+            sums |= {f"top_{k}": one for k, one in zip(ks, tops(chosen, ks), strict=True)}
+        elif name in AT_K:
             sums |= {f"{name}_{k}": AT_K[name](chosen, k) for k in ks}
         elif name in WHOLE:
             sums[name] = WHOLE[name](chosen)

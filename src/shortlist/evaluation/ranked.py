@@ -69,17 +69,17 @@ class RankedPairs:
         """The mean over test pairs of ``values`` ``[pairs]``, weighted where there are weights."""
         weight = self.test.weight
         weighed = values if weight is None else weight * values
-        return PairSums(_summed(self.test.query, weighed, self.queries), self._weight_per_query)
+        return PairSums(_summed(self.test.query, weighed, self.queries), self.pairs_per_query)
 
     @cached_property
-    def _weight_per_query(self) -> NDArray[np.float64]:
+    def pairs_per_query(self) -> NDArray[np.float64]:
         """How much the pairs of each query count together, ``[queries]``."""
-        query, weight = self.test.query, self.test.weight
-        return _summed(query, np.ones(len(query)) if weight is None else weight, self.queries)
+        weighed = np.bincount(self.test.query, self.test.weight, self.queries)
+        return weighed.astype(np.float64)
 
     def per_query(self, values: NDArray[np.float64]) -> PairSums:
         """The mean over queries with a test pair of ``values`` ``[queries]``; a query weighs as much as its pairs."""
-        pairs = np.bincount(self.test.query, self.test.weight, self.queries).astype(np.float64)
+        pairs = self.pairs_per_query
         weight = (pairs > 0).astype(np.float64) if self.test.weight is None else pairs
         return PairSums(np.where(weight > 0, values, 0.0) * weight, weight)
 

@@ -93,7 +93,7 @@ class TestSet:
         candidates, row_of = _joined_candidates(catalogue, test)
         counts = np.zeros(len(candidates), dtype=np.int64)
         counts[: len(catalogue.counts)] = catalogue.counts
-        known = np.append(catalogue.known, False)[catalogue.query_ids.find(query_ids)]
+        known = np.append(catalogue.known, False)[_rows_in(catalogue.query_ids, table[test.query], asked)]
         made = cls(
             query,
             row_of[test.candidate_rows],
@@ -154,12 +154,12 @@ class TestSet:
     @property
     def new_queries(self) -> int:
         """How many pairs have a query that training never saw."""
-        return int(np.count_nonzero(~self.known[self.query]))
+        return 0 if self.known.all() else int(np.count_nonzero(~self.known[self.query]))
 
     @property
     def new_candidates(self) -> int:
         """How many pairs have a candidate that training never saw."""
-        return int(np.count_nonzero(self.candidate_counts[self.candidate] == 0))
+        return 0 if self.candidate_counts.all() else int(np.count_nonzero(self.candidate_counts[self.candidate] == 0))
 
     @property
     def competing(self) -> NDArray[np.int64]:
@@ -233,6 +233,14 @@ def _distinct(rows: NDArray[np.integer], total: int) -> tuple[NDArray[np.int64],
     place = np.empty(total, np.int64)
     place[asked] = np.arange(len(asked))
     return asked, place[rows]
+
+
+def _rows_in(known: IdMap, ids: pl.Series, asked: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The row in ``known`` of the ids at the places ``asked``, −1 where there is none.
+
+    Where most are asked for, all are looked up: the ids of a table that training had too are then found at once.
+    """
+    return known.find(ids)[asked] if len(ids) <= 2 * len(asked) else known.find(ids.gather(asked))
 
 
 def _hidden(test: TestSet, seen: Dataset, device: torch.device) -> Hidden:
