@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shortlist import DataError
 from shortlist.data import id_map
-from shortlist.data.id_map import IdMap
+from shortlist.data.id_map import IdMap, _Fixed
 
 ODD = ["", " ", "\0", "a", "A", "x" * 100_000, "x" * 99_999, "\u00e9", "e\u0301", "😀", "007", "7", "null", "NaN"]
 INTS = [0, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 7]
@@ -233,6 +233,8 @@ def test_changed_ids_are_found_as_if_they_were_alone(
         assert [one in found.row_of for one in range(22)] == [one in rows for one in range(22)]
         assert found.take(np.arange(len(of_row))[::-1]) == of_row[::-1]
         assert found.find(pl.Series(range(22))).tolist() == [rows.get(one, -1) for one in range(22)]
+        many = found.find(pl.Series([*range(22)] * 4))  # looked up as a column
+        assert many.tolist() == [rows.get(one, -1) for one in range(22)] * 4
 
 
 def test_many_changes_become_one_map() -> None:
@@ -259,3 +261,31 @@ def test_a_few_ids_are_found_without_a_map(kind: Any, monkeypatch: pytest.Monkey
         assert found.rows([one, values[3]]) == [expected, 3]
         assert found.rows([one]) == [expected]
         assert found._fixed._row_of is not None
+
+
+@pytest.mark.parametrize("ids", [["b", "a", "c"], [3, 1, 2]])
+def test_all_ids_in_their_order_are_found_without_a_look_at_each(
+    ids: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+    for name in ("rows", "by_column"):
+        own = getattr(_Fixed, name)
+        monkeypatch.setattr(
+            _Fixed, name, lambda self, values, own=own: looked_up.append(len(values)) or own(self, values)
+        )
+    known = IdMap(pl.Series(ids))
+    assert known.find(pl.Series("other", ids)).tolist() == [0, 1, 2]
+    assert known.encode(pl.Series(ids)).tolist() == [1, 2, 3]
+    assert looked_up == []
+    assert known.find(pl.Series(ids[::-1])).tolist() == [2, 1, 0]
+    assert known.find(pl.Series(ids[:2])).tolist() == [0, 1]
+    assert known.find(pl.Series([*ids[:2], None], dtype=known.ids.dtype)).tolist() == [0, 1, -1]
+    assert looked_up == [3, 2, 3]
+
+
+def test_ids_that_are_gone_are_not_found_in_their_order() -> None:
+    ids = pl.Series("id", list(range(200)))
+    for gone in ([7], list(range(0, 200, 2))):  # a few, and enough for a map of their own
+        known = IdMap(ids).changed(ids, gone=gone)
+        assert known.find(ids).tolist() == [-1 if one in gone else one for one in range(200)]
+        assert known.encode(ids).tolist() == [0 if one in gone else one + 1 for one in range(200)]

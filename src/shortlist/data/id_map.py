@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -197,13 +198,15 @@ class IdMap:
     def _found(self, values: pl.Series) -> NDArray[np.int32]:
         """The row of each value; −1 where it is null or unknown. Errors as in ``find``."""
         values = self._of_type(values)
+        if not self._more and not self._gone and self._fixed.holds(values):
+            return np.arange(len(values), dtype=np.int32)
         few = FEW_TEXTS if self.strings and self._fixed.size <= 2 * FEW_TEXTS else FEW
         if len(values) <= few or self._more or self._gone:
             return self._singly(values)
         return self._fixed.by_column(values)
 
     def _singly(self, values: pl.Series) -> NDArray[np.int32]:
-        return np.array(self.rows(values.to_list()), dtype=np.int32)
+        return np.fromiter(self.rows(values.to_list()), np.int32, len(values))
 
     def _of_type(self, values: pl.Series) -> pl.Series:
         """Values in a type that can be compared with the ids: categories become strings. Errors as in ``find``."""
@@ -224,6 +227,7 @@ class _Fixed:
     def __init__(self, ids: pl.Series, row_of: dict[Id, int] | None = None, listed: list[Id] | None = None) -> None:
         self.size = len(ids)
         self._ids, self._row_of, self._listed = ids, row_of, listed
+        self._whole = row_of is None  # else some of the ids may have no row
         self._searches = 0
 
     def row_of(self) -> Mapping[Id, int]:
@@ -231,6 +235,11 @@ class _Fixed:
         if self._row_of is None:
             self._row_of = {value: row for row, value in enumerate(self._ids.to_list())}
         return self._row_of
+
+    def holds(self, values: pl.Series) -> bool:
+        """Whether these are all the ids, in their order, and each has its row."""
+        same = self._whole and len(values) == self.size and values.dtype == self._ids.dtype
+        return same and values.equals(self._ids)
 
     def prepare(self, pause: Callable[[], None]) -> None:
         """Build the map, and the list if the ids are few; ``pause`` is called after every few thousand ids."""
@@ -262,7 +271,7 @@ class _Fixed:
             self._searches += 1
             return [self._searched(one) for one in ids]
         get = self.row_of().get
-        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
+        return list(map(get, ids, repeat(-1)))  # type: ignore[arg-type]  # None is never there
 
     def _searched(self, one: Id | None) -> int:
         """The row of an id, without a map: to build a map of a million ids takes longer than some searches, and 100 MB."""
@@ -290,7 +299,7 @@ class _Fixed:
         step = max(AT_A_TIME, self.size)
         for start in range(0, len(values), step):
             rows[start : start + step] = found(values[start : start + step])
-        return rows
+        return rows if self._whole else np.where(self._has_row[rows], rows, np.int32(-1))
 
     def _joined(self, values: pl.Series) -> NDArray[np.int32]:
         places = np.arange(len(values), dtype=np.int32)
@@ -313,6 +322,13 @@ class _Fixed:
             found = above.ids.by_column(values.gather(away))
             rows[away[found >= 0]] = above.rows[found[found >= 0]]
         return rows
+
+    @cached_property
+    def _has_row(self) -> NDArray[np.bool_]:
+        """Whether each id has a row; the last one is that of row −1, and has none."""
+        has = np.zeros(self.size + 1, np.bool_)
+        has[list(self.row_of().values())] = True
+        return has
 
     @cached_property
     def _integers(self) -> NDArray[Any] | None:
