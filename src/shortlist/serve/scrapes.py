@@ -25,7 +25,7 @@ class Scrapes:
     def __init__(self, gather: Callable[[], Awaitable[bytes]]) -> None:
         self._gather = gather
         self._asking: list[asyncio.Future[bytes]] = []  # those who get the next text
-        self._next: asyncio.Task[None] | None = None  # gathers it when its turn comes
+        self._next: asyncio.Task[None] | None = None  # gathers it in its turn
         self._tasks: set[asyncio.Task[None]] = set()  # that one, and those that hand one out
         self._lock = asyncio.Lock()
         self._not_before = 0.0
