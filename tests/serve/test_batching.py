@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.serve.changing import KEY, change
 from tests.serve.paces import Steady, watched
@@ -15,6 +16,7 @@ from tests.serve.test_protocol import POST, Wire, connected, settled
 
 from shortlist.errors import DataError
 from shortlist.recommender import served as served_module
+from shortlist.recommender.eligible import Open
 from shortlist.serve import Settings
 from shortlist.serve.batching import INLINE, Paces
 from shortlist.serve.problems import Problem
@@ -70,6 +72,20 @@ def test_a_request_of_one_turn_goes_to_a_thread_whole(client: Any) -> None:
     client.app.service.batcher.paces = Steady(INLINE / 4)
     assert client.post("/v1/recommend", {"queries": [{"id": "ann"}] * 5}).status_code == 200
     assert seen == [(5, False)]
+
+
+def test_a_filter_that_leaves_much_is_not_taken_for_one_that_leaves_little(client: Any) -> None:
+    """Thousands that leave one candidate say nothing of one that leaves a thousand, nor of one without a filter."""
+    loaded, paces = client.app.service.loaded, Paces()
+    open_ = [None, *(Open(np.arange(count)) for count in (1, 1000, 1023, 1024)), Open(None, np.arange(1))]
+    groups = [Group(loaded, "lists", 10, open=one) for one in open_]
+    guess = paces.of(groups[0])
+    for _ in range(3000):
+        paces.measured(groups[1], 1e-6)
+    assert paces.of(groups[1]) == pytest.approx(1e-6)
+    assert [paces.of(one) for one in (groups[0], *groups[2:])] == [guess] * 5
+    paces.measured(groups[2], 1.0)
+    assert [paces.of(one) > guess for one in groups] == [False, False, True, True, False, False]
 
 
 def test_a_long_body_goes_to_a_thread_whatever_others_of_its_kind_take(client: Any) -> None:

@@ -8,15 +8,19 @@ import json
 import resource
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from tests.serve.running import Running
 
+from shortlist.serve import connection_limit
 from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, raise_limit
 from shortlist.serve.logs import Log
+from shortlist.serve.protocol import Connection
 
 
 class Idler:
@@ -36,6 +40,32 @@ def test_those_idle_for_longest_make_room(client: Any) -> None:
     limit.close_idle([])
     (line,) = map(json.loads, log._out.getvalue().splitlines())
     assert (line["event"], line["most"]) == ("connections_full", 10)
+
+
+def test_thousands_of_connections_are_not_looked_at_again_and_again(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where none is idle, there is one look in half a second however many want to connect; of idle ones a share is closed."""
+    now, looks = [1000.0], [0]
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    many = [Idler(float(number), False) for number in range(6400)]
+
+    class All(list[Idler]):
+        def __iter__(self) -> Iterator[Idler]:
+            looks[0] += 1
+            return super().__iter__()
+
+    monkeypatch.setattr(Connection, "all_open", All(many))
+    limit = ConnectionLimit(client.app, 6400)
+    for _ in range(100):
+        assert not limit.has_room()
+    assert looks == [1]
+    now[0] += 0.5
+    for one in many[100:]:
+        one.idle = True
+    assert not limit.has_room()
+    assert looks == [2]
+    assert [one for one in many if one.reason] == many[100:200]
 
 
 def test_the_limit_is_raised_to_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:

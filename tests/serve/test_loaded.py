@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
+import pytest
+
 import shortlist as sl
+from shortlist.recommender.live import changed
 from shortlist.recommender.pipeline import recommend
+from shortlist.serve import loaded as module
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.lookups import _note
 
@@ -32,3 +37,34 @@ def test_the_map_of_counts_is_by_their_neighbours(tmp_path: Path) -> None:
     assert shown is None
     assert _note(None, None).startswith("Candidates that are chosen together")
     assert _note(None, (2, 6)).endswith("neighbours. 2 candidates of 6, at most 20,000.")
+
+
+def test_values_of_columns_are_made_for_those_who_ask_and_not_for_the_catalogue(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond four thousand candidates, here beyond one; after each change too. A deletion leaves those that are made."""
+    made: list[int] = []
+    whole = pl.Series.to_list
+    monkeypatch.setattr(pl.Series, "to_list", lambda column: (made.append(len(column)), whole(column))[1])
+    monkeypatch.setattr(module, "AT_ONCE", 1)
+    loaded = Loaded.read(bundles / "one")
+    made.clear()
+    names = ("full_name", "kind", "stock")
+    alpha = {"full_name": "Alpha", "kind": "x", "stock": 3}
+    assert loaded.values_of(["a", "c"], names) == [alpha, {"full_name": None, "kind": "x", "stock": 5}]
+    table = pl.DataFrame({"what": ["c", "e"], "full_name": ["Gamma", "Epsilon"], "kind": ["y", "z"], "stock": [6, 9]})
+    more = loaded.changed(changed(loaded.served, table))
+    less = more.changed(changed(more.served, None, ["b"]))
+    for one in (more, less):
+        assert "b" in one.state.candidate_ids.row_of or one is less
+    made.clear()
+    for one in (more, less):
+        assert one.values_of(["e", "a", "c"], names) == [
+            {"full_name": "Epsilon", "kind": "z", "stock": 9},
+            alpha,
+            {"full_name": "Gamma", "kind": "y", "stock": 6},
+        ]
+    assert max(made, default=0) <= 1
+    assert loaded.values_of(["a"], names) == [alpha]
+    assert less._listed is more._listed
+    assert more._listed is not loaded._listed

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from typing import Annotated
 
+import msgspec
 import pytest
 
+from shortlist.serve import problems
 from shortlist.serve.change_schema import ChangeRequest, EventsRequest, ImpressionsRequest
 from shortlist.serve.http import decoded
 from shortlist.serve.problems import Problem
@@ -149,3 +152,20 @@ def test_what_is_no_json_is_told_why_and_where(body: bytes, cause: str) -> None:
 def test_of_a_long_body_no_place_is_named_that_is_one_of_a_piece() -> None:
     body = b'{"queries":[%s{"id":1,}]}' % (b'{"id":"%s"},' % (b"x" * 200) * 200)
     assert problem_of(RecommendRequest, body).detail == "the body is not JSON in UTF-8: trailing comma in object."
+
+
+def test_an_error_describes_the_types_of_a_body_once_and_not_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To describe them takes as long as some answers, and anybody may send a body with an unknown field again and again."""
+    described: list[type] = []
+    whole = problems.inspect.type_info
+    monkeypatch.setattr(problems.inspect, "type_info", lambda kind: (described.append(kind), whole(kind))[1])
+
+    class Fresh(msgspec.Struct, forbid_unknown_fields=True):
+        k: Annotated[int, msgspec.Meta(ge=0, le=9)]
+        inner: list[int]
+
+    found = [problem_of(Fresh, body) for body in (b'{"x":1}', b'{"inn":1}', b'{"k":11,"inner":[]}', b"[]")]
+    assert [one.status for one in found] == [422] * 4
+    assert found[1].hint is not None
+    assert "did you mean 'inner'?" in found[1].hint
+    assert described == [Fresh]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,9 +25,13 @@ from tests.serve.running import Running
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from shortlist.serve import Settings
+from shortlist.serve.admission import PROBES
 from shortlist.serve.app import COMPLETE
 from shortlist.serve.batching import INLINE
 from shortlist.serve.protocol import Connection
+from shortlist.serve.scrapes import Scrapes
+from shortlist.serve.settings import Limits
 from shortlist.serve.turns import TURN
 
 
@@ -955,3 +960,189 @@ def test_the_time_that_a_sender_takes_is_in_no_figure(client: Any, monkeypatch: 
     text = client.get("/metrics").text
     for stage in ("queue", "total"):
         assert re.findall(rf'shortlist_stage_seconds_sum{{stage="{stage}"}} (\S+)', text) == ["3.0"]
+
+
+@pytest.mark.parametrize("senders", [1, 40])
+def test_however_short_the_chunks_of_bodies_are_a_turn_of_the_loop_has_few(
+    client: Any, senders: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sends 10 KB of chunks of a byte, of which some hundreds are parsed in a turn; all bodies are read whole."""
+    begun = [0]
+    whole = Connection.on_chunk_header
+
+    def counted(connection: Connection) -> None:
+        whole(connection)
+        begun[0] += 1
+
+    monkeypatch.setattr(Connection, "on_chunk_header", counted)
+    body = BODY.ljust(1700)
+    content = CHUNKED + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+    async def talk() -> None:
+        wires = [Wire() for _ in range(senders)]
+        for wire in wires:
+            connected(client, wire)
+        await asyncio.sleep(0)
+        for wire in wires:
+            wire.protocol.data_received(content)
+        asking = Wire()
+        connected(client, asking).data_received(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))
+        most = before = begun[0]
+        while not all(wire.written for wire in (*wires, asking)):
+            await asyncio.sleep(0)
+            most, before = max(most, begun[0] - before), begun[0]
+        assert begun[0] >= senders * 1700
+        assert most <= 2 * 16 * 43 + senders * 86  # a turn's end and the next one's begin fall together here
+        for wire in (*wires, asking):
+            await settled(wire.protocol)
+            assert wire.written.count(b"HTTP/1.1 200") == wire.written.count(b"HTTP/1.1 ") == 1
+        for wire in (*wires, asking):
+            wire.protocol.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_a_body_that_waits_for_its_turn_keeps_the_time_that_its_sender_has_taken(client: Any) -> None:
+    """Nine of its seconds are over when its bytes have to wait for those of others: it has one more, and not ten."""
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        connection.data_received(POST + b"content-length: 50000\r\n\r\n")
+        assert connection.waiting_since is not None
+        connection.waiting_since -= 9.0
+        client.app.intake.take(1 << 20)  # others have had this turn
+        connection.data_received(b" " * 16_384)
+        assert connection.waiting_since is None  # that it waits is not its fault
+        while connection._unparsed:
+            await asyncio.sleep(0)
+        assert connection.waiting_since is not None
+        assert connection.loop.time() - connection.waiting_since >= 9.0
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_probes_begin_a_few_in_each_turn_and_all_are_answered(client: Any) -> None:
+    """Thirty ask at once next to another request, and one of them leaves before its turn."""
+    under_way: list[int] = []
+    answer = client.app.answer
+
+    async def counted(*arguments: Any) -> None:
+        under_way.append(len(under_way))
+        await answer(*arguments)
+
+    async def talk() -> None:
+        await asyncio.sleep(0)
+        wires = [Wire() for _ in range(30)]
+        for number, wire in enumerate(wires):
+            path = (b"/healthz", b"/readyz", b"/metrics")[number % 3]
+            connected(client, wire).data_received(GET.replace(b"/healthz", path) + b"\r\n")
+        asking = Wire()
+        connected(client, asking).data_received(ASKED)
+        wires[20].protocol.connection_lost(None)
+        begun = [len(under_way)]
+        while not all(wire.written for wire in (*wires[:20], *wires[21:], asking)):
+            await asyncio.sleep(0)
+            begun.append(len(under_way))
+        assert max(after - before for before, after in pairwise(begun)) <= 2 * PROBES
+        assert len(under_way) == 30  # 29 probes and the other one
+        assert wires[20].written == b""
+        for wire in (*wires[:20], *wires[21:], asking):
+            await settled(wire.protocol)
+            assert wire.written.count(b"HTTP/1.1 200") == 1
+            wire.protocol.connection_lost(None)
+
+    client.app.answer = counted
+    client.loop.run_until_complete(talk())
+
+
+def test_scrapers_take_no_place_of_others(clients: Callable[..., Any]) -> None:
+    """Two requests may be under way, and nine scrapers wait for figures."""
+    client = clients(Settings(limits=Limits(under_way=2, wait_seconds=100.0)))
+    gate = asyncio.Event()
+
+    async def gather() -> bytes:
+        await gate.wait()
+        return b"figures"
+
+    async def talk() -> None:
+        client.app.service.scrapes = Scrapes(gather)
+        scrapers = [Wire() for _ in range(9)]
+        for wire in scrapers:
+            connected(client, wire).data_received(GET.replace(b"/healthz", b"/metrics") + b"\r\n")
+            await asyncio.sleep(0)
+        for _ in range(3):
+            wire = Wire()
+            connected(client, wire).data_received(ASKED)
+            await settled(wire.protocol)
+            assert wire.written[:12] == b"HTTP/1.1 200"
+            wire.protocol.connection_lost(None)
+        assert client.app.under_way == 0
+        gate.set()
+        for wire in scrapers:
+            await settled(wire.protocol)
+            assert wire.written.endswith(b"figures")
+            wire.protocol.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+
+
+LOOK_UP = b"GET /v1/card HTTP/1.1\r\nhost: localhost\r\n\r\n"
+ODD = ASKED.replace(b"content-length", b"connection: keep-alive, x\r\ncontent-length")
+IN_CHUNKS = CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+
+@pytest.mark.parametrize(
+    ("request_", "cut", "full"),
+    [
+        (LOOK_UP, 0, "before"),
+        (LOOK_UP, 2, "before"),
+        (LOOK_UP.replace(b"card", b"x"), 0, "before"),
+        (ODD, 0, "before"),
+        (ODD, 2, "before"),
+        (IN_CHUNKS, 2, "before"),
+        (ASKED, 2, "between"),
+        (IN_CHUNKS, 2, "between"),
+    ],
+)
+def test_who_is_refused_is_not_read_for_a_while_whatever_it_asked(
+    client: Any, request_: bytes, cut: int, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue is full, before a request arrives or between its head and its end. What is sent behind a refused request, and the next one, wait until the connection is resumed."""
+    monkeypatch.setattr("shortlist.serve.admission.REFUSAL", 1000.0)  # seconds until its turn
+    admission = client.app.admission
+
+    async def talk() -> None:
+        wire = Wire()
+        connection = connected(client, wire)
+        if full == "before":
+            admission.slots = admission.most = 0
+        if cut:
+            connection.data_received(request_[:-cut])
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            admission.slots = admission.most = 0
+            connection.data_received(request_[-cut:])
+        else:
+            connection.data_received(request_ + request_)
+        for _ in range(9):
+            await settled(connection)
+            await asyncio.sleep(0)
+        assert wire.written.count(b"HTTP/1.1 503") == wire.written.count(b"HTTP/1.1 ") == 1
+        assert b"retry-after: 100" in wire.written  # 1000, or 1001 where it is rounded
+        assert not wire.reading
+        admission.slots = admission.most = 10
+        connection.resume()
+        if cut:
+            assert wire.reading
+            connection.data_received(request_)
+        while wire.written.count(b"HTTP/1.1 ") < 2:
+            await asyncio.sleep(0)
+        assert wire.written.count(b"HTTP/1.1 503") == 1
+        assert wire.reading
+        connection.connection_lost(None)
+
+    client.loop.run_until_complete(talk())
+    client.app.count_refused()
+    assert 'shortlist_refused_total{reason="queue"} 1.0' in client.get("/metrics").text

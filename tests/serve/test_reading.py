@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from tests.serve.paces import on_loop
 
 import shortlist as sl
 from shortlist.recommender.embedding import Embedder
+from shortlist.serve import reading
 from shortlist.serve.batching import Paces
+from shortlist.serve.schema import Query
 
 
 @pytest.mark.parametrize(
@@ -204,3 +207,45 @@ def test_long_bodies_are_read_in_a_thread(client: Any, monkeypatch: pytest.Monke
         ):
             assert client.post(f"/v1/{path}", body).status_code == 200, path
     assert seen == [True] * 4 + [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/recommend", lambda count: {"queries": [{"id": "ann"}] * count}),
+        ("/v1/embed", lambda count: {"queries": [{"id": "ann"}] * count}),
+        ("/v1/score", lambda count: {"queries": [{"id": "ann"}] * count, "candidates": ["a"]}),
+        ("/v1/models/one:predict", lambda count: {"instances": ["ann"] * count}),
+        ("/v1/models/one:predict", lambda count: {"inputs": {"who": ["ann"] * count}}),
+    ],
+)
+def test_choices_of_many_queries_are_read_in_the_thread(
+    client: Any, monkeypatch: pytest.MonkeyPatch, path: str, body: Callable[[int], Any]
+) -> None:
+    """A short body may name 256 queries of two hundred choices each."""
+    places: list[bool] = []
+    whole = reading.read_query
+    monkeypatch.setattr(reading, "read_query", lambda *given: (places.append(on_loop()), whole(*given))[1])
+    for recorded, count, expected in ((False, 100, True), (True, 1, True), (True, 5, True), (True, 20, False)):
+        if recorded:
+            client.app.service.events.add("ann", "c", time.time())
+        places.clear()
+        assert client.post(path, body(count)).status_code == 200
+        assert places == [expected] * count
+
+
+def test_others_have_their_turn_while_the_choices_of_queries_are_read(client: Any) -> None:
+    """A hundred queries of two hundred choices each, which are left out too; 257 queries of none are read as before."""
+    service, pauses = client.app.service, [0]
+
+    def pause() -> None:
+        pauses[0] += 1
+
+    for count in (257, 100):
+        if count == 100:
+            for number in range(200):
+                service.events.add("ann", f"c{number}", time.time())
+        pauses[0] = 0
+        asks = reading.read_queries(service.loaded, service.events, [Query("ann")] * count, True, pause)
+        assert {(len(ask.chosen), len(ask.exclude)) for ask in asks} == {(0, 0) if count == 257 else (200, 200)}
+        assert pauses[0] == (2 if count == 257 else 19)  # one before each query by which 2,000 values are read

@@ -247,3 +247,55 @@ def test_slow_senders_take_no_place_of_others(clients: Any) -> None:
     client.loop.run_until_complete(talk())
     assert 'shortlist_connections_cut_total{reason="room"} 2.0' in client.get("/metrics").text
     assert client.app.under_way == 0
+
+
+HEADS = b"GET /v1/card HTTP/1.1\r\nhost: localhost\r\nx: " + b"v" * 60_000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [POST + b"content-length: 60001\r\n\r\n" + b" " * 60_000, HEADS, POST + b"transfer-encoding: chunked\r\n\r\n" + b"3a98\r\n%b\r\n" % (b" " * 15_000) * 4],
+    ids=["body", "head", "chunked"],
+)  # fmt: skip
+def test_short_parts_of_requests_have_a_bound_together(
+    client: Any, part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty clients send 60 kB and wait: a megabyte of it is there at a time, those who came first make room, and others are answered."""
+    received = client.app.received
+    received.most = 0
+    monkeypatch.setattr("shortlist.serve.received.PARTS", MB)
+
+    async def talk() -> None:
+        wires = [Wire() for _ in range(40)]
+        for wire in wires:
+            connected(client, wire)
+            for at in range(0, len(part), 16_384):
+                wire.protocol.data_received(part[at : at + 16_384])
+                await asyncio.sleep(0)
+            while wire.protocol._unparsed and not wire.closed:
+                await asyncio.sleep(0)
+            assert received._in_parts <= MB
+        left = [number for number, wire in enumerate(wires) if not wire.closed]
+        assert left == list(range(40 - len(left), 40))
+        assert 16 <= len(left) <= 17
+        body = b'{"queries":[{"id":"ann"}],"k":1}'
+        whole = Wire()
+        connected(client, whole).data_received(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+        await settled(whole.protocol)
+        assert whole.written[:12] == b"HTTP/1.1 200"
+        for wire in (*wires, whole):
+            wire.protocol.connection_lost(None)
+        assert (received._in_parts, received.total) == (0, 0)
+
+    client.loop.run_until_complete(talk())
+
+
+def test_what_is_whole_or_answered_is_no_part() -> None:
+    received, (first, second) = Received(MB), (Sender(1.0), Sender(2.0))
+    received.hold(first, 10)
+    received.hold(first, 30)
+    received.hold(second, 5)
+    assert received._in_parts == 35
+    received.whole(first)
+    received.answered(second)
+    assert received._in_parts == 0

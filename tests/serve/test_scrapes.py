@@ -74,3 +74,33 @@ def test_they_take_a_fiftieth_of_the_time(monkeypatch: Any) -> None:
     finally:
         monkeypatch.undo()
         loop.close()
+
+
+def test_one_text_is_handed_out_to_a_few_in_each_turn() -> None:
+    """Nine wait, and one of them leaves: no turn of the loop has more replies than ``AT_ONCE``, and they come in order."""
+
+    async def ask() -> None:
+        got: list[int] = []
+        go = asyncio.Event()
+
+        async def gather() -> bytes:
+            await go.wait()
+            return b""
+
+        async def one(number: int) -> None:
+            await scrapes.text()
+            got.append(number)
+
+        scrapes = Scrapes(gather)
+        asking = [asyncio.create_task(one(number)) for number in range(9)]
+        await asyncio.sleep(0)
+        asking[5].cancel()
+        go.set()
+        before = most = 0
+        while not all(task.done() for task in asking):
+            await asyncio.sleep(0)
+            most, before = max(most, len(got) - before), len(got)
+        assert got == [0, 1, 2, 3, 4, 6, 7, 8]
+        assert most <= module.AT_ONCE
+
+    asyncio.run(ask())

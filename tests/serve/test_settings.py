@@ -11,11 +11,14 @@ import pytest
 from shortlist.errors import ConfigError
 from shortlist.recommender.rerank import MOST_CONDITIONS
 from shortlist.serve import Settings
+from shortlist.serve.admission import PROBES
 from shortlist.serve.answers import SCORES
 from shortlist.serve.events import KEPT, QUERIES
 from shortlist.serve.lookups import LONGEST_TEXT
 from shortlist.serve.processes.following import WAIT
+from shortlist.serve.protocol import CHUNK, CHUNKED, DENSE, PIECE
 from shortlist.serve.reading import NAMED
+from shortlist.serve.received import IN_A_TURN, MOST, PARTS
 from shortlist.serve.schema import LONGEST_ID, MOST_COLUMNS
 from shortlist.serve.settings import Limits
 from shortlist.serve.unsent import PATIENCE, STEP
@@ -97,6 +100,18 @@ def test_the_page_of_operations_has_every_limit_and_its_default() -> None:
         ("log of lists that were shown", f"{Settings().impression_bytes >> 20:,} MiB"),
         ("a change, with `--workers`", f"{WAIT:g} s"),
         ("places that one error names (`fields`)", f"{NAMED}"),
+        (
+            "`/healthz`, `/readyz` and `/metrics` that begin in one turn of the event loop, and scrapers that get their text in one",
+            f"{PROBES}",
+        ),
+        (
+            f"pieces of bodies in short chunks (fewer than {CHUNK} bytes each, with their framing) that are parsed in one turn, of all connections",
+            f"{IN_A_TURN // PIECE}, of {DENSE} bytes, and {CHUNKED} bytes of each",
+        ),
+        (
+            "parts of requests that have not arrived whole, heads too, and what is sent behind a request, of all connections",
+            f"{MOST + PARTS >> 20} MiB, or {PARTS >> 20} MiB and four of the longest bodies",
+        ),
     ]
     for what, value in (*fields.values(), *others):
         assert rows.get(what) == value, what

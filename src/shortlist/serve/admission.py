@@ -19,7 +19,7 @@ from shortlist.serve.clock import Moment
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.settings import Limits
 
-__all__ = ["Admission", "Entry", "is_plain", "overloaded"]
+__all__ = ["Admission", "Entry", "Probes", "is_plain", "overloaded"]
 
 SLOTS = 128  # requests answered at a time, between two looks at the sockets: batches are larger in a flood
 FIRST = 0.0002  # seconds from one request to the next, until it is measured
@@ -27,6 +27,7 @@ WINDOW = 0.1  # seconds over which it is measured
 STALE = 1.0  # seconds after which a measurement no longer counts
 REFUSAL = 0.004  # seconds that pass for each refusal: one takes about 40 µs, so that all take a hundredth of the time
 PAUSE = 0.005  # seconds between two looks at which connections may be read again
+PROBES = 4  # that begin in one turn of the event loop: each takes about as long as an answer
 
 
 class Connection(Protocol):
@@ -162,13 +163,21 @@ class Admission:
             self.begun += 1
 
     def refuse(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
-        """Count a refusal. ``connection`` is not read until it is resumed.
+        """Count a refusal, and have ``connection`` rest.
+
+        Returns:
+            After how many whole seconds the client may try again.
+        """
+        self.refused += 1
+        return self.rest(connection, loop)
+
+    def rest(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> int:
+        """Have ``connection``, on which a request was refused, not be read until it is resumed.
 
         Returns:
             After how many whole seconds the client may try again.
         """
         now, ahead = loop.time(), len(self._paused)
-        self.refused += 1
         self._due = max(self._due, now + REFUSAL - ahead * REFUSAL)
         self._paused[connection] = None
         if not self._timed:
@@ -191,6 +200,49 @@ class Admission:
         self._timed = bool(paused)
         if paused:
             loop.call_at(now + PAUSE, self._resume, loop)
+
+
+class Probes:
+    """Requests that are answered however many others wait: a few begin in each turn of the event loop, in the order of arrival.
+
+    They have no place in the queue, so that nobody refuses them. Without a bound a thousand clients that ask for them
+    again and again would take a tenth of a second of each turn.
+    """
+
+    def __init__(self) -> None:
+        self._left = PROBES
+        self._waiting: deque[Entry] = deque()
+        self._scheduled = False
+
+    def enter(self, entry: Entry) -> None:
+        """Let a request in: now, or in one of the next turns."""
+        if self._waiting or not self._begin(entry):
+            self._waiting.append(entry)
+        self._schedule()
+
+    def _begin(self, entry: Entry) -> bool:
+        """Whether there was room for a request in this turn; nothing is done for a client that has hung up."""
+        if self._left <= 0:
+            return False
+        connection, cycle, app = entry
+        self._left -= connection.start(cycle, app, _takes_no_place)
+        return True
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._scheduled, self._left = False, PROBES
+        while self._waiting and self._begin(self._waiting[0]):
+            self._waiting.popleft()
+        if self._waiting:
+            self._schedule()
+
+
+def _takes_no_place(now: float) -> None:
+    """The request is done, and nobody waited for it."""
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})(?:\r\n|$)")

@@ -48,10 +48,9 @@ REASON = 10  # values of one source's part of a score, at most
 async def recommend(service: Service, incoming: Incoming) -> Reply:
     """The k best candidates of each query."""
     started = time.perf_counter()
-    loaded, body = service.loaded, incoming.body
-    light = service.light(len(body))
-    read = partial(_asked, service, loaded, body, light)
-    asked = read() if light else await service.read(len(body), read)
+    loaded, body, size = service.loaded, incoming.body, service.size_of(incoming.body)
+    read = partial(_asked, service, loaded, body, service.light(len(body)))
+    asked = read() if service.light(size) else await service.read(size, read)
     request = asked.request
     parts = ReplyParts(len(asked.asks), service.reply_memory)
     take = partial(_put_list, service.ids, parts, loaded, request.columns)
@@ -119,8 +118,8 @@ def _similar_request(service: Service, loaded: Loaded, body: bytes) -> SimilarRe
 
 async def score(service: Service, incoming: Incoming) -> Reply:
     """The score of every given candidate for every query."""
-    loaded, size = service.loaded, len(incoming.body)
-    request, rows, asks = await service.read(size, _score_request, service, loaded, incoming.body)
+    loaded, body, light = service.loaded, incoming.body, service.light(len(incoming.body))
+    request, rows, asks = await service.read(service.size_of(body), _score_request, service, loaded, body)
     places, count = np.flatnonzero(rows >= 0).tolist(), len(rows)
     parts = ReplyParts(len(asks), service.reply_memory)
     make, vectors = _vectors(loaded), None
@@ -146,7 +145,7 @@ async def score(service: Service, incoming: Incoming) -> Reply:
         before = b'{"id":%s,"known":%s,"scores":[' % (query, ENCODER.encode(known))
         parts.put_numbers(number, scores, before, b"]}")
 
-    await service.ask(make, asks, service.light(size), take, count)
+    await service.ask(make, asks, light, take, count)
     return await _reply(service, parts, lambda results: ScoreReply(results, loaded.bundle))
 
 
@@ -177,13 +176,13 @@ def _score_request(service: Service, loaded: Loaded, body: bytes) -> tuple[Score
 
 async def embed(service: Service, incoming: Incoming) -> Reply:
     """The vectors of queries, or of candidates."""
-    loaded, size = service.loaded, len(incoming.body)
-    candidates, asks = await service.read(size, _embed_request, service, loaded, incoming.body)
+    loaded, body, light = service.loaded, incoming.body, service.light(len(incoming.body))
+    candidates, asks = await service.read(service.size_of(body), _embed_request, service, loaded, body)
     state, parts = loaded.state, ReplyParts(len(candidates or asks), service.reply_memory)
     if candidates is None:
         width = state.dim if state.query_vectors is None else state.query_vectors.shape[1]
         take = lambda number, answer: parts.put(number, answer[0].tolist())  # noqa: E731
-        await service.ask(_vectors(loaded), asks, service.light(size), take, width)
+        await service.ask(_vectors(loaded), asks, light, take, width)
     else:
         rows = np.array(state.candidate_ids.rows(candidates), np.int64)
         await service.read(4 * state.dim * len(rows), _put_candidates, parts, loaded, rows)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from shortlist.serve.admission import Admission
+from shortlist.serve.admission import Admission, Probes
 from shortlist.serve.http import (
     CLOSE,
     Decompression,
@@ -44,7 +44,7 @@ ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much
 PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
 BODY = "shortlist.body"  # and the body, where it is short and has arrived whole
-LATE = "shortlist.late"  # whether it takes its place in the queue once its body has arrived
+LATE = "shortlist.late"  # of one that takes its place in the queue once its body has arrived: called where that is full; see ``_turn``
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
 LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
@@ -66,6 +66,7 @@ class App:
     def __init__(self, service: Service) -> None:
         self.service = service
         self.admission = Admission(service.settings.limits)
+        self.probes = Probes()
         self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
         self.received = Received(service.settings.limits.body, service.settings.limits.under_way)
         self.intake = Intake()
@@ -144,7 +145,8 @@ class App:
             write: is given the reply's status, headers and body; gives False if the client has hung up. Not called if that
                 is known.
         """
-        if self._under_way >= self.service.settings.limits.under_way and scope["path"] not in ALWAYS:
+        place = scope["path"] not in ALWAYS  # scrapers wait for their figures, and take nobody's
+        if place and self._under_way >= self.service.settings.limits.under_way:
             await self.refuse(scope, receive, write)
             return
         started = time.perf_counter()
@@ -157,7 +159,7 @@ class App:
             trace = span.traceparent
         bundle, label, close = service.loaded.bundle, "none", False
         begun = [started]  # and when its turn was, where it had to wait for it after that
-        self._under_way += 1
+        self._under_way += place
         try:
             method, path = scope["method"], scope["path"]
             self._check_host(scope, headers)
@@ -170,7 +172,7 @@ class App:
             incoming = Incoming(path, scope["query_string"], headers, body)
             if incoming.query and method == "POST":
                 parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
-            late = begun if scope.get(LATE) else None
+            late = None if LATE not in scope else (begun, scope[LATE])
             reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming, late))
             self._check_size(reply)
         except Problem as problem:
@@ -195,7 +197,7 @@ class App:
             )
             drop_traceback(error)
         finally:
-            self._under_way -= 1
+            self._under_way -= place
         there = _write(write, reply, request_id, close or self.draining, trace)
         status = reply.status if there else CLIENT_CLOSED
         self._record(scope, span, request_id, trace, label, status, bundle, complete, begun[-1])
@@ -244,13 +246,15 @@ class App:
         if span is not None and self._traces is not None:
             self._traces.end(span, scope["method"], label, status, bundle=bundle, queue_seconds=queue)
 
-    async def _answer(self, route: Route, incoming: Incoming, late: list[float] | None) -> Reply:
+    async def _answer(
+        self, route: Route, incoming: Incoming, late: tuple[list[float], Callable[[], int]] | None
+    ) -> Reply:
         """The reply of a route.
 
         Args:
             route: that was asked for.
             incoming: the request.
-            late: gets the time of its turn, where it has no place in the queue yet; else None.
+            late: where it has no place in the queue yet, gets the time of its turn, and what ``_turn`` calls; else None.
 
         Raises:
             Problem: when it takes too long.
@@ -264,9 +268,10 @@ class App:
             if route.access != "write":
                 self._cancellable.add(task)
             if late is not None:
-                await self._turn()
+                begun, refused = late
+                await self._turn(refused)
                 entered = True
-                late.append(time.perf_counter())
+                begun.append(time.perf_counter())
             body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
             if not isinstance(body, Decompression) and len(body) <= SMALL:
                 plain = incoming if body is incoming.body else incoming._replace(body=body)
@@ -299,14 +304,19 @@ class App:
             if self._in_progress.pop(task, None) is not None:
                 self._answered = time.monotonic()
 
-    async def _turn(self) -> None:
+    async def _turn(self, refused: Callable[[], int]) -> None:
         """Wait in the queue, as requests do that arrive whole; the request has to leave it.
+
+        Args:
+            refused: called where it is refused; gives the seconds after which the client may try again.
 
         Raises:
             Problem: when it would wait too long.
         """
         if self.admission.full:
-            raise _overloaded()
+            problem = _overloaded()
+            problem.retry_after = refused()
+            raise problem
         self._under_way -= 1
         try:
             with self.service.turns.off_loop():
@@ -367,13 +377,23 @@ class App:
             self.service.metrics.replied("none", 503, count)
             self.service.metrics.refused.labels("queue").inc(count)
 
-    async def refuse(self, scope: Mapping[str, Any], receive: Receive, write: Write) -> None:
-        """Reply 503 at once: the body is not read, and the reply is counted but not logged."""
+    async def refuse(self, scope: Mapping[str, Any], receive: Receive, write: Write, seconds: int = 0) -> None:
+        """Reply 503 at once: the body is not read, and the reply is counted but not logged.
+
+        Args:
+            scope: of ASGI.
+            receive: of ASGI.
+            write: as for ``answer``.
+            seconds: after which the client may try again, where the admission queue has counted the refusal; else 0.
+        """
         headers = dict(scope["headers"])
-        request_id = self._request_id(headers)
-        self.service.metrics.replied("none", 503)
-        self.service.metrics.refused.labels("queue").inc()
-        _write(write, _problem(_overloaded(), request_id), request_id, self.draining, _trace(headers))
+        request_id, problem = self._request_id(headers), _overloaded()
+        if seconds:
+            problem.retry_after = seconds
+        else:
+            self.service.metrics.replied("none", 503)
+            self.service.metrics.refused.labels("queue").inc()
+        _write(write, _problem(problem, request_id), request_id, self.draining, _trace(headers))
 
     def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
         """The caller's id if it is short and plain; else one of our own."""

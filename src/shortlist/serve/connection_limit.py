@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import heapq
+import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
 from shortlist.serve.protocol import Connection
@@ -15,7 +17,11 @@ __all__ = ["ConnectionLimit", "raise_limit"]
 
 ENOUGH = 65_536  # files: the limit is raised to this if the system allows it
 OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
-AT_ONCE = 32  # idle connections that are closed when there is no room
+AT_ONCE = (
+    32  # idle connections that are closed when there is no room, at least: to look at all takes as long as to open some
+)
+SHARE = 64  # of all connections that are looked at, one of so many is closed
+LOOK = 0.5  # seconds until the next look, where none was idle
 
 
 class Idler(Protocol):
@@ -44,22 +50,27 @@ class ConnectionLimit:
         files = limit()
         self.most = most if most is not None else files - min(OWN, files // 2)
         self._logged = False
+        self._look_at = 0.0  # when to look for idle ones again
 
     def has_room(self, opening: int = 0) -> bool:
         """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
         if len(Connection.all_open) + opening < self.most:
             return True
-        self.close_idle(Connection.all_open)
+        if time.monotonic() >= self._look_at:
+            self.close_idle(Connection.all_open)
         return False
 
-    def close_idle(self, connections: Iterable[Idler]) -> None:
+    def close_idle(self, connections: Collection[Idler]) -> None:
         """Close the connections that have been idle for longest."""
         if not self._logged:
             self._logged = True
             self._service.log.event("connections_full", most=self.most)
-        idle = sorted((one for one in connections if one.idle), key=lambda one: one.idle_since)
-        for one in idle[:AT_ONCE]:
+        most = max(AT_ONCE, len(connections) // SHARE)
+        idle = heapq.nsmallest(most, (one for one in connections if one.idle), key=lambda one: one.idle_since)
+        for one in idle:
             one.abort("idle")
+        if not idle:
+            self._look_at = time.monotonic() + LOOK
 
 
 def limit() -> int:

@@ -48,8 +48,8 @@ class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 async def predict(service: Service, incoming: Incoming) -> Reply:
     """The ten best of each instance."""
-    loaded, size = service.loaded, len(incoming.body)
-    rows, asked = await service.read(size, _asked, service, loaded, incoming.body)
+    loaded, body, light = service.loaded, incoming.body, service.light(len(incoming.body))
+    rows, asked = await service.read(service.size_of(body, b","), _asked, service, loaded, body)
     count = len(asked.asks)
     ids, scores = ReplyParts(count, service.reply_memory), ReplyParts(count, service.reply_memory)
 
@@ -57,7 +57,7 @@ async def predict(service: Service, incoming: Incoming) -> Reply:
         ids.put(number, service.ids.all_shown(found.ids))
         scores.put(number, found.scores)
 
-    await service.recommend(asked._replace(light=service.light(size)), take, asked.request.k)
+    await service.recommend(asked._replace(light=light), take, asked.request.k)
     if rows:
         pairs = zip(scores.parts, ids.parts, strict=True)
         reply: Any = {"predictions": [{"output_1": one, "output_2": other} for one, other in pairs]}

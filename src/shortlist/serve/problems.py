@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -134,7 +135,7 @@ _DOCUMENT = "GET /openapi.json describes"
 
 def types_at(kind: type, path: str) -> list[inspect.Type]:
     """The types that a type takes at a path, such as ``$.queries[0].id``; none where it has no such path."""
-    found = _members(inspect.type_info(kind))
+    found = _info(kind)
     for name, number in _STEPS.findall(path):
         inner: list[inspect.Type] = []
         for one in found:
@@ -146,6 +147,12 @@ def types_at(kind: type, path: str) -> list[inspect.Type]:
                 inner.append(one.value_type)
         found = [member for one in inner for member in _members(one)]
     return found
+
+
+@cache
+def _info(kind: type) -> list[inspect.Type]:
+    """The types of a body, described once: that takes longer than an answer."""
+    return _members(inspect.type_info(kind))
 
 
 def _members(kind: inspect.Type) -> list[inspect.Type]:

@@ -33,6 +33,10 @@ from shortlist.serve.sockets import closed_by_peer, unsent_bytes
 __all__ = ["Connection"]
 
 PIECE = 4096  # bytes that are parsed at a time, of one request
+CHUNKED = 512  # of a chunked body, until its chunks are seen to be long
+DENSE = 256  # and of one in short chunks: each takes as long as hundreds of bytes
+CHUNK = 128  # bytes of a chunk, with what frames it, that is not short
+FEW = 2  # chunks of a piece that are not many, however short they are
 HEAD_END = b"\r\n\r\n"
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
@@ -82,9 +86,13 @@ class Connection(HttpToolsProtocol):
         self._unframed = 0  # bytes read since the request began, or since its body's last piece
         self._head = self._lines = 0
         self._left = 0  # bytes of a body of known length that have not been read
+        self._spent = 0.0  # seconds that the sender had taken when its bytes were kept
+        self._chunks = 0  # that have begun, of the body that is parsed
+        self._step = 0  # bytes of a chunked body that are parsed at a time; 0 where none is parsed
         self._upgrade = False  # whether the head that is parsed asks for another protocol
         self._crowded = False  # whether nothing more is read: requests follow one of unknown length
         self._refused_at = 0.0
+        self._resting = False  # whether nothing is to be read, since a request was refused, until it is resumed
         self._unsent = self._application.unsent
         self._deferred: Any = None  # the cycle of one to be answered once the last reply is sent
         self._unparsed = b""  # read, and not parsed yet
@@ -125,7 +133,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("another request waits")
         self._between_requests = self._upgrade = False
         self.waiting_since = self.loop.time()
-        self._unframed = self._head = self._lines = self._left = 0
+        self._unframed = self._head = self._lines = self._left = self._chunks = self._step = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -165,6 +173,7 @@ class Connection(HttpToolsProtocol):
 
     def on_chunk_header(self) -> None:
         self._unframed = 0
+        self._chunks += 1
 
     def _refuse(self, problem: Problem) -> None:
         """Stop parsing: httptools passes the error on, and ``send_400_response`` replies."""
@@ -206,7 +215,9 @@ class Connection(HttpToolsProtocol):
         if self._upgrade:
             return
         self._between_requests = True
+        self._step = 0
         self.waiting_since = None
+        self._rest()
         self._received.whole(self)
         self.scope[COMPLETE] = time.perf_counter()  # type: ignore[literal-required]
         cycle = self.cycle
@@ -240,11 +251,12 @@ class Connection(HttpToolsProtocol):
         if self._between_requests:
             data = data.lstrip(b"\r\n")  # the parser skips them too
         at, long = 0, len(data) > PIECE
-        while at < len(data) and not self._unanswered and not self._crowded and not self.transport.is_closing():
-            if long and not self._intake.take(PIECE) and at:  # one piece is always parsed: most requests have no more
-                self._intake.wait(self)
+        while at < len(data) and not self._waits and not self.transport.is_closing():
+            dense = self._step == DENSE
+            if (long or dense) and not self._intake.take(PIECE) and (at or dense):
+                self._intake.wait(self)  # else one piece is always parsed: most requests have no more
                 break
-            piece = self._piece_of(data, at)
+            piece, chunks = self._piece_of(data, at), self._chunks
             at += len(piece)
             self._unframed += len(piece)
             self._piece = piece
@@ -254,12 +266,16 @@ class Connection(HttpToolsProtocol):
             if self.transport.is_closing():
                 break
             self._feed(piece)
+            if self._chunks and not self._between_requests:
+                self._step = self._step_after(len(piece), self._chunks - chunks)
             if not self._between_requests and self._unframed > LONGEST_HEAD and not self.transport.is_closing():
                 self._too_long = long_head()
                 self.send_400_response("")
         self._reading = False
         if at < len(data) and not self._crowded and not self.transport.is_closing():
             self._keep(data[at:])
+        elif not (self._between_requests or self._answered_early or self.transport.is_closing()):
+            self._received.hold(self, self._size)
         if self._parsed is not None:
             parsed, self._parsed = self._parsed, None
             if not self.transport.is_closing():
@@ -273,7 +289,15 @@ class Connection(HttpToolsProtocol):
         elif self._between_requests or self._in_head:
             found = data.find(HEAD_END, at, end)
             end = end if found < 0 else found + len(HEAD_END)
+        else:
+            end = min(end, at + (self._step or CHUNKED))
         return data if at == 0 and end == len(data) else data[at:end]
+
+    def _step_after(self, size: int, chunks: int) -> int:
+        """How much of a chunked body is parsed next, after so many bytes in which so many chunks have begun."""
+        if chunks > FEW and chunks * CHUNK > size:
+            return DENSE
+        return min(PIECE, 2 * (self._step or CHUNKED))
 
     @property
     def _in_head(self) -> bool:
@@ -284,6 +308,11 @@ class Connection(HttpToolsProtocol):
     def _answered_early(self) -> bool:
         """Whether the request that arrives was answered before its end: the rest of it is dropped as it is read."""
         return not (self._between_requests or self._in_head) and self.cycle.response_complete
+
+    @property
+    def _waits(self) -> bool:
+        """Whether nothing more is parsed for now."""
+        return self._unanswered or self._crowded or self._rests
 
     @property
     def _unanswered(self) -> bool:
@@ -304,21 +333,25 @@ class Connection(HttpToolsProtocol):
                 self._feed(rest)
 
     def _keep(self, unparsed: bytes) -> None:
-        """Keep bytes until the requests before them are answered; that time does not count as the sender's."""
+        """Keep bytes until it is their turn; that time does not count as the sender's."""
+        if self.waiting_since is not None:
+            self._spent = self.loop.time() - self.waiting_since
         self._unparsed, self.waiting_since = unparsed, None
         self.flow.held = True
         self.flow.pause_reading()
         self._received.put(self, self._size + len(unparsed))
+        if not self.transport.is_closing():
+            self._received.hold(self, len(unparsed) + (0 if self._between_requests else self._size))
 
     def parse_more(self) -> None:
         """Parse the bytes that were kept."""
-        if self._unparsed and not self._unanswered and not self.flow.write_paused and not self.transport.is_closing():
+        if self._unparsed and not self._waits and not self.flow.write_paused and not self.transport.is_closing():
             if closed_by_peer(self.transport):  # the loop does not look while reading is paused
                 self.transport.abort()
                 return
             unparsed, self._unparsed = self._unparsed, b""
             if not self._between_requests:
-                self.waiting_since = self.loop.time()
+                self.waiting_since = self.loop.time() - self._spent
             self.flow.held = False
             self.flow.resume_reading()
             self._parse(unparsed)
@@ -347,11 +380,12 @@ class Connection(HttpToolsProtocol):
             self._deferred = cycle
             return
         if cycle.scope["path"] in ALWAYS:
-            self.start(cycle, self._application.answer, None)
+            self._application.probes.enter((self, cycle, self._application.answer))
         elif self._admission.full:
-            self.start(cycle, self._application.refuse, None)
+            seconds, self._resting = self._admission.refuse(self, self.loop), True
+            self.start(cycle, partial(self._application.refuse, seconds=seconds), None)
         elif cycle.more_body:  # a slow sender takes no place in the queue until all is there
-            cycle.scope[LATE] = True
+            cycle.scope[LATE] = self._rest_after_reply
             self._received.wait_for(self)
             self.start(cycle, self._application.answer, None)
         else:
@@ -440,6 +474,7 @@ class Connection(HttpToolsProtocol):
             deferred, self._deferred = self._deferred, None
             self._enter(deferred)
         self.parse_more()
+        self._rest()
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but with one clock for all requests: one for each costs more the more connections are open."""
@@ -460,6 +495,7 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
         if self._unparsed:
             self.loop.call_soon(self.parse_more)
+        self._rest()
 
     @property
     def idle(self) -> bool:
@@ -498,10 +534,33 @@ class Connection(HttpToolsProtocol):
         self._start_clock()
         return True
 
+    def _rest_after_reply(self) -> int:
+        """Have the connection rest once its request, which is refused, has its reply.
+
+        Returns:
+            After how many whole seconds the client may try again.
+        """
+        self._resting = True
+        return self._admission.rest(self, self.loop)
+
+    def _rest(self) -> None:
+        """Read nothing more where it rests; ``parse_more`` parses nothing more then."""
+        if self._rests and not self.transport.is_closing():
+            self._refused_at = self.loop.time()
+            self.transport.pause_reading()
+
+    @property
+    def _rests(self) -> bool:
+        """Whether a request was refused, all of it has arrived, and the reply is written: nothing more is read until it is resumed."""
+        return self._resting and self._between_requests and self.cycle.response_complete
+
     def resume(self) -> None:
         """Read again."""
+        self._resting = False
         if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
+        if self._unparsed:
+            self.loop.call_soon(self.parse_more)
 
     # Idle connections are closed.
 

@@ -118,7 +118,11 @@ class Group(NamedTuple):
     def kind(self) -> Any:
         """Equal for groups whose queries take about as long."""
         ruled = None if self.ruled is None else self.ruled.kind
-        narrow = self.open is not None
+        allowed = None if self.open is None else self.open.allowed
+        narrow = (
+            self.open is not None,
+            0 if allowed is None else len(allowed).bit_length(),
+        )  # one row takes no time, all do
         size = self.k.bit_length()
         return (self.wants, self.exact, self.features, self.chosen, narrow, size, ruled, self.explain, self.light)
 
@@ -252,8 +256,11 @@ def read_queries(
         if values >= VALUES:
             pause()
             values = 0
-        asks.append(read_query(loaded, events, query, number, exclude_seen))
-        values += QUERY + len(query.exclude) + len(query.history or ()) + len(query.features)
+        ask = read_query(loaded, events, query, number, exclude_seen)
+        asks.append(ask)
+        past = ask.features.get(loaded.about.history_column)
+        values += QUERY + len(ask.exclude) + len(ask.chosen) + len(query.history or ()) + len(query.features)
+        values += len(past) if type(past) is list else 0
     _check_features(loaded, asks, pause)
     return asks
 

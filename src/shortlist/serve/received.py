@@ -13,6 +13,7 @@ IN_A_TURN = (
     65_536  # bytes of long requests that are parsed in one turn of the event loop, in some tenths of a millisecond
 )
 MOST = 16 << 20  # bytes of all others together, or four of the longest bodies
+PARTS = 16 << 20  # and so many more of all parts of requests, however short each of them is
 
 
 class Sender(Protocol):
@@ -32,7 +33,8 @@ class Sender(Protocol):
 
 
 class Received:
-    """Bytes of requests that are not answered yet, by connection; of those that sent more than ``SMALL``.
+    """Bytes of requests that are not answered yet, by connection: of those that sent more than ``SMALL``, and of all that wait
+    for the rest of one.
 
     Args:
         longest: bytes that a body may have.
@@ -43,6 +45,8 @@ class Received:
         self.most = max(MOST, 4 * longest)
         self.total = 0
         self._of: dict[Sender, int] = {}
+        self._parts: dict[Sender, int] = {}  # bytes of requests that have not arrived whole; the first that began first
+        self._in_parts = 0
         self._senders = senders
         self._awaited: dict[Sender, None] = {}  # the one that has been awaited for longest first
 
@@ -55,9 +59,22 @@ class Received:
             self.discard(first)
             first.abort("room")
 
+    def hold(self, sender: Sender, size: int) -> None:
+        """Record that so many bytes of ``sender`` are kept, until what they belong to is ``whole``; of too many the first is closed."""
+        self._in_parts += size - self._parts.get(sender, 0)
+        self._parts[sender] = size
+        while self._in_parts > self.most + PARTS and self._parts:
+            first = next(iter(self._parts))
+            self.discard(first)
+            first.abort("room")
+
+    def _release(self, sender: Sender) -> None:
+        self._in_parts -= self._parts.pop(sender, 0)
+
     def whole(self, sender: Sender) -> None:
-        """Record that the body of ``sender`` has arrived."""
+        """Record that the request of ``sender`` has arrived."""
         self._awaited.pop(sender, None)
+        self._release(sender)
 
     def put(self, sender: Sender, size: int) -> None:
         """Record that ``sender`` has sent so many bytes by now.
@@ -86,6 +103,7 @@ class Received:
     def answered(self, sender: Sender) -> None:
         """Record that everything that ``sender`` sent is answered."""
         self.total -= self._of.pop(sender, 0)
+        self._release(sender)
 
 
 class Reader(Protocol):

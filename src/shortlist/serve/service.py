@@ -48,6 +48,7 @@ LOOKUPS = 16  # for the page that are done or wait: each takes a place among the
 LEAVE = 1.0  # seconds that the log's reader has at the end, each time that it is behind
 COMPARING = 0.05  # of the time, for exact answers that approximate ones are compared with
 LIGHT = 4096  # bytes of a body that is read on the event loop, in about a tenth of a millisecond
+LIVE = 400  # bytes that a query counts for where choices were recorded: it may have hundreds, which are read with it
 
 T = TypeVar("T")
 
@@ -300,6 +301,15 @@ class Service:
     def light(size: int) -> bool:
         """Whether a body of so many bytes is short."""
         return size <= LIGHT
+
+    def size_of(self, body: bytes, query: bytes = b"{") -> int:
+        """Bytes of a body that is to be read, by what its queries may bring from elsewhere.
+
+        Args:
+            body: of the request.
+            query: occurs in it at least as often as there are queries.
+        """
+        return len(body) + (LIVE * body.count(query) if self.events else 0)
 
     async def read(self, size: int, function: Callable[..., T], *arguments: Any) -> T:
         """A call that reads or writes about so many bytes: on the loop where they are few, else in a turn of the thread."""
