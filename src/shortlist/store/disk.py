@@ -21,10 +21,12 @@ __all__ = [
     "in_one_step",
     "is_plain",
     "is_scratch",
+    "is_written_in_place",
     "make_folder",
     "read_file",
     "sync",
     "write_file",
+    "write_result",
 ]
 
 CHUNK = 1 << 24  # bytes from which files are read by several threads
@@ -131,6 +133,34 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
     """Write a file in one step (see ``in_one_step``)."""
     with in_one_step(path, scratch) as new:
         new.write_bytes(content)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write a file that a user named, whole or not at all; a link stays, and the file that it leads to is replaced.
+
+    What must not be replaced is written to as it is (see ``is_written_in_place``).
+    """
+    if is_written_in_place(path):
+        path.write_bytes(content)
+    else:
+        write_file(Path(os.path.realpath(path)), content)
+
+
+def is_written_in_place(path: Path) -> bool:
+    """Whether there is something at ``path`` that must not be replaced: a device, a pipe, an open file by its number
+    (``/dev/stdout``), or a file that may be written to, in a folder that may not.
+    """
+    path = path.parent.resolve() / path.name
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    if not stat.S_ISREG(mode):
+        return not stat.S_ISDIR(mode)
+    if path.is_relative_to("/proc") or (path.is_symlink() and os.readlink(path).startswith("/proc/")):
+        return True
+    place = os.path.realpath(path)
+    return os.access(place, os.W_OK) and not os.access(os.path.dirname(place), os.W_OK)
 
 
 def is_plain(path: Path) -> bool:
