@@ -103,9 +103,11 @@ def test_a_result_is_there_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytes
             with pytest.raises(OSError, match="No space left"):
                 disk.write_result(named, b"new and longer")
     assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"result.json": b"old", "link.json": b"old"}
+    path.chmod(0o600)
     disk.write_result(link, b"new")
     assert link.is_symlink()
     assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_result_goes_into_a_pipe(tmp_path: Path) -> None:
@@ -122,10 +124,14 @@ def test_a_result_goes_into_an_open_file(tmp_path: Path) -> None:
     """As /dev/stdout is a link to one: neither the link nor the file behind it is replaced."""
     with (tmp_path / "output").open("w+b") as output:
         (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{output.fileno()}")
+        output.write(b"first, ")
+        output.flush()
         for place in (tmp_path / "stdout", Path(f"/proc/self/fd/{output.fileno()}")):
-            disk.write_result(place, b"result")
-            assert os.path.samestat(os.fstat(output.fileno()), os.stat(tmp_path / "output"))
-            assert (tmp_path / "output").read_bytes() == b"result"
+            disk.write_result(place, b"result, ")
+        output.write(b"last")
+        output.flush()
+        assert os.path.samestat(os.fstat(output.fileno()), os.stat(tmp_path / "output"))
+    assert (tmp_path / "output").read_bytes() == b"first, result, result, last"
     assert (tmp_path / "stdout").is_symlink()
 
 

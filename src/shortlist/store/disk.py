@@ -136,14 +136,22 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
 
 
 def write_result(path: Path, content: bytes) -> None:
-    """Write a file that a user named, whole or not at all; a link stays, and the file that it leads to is replaced.
+    """Write a file that a user named, whole or not at all; a link stays, and the file that it leads to is replaced by one
+    with the same rights.
 
     What must not be replaced is written to as it is (see ``is_written_in_place``).
     """
-    if is_written_in_place(path):
+    if (number := _own_descriptor(path)) is not None:
+        with os.fdopen(os.dup(number), "wb") as file:  # behind what was written to it, and before what follows
+            file.write(content)
+    elif is_written_in_place(path):
         path.write_bytes(content)
     else:
-        write_file(Path(os.path.realpath(path)), content)
+        place = Path(os.path.realpath(path))
+        with in_one_step(place) as new:
+            new.write_bytes(content)
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(new, stat.S_IMODE(os.stat(place).st_mode))
 
 
 def is_written_in_place(path: Path) -> bool:
@@ -157,10 +165,18 @@ def is_written_in_place(path: Path) -> bool:
         return False
     if not stat.S_ISREG(mode):
         return not stat.S_ISDIR(mode)
-    if path.is_relative_to("/proc") or (path.is_symlink() and os.readlink(path).startswith("/proc/")):
+    if _own_descriptor(path) is not None or path.is_relative_to("/proc"):
         return True
     place = os.path.realpath(path)
     return os.access(place, os.W_OK) and not os.access(os.path.dirname(place), os.W_OK)
+
+
+def _own_descriptor(path: Path) -> int | None:
+    """The number of the open file of this process that ``path`` stands for, as ``/dev/stdout`` does for 1."""
+    path = path.parent.resolve() / path.name
+    if path.is_symlink() and (target := os.readlink(path)).startswith("/proc/"):
+        path = Path(target).parent.resolve() / Path(target).name
+    return int(path.name) if str(path.parent) == f"/proc/{os.getpid()}/fd" and path.name.isdigit() else None
 
 
 def is_plain(path: Path) -> bool:
