@@ -154,7 +154,9 @@ def test_a_full_disk_keeps_nobody_from_going_back(
     with monkeypatch.context() as context:
         context.setattr(promotion, "write_file", full)
         for number in (1, 0):
-            with pytest.warns(sl.ShortlistWarning, match=r"current\.promoted\.json' could not be written.*No space left"):
+            with pytest.warns(
+                sl.ShortlistWarning, match=r"current\.promoted\.json' could not be written.*No space left"
+            ):
                 assert rollback(link).bundle == days[number].name
             assert link.resolve() == days[number]
             assert [one.bundle for one in promotions(link)] == [day.name for day in days[: number + 1]]
