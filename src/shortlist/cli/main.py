@@ -18,7 +18,7 @@ import rich_click as click
 
 from shortlist._public import __version__
 from shortlist.cli.console import INTERRUPTED, message_to_person
-from shortlist.cli.refusals import output_refusal, refusal
+from shortlist.cli.refusals import flush_output, output_refusal, refusal
 from shortlist.cli.spoken import HEADINGS, asked_language, in_language, in_words, speaking_commands, texts_of
 from shortlist.cli.wording import for_command_line, wrapped
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning, nearest
@@ -150,7 +150,10 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> None:
     try:
-        in_language(cli)(arguments, standalone_mode=True)
+        try:
+            in_language(cli)(arguments, standalone_mode=True)
+        finally:
+            flush_output()
     except ShortlistError as error:
         _complain("error", error.message, error.hint)
         sys.exit(1)

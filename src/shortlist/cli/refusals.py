@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 
 from shortlist.errors import ConfigError
 
-__all__ = ["output_refusal", "refusal"]
+__all__ = ["flush_output", "output_refusal", "refusal"]
 
 DISK = {
     getattr(errno, name)
@@ -19,6 +20,7 @@ DISK = {
     if hasattr(errno, name)
 }
 FILES = {errno.EMFILE, errno.ENFILE}
+WRITERS = {"click.utils", "rich.console", __name__}  # the modules that print results
 NO_FOLDER = "No usable temporary directory"  # as ``tempfile`` says it
 
 
@@ -39,14 +41,24 @@ def refusal(error: OSError) -> ConfigError | None:
     return ConfigError(f"{str(error.filename)!r} could not be read or written: {error.strerror}.", hint=hint)
 
 
+def flush_output() -> None:
+    """Write what standard output still holds.
+
+    Raises:
+        OSError: where that fails.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
 def output_refusal(error: OSError) -> ConfigError | None:
-    """The error of a standard output that cannot be written to; None where it can."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()  # what it could not write is still held
+    """The error of a standard output that could not be written to; None for any other: messages are dropped, so only results are
+    written this way.
+    """
+    frames = traceback.walk_tb(error.__traceback__)
+    if not any(frame.f_globals.get("__name__") in WRITERS for frame, _ in frames):
         return None
-    except (OSError, ValueError):
-        return ConfigError(
-            f"the result could not be written to standard output: {error.strerror}.",
-            hint="free some space where it goes, or send it to another place",
-        )
+    return ConfigError(
+        f"the result could not be written to standard output: {error.strerror}.",
+        hint="free some space where it goes, or send it to another place",
+    )
