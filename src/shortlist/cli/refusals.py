@@ -20,7 +20,7 @@ DISK = {
     if hasattr(errno, name)
 }
 FILES = {errno.EMFILE, errno.ENFILE}
-WRITERS = {"click.utils", "rich.console", __name__}  # the modules that print results
+WRITERS = ("click", "rich", "rich_click")  # the packages that print results
 NO_FOLDER = "No usable temporary directory"  # as ``tempfile`` says it
 
 
@@ -55,8 +55,9 @@ def output_refusal(error: OSError) -> ConfigError | None:
     """The error of a standard output that could not be written to; None for any other: messages are dropped, so only results are
     written this way.
     """
-    frames = traceback.walk_tb(error.__traceback__)
-    if not any(frame.f_globals.get("__name__") in WRITERS for frame, _ in frames):
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    module = str(last.f_globals.get("__name__"))
+    if module != __name__ and module.partition(".")[0] not in WRITERS:
         return None
     return ConfigError(
         f"the result could not be written to standard output: {error.strerror}.",
