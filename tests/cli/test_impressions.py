@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.cli.typed import shortlist
+from tests.store.faults import files_up_to
 
 
 def test_the_table_is_the_log(logged: Path) -> None:
@@ -29,3 +30,16 @@ def test_what_is_refused(logged: Path, arguments: tuple[str, ...], words: str) -
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not (logged / "x.parquet").exists()
+
+
+def test_a_full_disk_leaves_the_table_that_was_there(logged: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shown.parquet"
+    out.write_bytes(b"old")
+    with files_up_to(512):
+        done = shortlist("impressions", "state", "--out", out, cwd=logged)
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "cannot write" in said
+    assert "File too large" in said
+    assert "Traceback" not in said
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("shown.parquet", b"old")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import shortlist as sl
 from shortlist.data import cache
 
 TABLES = {"a": pl.DataFrame({"x": ["é", ""], "y": [[1], []]}), "b": pl.DataFrame({"z": [1.5]})}
@@ -48,3 +49,34 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert cache.default_cache() == tmp_path / "xdg" / "shortlist"
     monkeypatch.setenv("SHORTLIST_CACHE", "~/own")
     assert cache.default_cache() == tmp_path / "own"
+
+
+def test_without_a_home_a_folder_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As a user without an entry has none where the environment is empty."""
+    for name in ("HOME", "XDG_CACHE_HOME", "SHORTLIST_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    pwd = pytest.importorskip("pwd")
+
+    def nobody(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(sl.ConfigError, match="no home folder") as raised:
+        cache.default_cache()
+    assert "SHORTLIST_CACHE" in str(raised.value.hint)
+    monkeypatch.setenv("SHORTLIST_CACHE", str(tmp_path))
+    assert cache.default_cache() == tmp_path
+
+
+def test_the_home_of_nobody_is_a_name_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nobody = "~nobody-of-that-name/log.csv"
+    with pytest.raises(sl.DataError, match="nobody-of-that-name"):
+        sl.Dataset(nobody, "u", "i")
+    with pytest.raises(sl.DataError, match="nobody-of-that-name"):
+        sl.Shards.encode(nobody, tmp_path / "shards", query="u", candidate="i")
+    with pytest.raises(sl.DataError, match="nobody-of-that-name"):
+        sl.datasets.movielens("100k", data_dir="~nobody-of-that-name")
+    pytest.importorskip("duckdb")
+    with pytest.raises(sl.DataError, match="nobody-of-that-name"):
+        sl.read_sql("select 1", "~nobody-of-that-name/shop.duckdb")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.store.faults import files_up_to
 
 from shortlist.data.source import Source, find
 from shortlist.errors import DataError
@@ -80,3 +82,19 @@ def test_errors_name_the_file_among_several_and_else_the_place(tmp_path: Path) -
         raise DataError("as it is.")
     with pytest.raises(KeyError), several._naming("b.csv"):
         raise KeyError("a bug")
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz", "jsonl", "arrow"])
+def test_a_full_disk_of_copies_is_not_the_files_fault(ending: str, tmp_path: Path) -> None:
+    data, copies = tmp_path / f"data.{ending}", tmp_path / "copies"
+    frame = pl.DataFrame({"x": range(5000), "y": [f"{n * 7919 % 5003}" for n in range(5000)]})
+    if ending.startswith("csv"):
+        text = frame.write_csv().encode()
+        data.write_bytes(gzip.compress(text) if ending.endswith(".gz") else text)
+    elif ending == "jsonl":
+        frame.write_ndjson(data)
+    else:
+        frame.write_ipc_stream(data)
+    copies.mkdir()
+    with files_up_to(4096), pytest.raises(DataError, match=r"could not be copied to '.*copies': File too large"):
+        find(data, copies=copies).frame()

@@ -141,6 +141,29 @@ def test_a_full_disk_leaves_the_link(days: list[Path], tmp_path: Path, monkeypat
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 
 
+def test_a_full_disk_keeps_nobody_from_going_back(
+    days: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = tmp_path / "current"
+    for day in days:
+        promote(day, link)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(promotion, "write_file", full)
+        for number in (1, 0):
+            with pytest.warns(
+                sl.ShortlistWarning, match=r"current\.promoted\.json' could not be written.*No space left"
+            ):
+                assert rollback(link).bundle == days[number].name
+            assert link.resolve() == days[number]
+            assert [one.bundle for one in promotions(link)] == [day.name for day in days[: number + 1]]
+    promote(days[2], link)
+    assert rollback(link).bundle == "monday"
+
+
 def test_refusals(days: list[Path], tmp_path: Path) -> None:
     link = tmp_path / "current"
     with pytest.raises(sl.BundleError, match="no link"):

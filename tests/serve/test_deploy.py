@@ -308,6 +308,14 @@ def test_systemd_accepts_the_unit_and_finds_little_exposed(tmp_path: Path) -> No
     assert float(level) <= 2.0
 
 
+def test_systemd_starts_a_server_that_ends_for_as_long_as_it_does() -> None:
+    """A bundle that is not there yet, a full disk and a port that is taken last longer than five starts a second apart."""
+    unit = (DEPLOY / "systemd/shortlist.service").read_text()
+    before, _, rest = unit.partition("[Service]")
+    assert re.search(r"^StartLimitIntervalSec=0$", before, re.MULTILINE)
+    assert re.search(r"^Restart=always$", rest, re.MULTILINE)
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="systemd is Linux")
 def test_the_unit_hides_nothing_of_proc_that_the_server_reads(tmp_path: Path) -> None:
     """ProcSubset=pid leaves processes alone: no instructions of the processor, and no time at which the machine started."""

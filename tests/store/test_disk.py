@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,59 @@ def test_the_names_of_folders_that_are_made_are_on_the_disk(tmp_path: Path, monk
     monkeypatch.setattr(disk, "sync", refused)
     disk.make_folder(tmp_path / "c")  # in a folder that may be written to, and not read
     assert (tmp_path / "c").is_dir()
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_result_is_there_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result.json"
+    disk.write_result(path, b"old")
+    link = tmp_path / "link.json"
+    link.symlink_to("result.json")
+    with monkeypatch.context() as context:
+        context.setattr(disk, "sync", full)
+        for named in (path, link):
+            with pytest.raises(OSError, match="No space left"):
+                disk.write_result(named, b"new and longer")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"result.json": b"old", "link.json": b"old"}
+    path.chmod(0o600)
+    disk.write_result(link, b"new")
+    assert link.is_symlink()
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_result_goes_into_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    disk.write_result(tmp_path / "pipe", b"result")
+    assert os.read(reader, 10) == b"result"
+    os.close(reader)
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system has no /proc")
+def test_a_result_goes_into_an_open_file(tmp_path: Path) -> None:
+    """As /dev/stdout is a link to one: neither the link nor the file behind it is replaced."""
+    with (tmp_path / "output").open("w+b") as output:
+        (tmp_path / "stdout").symlink_to(f"/proc/self/fd/{output.fileno()}")
+        output.write(b"first, ")
+        output.flush()
+        for place in (tmp_path / "stdout", Path(f"/proc/self/fd/{output.fileno()}")):
+            disk.write_result(place, b"result, ")
+        output.write(b"last")
+        output.flush()
+        assert os.path.samestat(os.fstat(output.fileno()), os.stat(tmp_path / "output"))
+    assert (tmp_path / "output").read_bytes() == b"first, result, result, last"
+    assert (tmp_path / "stdout").is_symlink()
+
+
+def test_a_file_in_a_folder_that_takes_no_other_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "result"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "access", lambda place, mode: str(place) != str(tmp_path))
+    monkeypatch.setattr(os, "replace", full)
+    disk.write_result(path, b"new")
+    assert path.read_bytes() == b"new"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,58 @@ def test_what_is_in_use_is_seen(tmp_path: Path) -> None:
         assert not rooms.in_use(tmp_path)
     with rooms.using(tmp_path / "nowhere"):
         assert not rooms.in_use(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("failing", ["second file", "record"])
+def test_what_was_added_and_not_published_takes_no_room(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path, "old")
+    before = sorted(path.name for path in (tmp_path / "folder").iterdir())
+
+    def adding(again: str, new: str) -> None:
+        with rooms.Additions(tmp_path / "folder") as folder:
+            for text in (again, new):
+                (folder.scratch / "text").write_text(text)
+                entry = folder.add(folder.scratch / "text", "text", ".txt")
+                if text == new and failing == "second file":
+                    raise OSError(errno.ENOSPC, "No space left on device")
+            monkeypatch.setattr(rooms, "in_one_step", full)
+            folder.publish("record.json", {"file": entry.to_dict()})
+
+    @contextlib.contextmanager
+    def full(*_: object) -> Iterator[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+        yield tmp_path
+
+    with pytest.raises(OSError, match="No space left"):
+        adding("old", "new")  # the first is in use already
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == before
+    assert read(tmp_path) == "old"
+
+
+def test_files_of_a_record_that_is_in_place_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk fails after that, nobody knows whether the record is on it; its files must be."""
+    synced = disk.sync
+
+    def fails_for_the_folder(path: Path) -> None:
+        if path == tmp_path / "folder" and (path / "record.json").exists():
+            raise OSError(errno.EIO, "Input/output error")
+        synced(path)
+
+    monkeypatch.setattr(disk, "sync", fails_for_the_folder)
+    with pytest.raises(OSError, match="Input/output error"):
+        add(tmp_path, "new")
+    assert read(tmp_path) == "new"
+
+
+def test_a_pipe_is_a_place_for_a_result_and_a_folder_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    rooms.check_writable_file(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("elsewhere/file")
+    for place in (tmp_path, tmp_path / "link", tmp_path / "none" / "file"):
+        with pytest.raises((IsADirectoryError, FileNotFoundError)):
+            rooms.check_writable_file(place)
+    (tmp_path / "elsewhere").mkdir()
+    rooms.check_writable_file(tmp_path / "link")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "link", "pipe"]

@@ -38,6 +38,7 @@ __all__ = [
     "as_one",
     "epoch_printer",
     "facts",
+    "message_to_person",
     "names_in",
     "print_json",
     "progress",
@@ -67,7 +68,17 @@ def say(message: str = "", made: bool = False) -> None:
         made: whether it is in the language in force already, such as a table.
     """
     if not _quiet:
-        click.echo(wrapped((message if made else shown(message)).translate(ESCAPED)), err=True)
+        message_to_person(wrapped((message if made else shown(message)).translate(ESCAPED)))
+
+
+def message_to_person(text: str) -> None:
+    """Print a text as it is on stderr. Where the disk under it is full, nobody reads it and the work continues."""
+    try:
+        click.echo(text, err=True)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def typed(path: str | Path) -> str:

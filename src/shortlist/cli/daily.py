@@ -21,8 +21,9 @@ from shortlist.cli.clean import cleaned
 from shortlist.cli.console import say, say_promoted
 from shortlist.cli.daily_config import DailyConfig, day_named, read_config
 from shortlist.cli.judging import judged_of, measured_alone
+from shortlist.cli.refusals import refusal
 from shortlist.cli.retraining import REFUSED
-from shortlist.errors import DataError, ShortlistError
+from shortlist.errors import BundleError, DataError, ShortlistError
 
 if TYPE_CHECKING:
     from shortlist.train.recipes import Recipe
@@ -52,11 +53,14 @@ def command(config: Path, day: str | None, again: bool) -> None:
         plan = read_config(config)
         said |= {"day": day_named(day), "link": str(plan.place)}
         code = _run(plan, said, again)
-    except ShortlistError as error:
+    except (ShortlistError, OSError) as raised:
+        error = raised if isinstance(raised, ShortlistError) else refusal(raised)
+        if error is None:
+            raise
         code = _failed(error, said)
         if code == 1:
             _print(said, started)
-            raise
+            raise error from (None if error is raised else raised)
         say(f"{said['status']}: {error.message}")
     _print(said, started)
     sys.exit(code)
@@ -90,8 +94,14 @@ def _run(plan: DailyConfig, said: Said, again: bool) -> int:
     from shortlist.recommender.promotion import alone
 
     day = str(said["day"])
-    plan.home.mkdir(parents=True, exist_ok=True)
-    plan.place.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (plan.home, plan.place.parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BundleError(
+                f"cannot write to {str(folder)!r}: {error.strerror}.",
+                hint="free some space there, or choose a folder that can be written to",
+            ) from error
     with alone(plan.place):
         newest = _newest(plan)
         if newest is not None and not again and day <= newest:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -229,16 +228,14 @@ class _Demo:
         size = sum(file.stat().st_size for file in self.out.rglob("*") if file.is_file())
         show(f"  wrote {self.out} ({size / 1e6:.2f} MB): towers, vocabularies, index, seen items")
         request = [sys.executable, "-m", "shortlist", "recommend", str(self.out), USER, "--k", "3", "--json"]
-        with self._timed("reload", "a fresh process loads the bundle"), tempfile.TemporaryFile("w+") as errors:
-            answer = subprocess.run(request, stdout=subprocess.PIPE, stderr=errors, text=True, check=False)
-            errors.seek(0)
-            reason = errors.read().strip()
+        with self._timed("reload", "a fresh process loads the bundle"):
+            answer = subprocess.run(request, capture_output=True, text=True, check=False)
         identical = answer.returncode == 0 and (
             json.loads(answer.stdout)[0]["items"] == self.figures["recommendations"]["BruteForce"]
         )
         self.figures["reload"] = {"identical": identical}
         if not identical:
-            raise RuntimeError(f"a fresh process answered differently: {answer.stdout} {reason}")
+            raise RuntimeError(f"a fresh process answered differently: {answer.stdout} {answer.stderr.strip()}")
         show(f"  a fresh process loaded it and gave user {USER} the same three titles with the same scores")
 
     def _show_next(self) -> None:

@@ -38,6 +38,8 @@ def command(state: Path, out: Path, within: float, query: str, candidate: str, a
 
         shortlist impressions state/ --out shown.parquet --within 3600
     """
+    import polars as pl
+
     from shortlist.serve.impression_table import impression_table
 
     if out.suffix != ".parquet":
@@ -46,8 +48,9 @@ def command(state: Path, out: Path, within: float, query: str, candidate: str, a
     try:
         with in_one_step(out) as new:
             table.write_parquet(new)
-    except OSError as error:
-        raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}.", hint="choose another --out") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = getattr(error, "strerror", None) or str(error)  # Polars gives its own no number
+        raise ConfigError(f"cannot write {str(out)!r}: {reason}.", hint="choose another --out") from None
     clicked = int(table["clicked"].sum())
     queries = table[query].n_unique()
     say(f"wrote {counted(len(table), 'place')} shown to {counted(queries, 'query')}, {clicked:,} clicked, to {out}")

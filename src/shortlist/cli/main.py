@@ -7,6 +7,7 @@ data, and 5, another run of the link is in progress.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -16,7 +17,8 @@ from typing import Any, TextIO
 import rich_click as click
 
 from shortlist._public import __version__
-from shortlist.cli.console import INTERRUPTED
+from shortlist.cli.console import INTERRUPTED, message_to_person
+from shortlist.cli.refusals import flush_output, output_refusal, refusal
 from shortlist.cli.spoken import HEADINGS, asked_language, in_language, in_words, speaking_commands, texts_of
 from shortlist.cli.wording import for_command_line, wrapped
 from shortlist.errors import ConfigError, MissingExtraError, ShortlistError, ShortlistWarning, nearest
@@ -82,7 +84,7 @@ class _Lazy(click.RichGroup):
         except click.UsageError as error:
             raise in_words(error) from None
         except KeyboardInterrupt:
-            click.echo(f"\n{shown('interrupted')}", err=True)
+            message_to_person(f"\n{shown('interrupted')}")
             sys.exit(INTERRUPTED)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -142,11 +144,16 @@ def main() -> None:
         with speaking(from_environment()):
             _complain("error", error.message, error.hint)
         sys.exit(1)
+    finally:
+        _let_go(sys.stderr)
 
 
 def _run(arguments: list[str]) -> None:
     try:
-        in_language(cli)(arguments, standalone_mode=True)
+        try:
+            in_language(cli)(arguments, standalone_mode=True)
+        finally:
+            flush_output()
     except ShortlistError as error:
         _complain("error", error.message, error.hint)
         sys.exit(1)
@@ -159,6 +166,26 @@ def _run(arguments: list[str]) -> None:
     except BrokenPipeError:  # the reader of our output has gone (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        refused = output_refusal(error) or refusal(error)
+        _let_go(sys.stdout)
+        if refused is None:
+            raise
+        _complain("error", refused.message, refused.hint)
+        sys.exit(1)
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Drop what a stream holds and cannot write: Python would try again at its end, and change the exit code."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # it is closed, or no file of the system
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+            stream.flush()
 
 
 def _complain(label: str, message: str, hint: str | None) -> None:
@@ -169,7 +196,7 @@ def _complain(label: str, message: str, hint: str | None) -> None:
         if text and (said := for_command_line(shown(text))):
             label_shown = translated(name)
             _, _, rest = wrapped(f"{label_shown}: {said}").partition(":")
-            click.echo(f"{click.style(label_shown, **style) if colour else label_shown}:{rest}", err=True)
+            message_to_person(f"{click.style(label_shown, **style) if colour else label_shown}:{rest}")
 
 
 def _show_warning(

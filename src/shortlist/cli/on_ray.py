@@ -119,7 +119,7 @@ def _reason(error: Exception) -> str:
 def has_token() -> bool:
     """Whether this machine has a cluster's token where Ray looks for one."""
     named = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    return bool(os.environ.get("RAY_AUTH_TOKEN") or named or (Path.home() / ".ray" / "auth_token").is_file())
+    return bool(os.environ.get("RAY_AUTH_TOKEN") or named or os.path.isfile(os.path.expanduser("~/.ray/auth_token")))
 
 
 def _check_reachable(address: str) -> None:

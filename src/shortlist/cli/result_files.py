@@ -14,19 +14,20 @@ Unwritable: TypeAlias = Callable[[Path, OSError], ConfigError]
 
 
 def check_result_file(path: Path, unwritable: Unwritable) -> None:
-    """Raise the error that ``unwritable`` makes where no file can be written to ``path``; one that exists may be a device."""
+    """Raise the error that ``unwritable`` makes where no file can be written to ``path``."""
     from shortlist.store import check_writable_file
 
     try:
-        if path.is_dir() or not path.exists():
-            check_writable_file(path)
+        check_writable_file(path)
     except OSError as error:
         raise unwritable(path, error) from error
 
 
 def write_result_file(path: Path, text: str, unwritable: Unwritable) -> None:
-    """Write a text; raise the error that ``unwritable`` makes where the disk refuses."""
+    """Write a text, whole or not at all; raise the error that ``unwritable`` makes where the disk refuses."""
+    from shortlist.store import write_result
+
     try:
-        path.write_text(text, encoding="utf-8")
+        write_result(path, text.encode())
     except OSError as error:
         raise unwritable(path, error) from error

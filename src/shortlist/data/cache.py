@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from shortlist.errors import ConfigError
 from shortlist.store import new_folder, read_file
 
 __all__ = ["default_cache", "load", "store"]
@@ -21,11 +22,22 @@ LIMIT = 1 << 40  # bytes of a table
 
 
 def default_cache() -> Path:
-    """``$SHORTLIST_CACHE``, else ``$XDG_CACHE_HOME/shortlist``, else ``~/.cache/shortlist``."""
+    """``$SHORTLIST_CACHE``, else ``$XDG_CACHE_HOME/shortlist``, else ``~/.cache/shortlist``.
+
+    Raises:
+        ConfigError: where neither variable is set, and this user has no home folder.
+    """
     if own := os.environ.get("SHORTLIST_CACHE"):
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "shortlist"
+        return Path(os.path.expanduser(own))
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared) / "shortlist"
+    home = os.path.expanduser("~")
+    if home == "~":
+        raise ConfigError(
+            "there is no folder to keep downloads in: this user has no home folder.",
+            hint="set SHORTLIST_CACHE to a folder that can be written to",
+        )
+    return Path(home) / ".cache" / "shortlist"
 
 
 def store(folder: Path, tables: Mapping[str, pl.DataFrame]) -> None:

@@ -60,12 +60,12 @@ def open_lake(where: str, version: str) -> pl.LazyFrame:
 
 
 def _place(where: str) -> str:
-    return where if "://" in where else str(Path(where).expanduser().absolute())
+    return where if "://" in where else str(Path(os.path.expanduser(where)).absolute())
 
 
 def _metadata(where: str) -> str:
     """The newest metadata file of an Iceberg table, by its number."""
-    found = list((Path(where).expanduser().absolute() / "metadata").glob("*.metadata.json"))
+    found = list((Path(os.path.expanduser(where)).absolute() / "metadata").glob("*.metadata.json"))
 
     def number(path: Path) -> tuple[int, float]:
         digits = path.name.removeprefix("v").partition(".")[0].partition("-")[0]

@@ -103,7 +103,7 @@ def listed(source: str | Path, table: str) -> Listing:
         text = text.removeprefix("file://")
     elif "://" in text:
         return _remote(text, table)
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_file():
         return Listing((_local(path.name, path),), _known(path.name, text, table))
     if path.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 import warnings
 import zipfile
@@ -81,9 +82,9 @@ def load_tables(
 ) -> MovieTables:
     """The tables of a variant, from the first place that has them; downloads are kept in the cache."""
     if data_dir is not None:
-        return _from_data_dir(variant, Path(data_dir).expanduser())
+        return _from_data_dir(variant, Path(os.path.expanduser(data_dir)))
     folder = (
-        Path(cache_dir).expanduser() if cache_dir is not None else cache.default_cache()
+        Path(os.path.expanduser(cache_dir)) if cache_dir is not None else cache.default_cache()
     ) / f"movielens-{variant.name}"
     stored = cache.load(folder)
     if stored is not None and {"ratings", "movies"} <= stored.keys():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +24,7 @@ from shortlist.errors import DataError
 
 __all__ = ["UNREADABLE", "OpenedFiles"]
 
+FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS") if hasattr(errno, name))
 UNREADABLE = (pl.exceptions.PolarsError, OSError, ValueError, TypeError, OverflowError)
 
 
@@ -132,12 +135,27 @@ class OpenedFiles:
             name = file if isinstance(file, str) else file.name
             single = len(self.files) == 1 or name == self.where
             place = repr(self.where) if single else f"{self.where!r}: {name!r}"
+            if self.copies is not None and (refused := _full_disk(error)) is not None:
+                raise DataError(
+                    f"the {self.table} table {place} could not be copied to {str(self.copies)!r}: {refused}.",
+                    hint="free some space there, or choose a folder that can be written to",
+                ) from error
             hint = getattr(error, "hint", "check that the file is complete and its extension says what it holds")
             what = f"{self.lake} table" if self.lake else self.kind.extension[1:]
             reason = str(error) if isinstance(error, TextError) else first_line(error)
             raise DataError(
                 f"the {self.table} table {place} could not be read as {what}: {reason}.", hint=hint
             ) from error
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """The words of a disk that took no more, from an error or one that led to it; readers of Polars give it no number."""
+    while error is not None:
+        for number in FULL:
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return os.strerror(number)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _open_arrow(content: Path | bytes, copy: Path | None) -> pl.LazyFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def _connected(duckdb: Any, connect: str | Path | None) -> Any:
     text = str(connect)
     kind = SERVERS.get(text.partition(":")[0])
     if kind is None:
-        path = Path(text).expanduser()
+        path = Path(os.path.expanduser(text))
         if not path.is_file():
             raise DataError(f"the database {text!r} does not exist.", hint="check the path")
         return duckdb.connect(str(path), read_only=True)

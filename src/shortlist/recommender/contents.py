@@ -57,7 +57,7 @@ def write_state(
         golden: the vectors of the stored requests.
 
     Raises:
-        BundleError: where the disk refuses.
+        OSError: where the disk refuses.
     """
     (folder / "model").mkdir()
     tables = {
@@ -102,11 +102,8 @@ def _write_table(table: pl.DataFrame, ids: str, added: str, values: NDArray[Any]
 def _write_parquet(table: pl.DataFrame, path: Path) -> None:
     try:
         table.write_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise BundleError(
-            f"{path.name!r} could not be written: {error}.",
-            hint="free some space there, or choose a folder that can be written to",
-        ) from error
+    except pl.exceptions.PolarsError as error:  # a disk that refuses
+        raise OSError(f"{path.name}: {error}") from error
 
 
 # Reading.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from shortlist.errors import BundleError
+from shortlist.errors import BundleError, ShortlistWarning
 from shortlist.recommender.folder import require_folder, verified
 from shortlist.recommender.manifest import MANIFEST, decoded, is_bundle
 from shortlist.store import in_one_step, locked, read_file, write_file
@@ -107,7 +108,8 @@ def promote(bundle: str | Path, link: str | Path, expected: Callable[[], bool] =
 def rollback(link: str | Path) -> Promotion:
     """Let ``link`` point at the bundle before the current one; a second call goes back one more.
 
-    Bundles that have been removed are stepped over.
+    Bundles that have been removed are stepped over. A ShortlistWarning where the link was turned, and the record of
+    promotions could not be written.
 
     Raises:
         BundleError: where there is none, or it is no longer whole; the link is unchanged then.
@@ -133,7 +135,10 @@ def rollback(link: str | Path) -> Promotion:
                 f"{last.bundle!r} is no longer the bundle that was promoted.", hint=f"promote it again: {SAY}"
             )
         _turn(link, last.bundle)
-        _write(link, before)
+        try:
+            _write(link, before)
+        except BundleError as error:  # the link decides, and a full disk is no reason to keep a bad bundle
+            warnings.warn(error.message, ShortlistWarning, stacklevel=2)
     return last
 
 

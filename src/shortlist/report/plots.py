@@ -16,7 +16,7 @@ from shortlist.report import charts
 from shortlist.report.html import as_json, escaped
 from shortlist.report.template import chart_place, whole_page
 from shortlist.report.verdict import scorer_name
-from shortlist.store import write_file
+from shortlist.store import write_result
 
 if TYPE_CHECKING:
     from shortlist.evaluation import Evaluation
@@ -69,7 +69,7 @@ class Chart:
             )
         text = self._page() if place.suffix.lower() == ".html" else json.dumps(self.to_dict(), ensure_ascii=False)
         try:
-            write_file(place, text.encode())
+            write_result(place, text.encode())
         except OSError as error:
             raise ConfigError(
                 f"the chart could not be written to {str(place)!r}: {error.strerror or error}.",

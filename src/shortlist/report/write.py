@@ -13,7 +13,7 @@ from shortlist.language import speaking
 from shortlist.recommender import Recommender
 from shortlist.report.facts import Facts, gathered
 from shortlist.report.page import page
-from shortlist.store import check_writable_file, write_file
+from shortlist.store import check_writable_file, write_result
 
 __all__ = ["check_report_place", "render", "saved", "write"]
 
@@ -75,7 +75,7 @@ def saved(facts: Facts, path: Path) -> int:
     """Write the page of ``facts`` to the file ``path``, whole or not at all; returns its size in bytes."""
     content = page(facts).encode()
     try:
-        write_file(path, content)
+        write_result(path, content)
     except OSError as error:
         raise _unwritable(path, error) from error
     return len(content)

@@ -10,10 +10,12 @@ from shortlist.store.disk import (
     NamedEntry,
     in_one_step,
     is_scratch,
+    is_written_in_place,
     make_folder,
     read_file,
     sync,
     write_file,
+    write_result,
 )
 from shortlist.store.folder import (
     Additions,
@@ -64,6 +66,7 @@ __all__ = [
     "in_use",
     "is_in_memory",
     "is_scratch",
+    "is_written_in_place",
     "locked",
     "make_folder",
     "mapped_zeros",
@@ -80,4 +83,5 @@ __all__ = [
     "sync",
     "using",
     "write_file",
+    "write_result",
 ]

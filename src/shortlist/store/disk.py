@@ -21,10 +21,12 @@ __all__ = [
     "in_one_step",
     "is_plain",
     "is_scratch",
+    "is_written_in_place",
     "make_folder",
     "read_file",
     "sync",
     "write_file",
+    "write_result",
 ]
 
 CHUNK = 1 << 24  # bytes from which files are read by several threads
@@ -131,6 +133,50 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
     """Write a file in one step (see ``in_one_step``)."""
     with in_one_step(path, scratch) as new:
         new.write_bytes(content)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write a file that a user named, whole or not at all; a link stays, and the file that it leads to is replaced by one
+    with the same rights.
+
+    What must not be replaced is written to as it is (see ``is_written_in_place``).
+    """
+    if (number := _own_descriptor(path)) is not None:
+        with os.fdopen(os.dup(number), "wb") as file:  # behind what was written to it, and before what follows
+            file.write(content)
+    elif is_written_in_place(path):
+        path.write_bytes(content)
+    else:
+        place = Path(os.path.realpath(path))
+        with in_one_step(place) as new:
+            new.write_bytes(content)
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(new, stat.S_IMODE(os.stat(place).st_mode))
+
+
+def is_written_in_place(path: Path) -> bool:
+    """Whether there is something at ``path`` that must not be replaced: a device, a pipe, an open file by its number
+    (``/dev/stdout``), or a file that may be written to, in a folder that may not.
+    """
+    path = path.parent.resolve() / path.name
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    if not stat.S_ISREG(mode):
+        return not stat.S_ISDIR(mode)
+    if _own_descriptor(path) is not None or path.is_relative_to("/proc"):
+        return True
+    place = os.path.realpath(path)
+    return os.access(place, os.W_OK) and not os.access(os.path.dirname(place), os.W_OK)
+
+
+def _own_descriptor(path: Path) -> int | None:
+    """The number of the open file of this process that ``path`` stands for, as ``/dev/stdout`` does for 1."""
+    path = path.parent.resolve() / path.name
+    if path.is_symlink() and (target := os.readlink(path)).startswith("/proc/"):
+        path = Path(target).parent.resolve() / Path(target).name
+    return int(path.name) if str(path.parent) == f"/proc/{os.getpid()}/fd" and path.name.isdigit() else None
 
 
 def is_plain(path: Path) -> bool:

@@ -16,7 +16,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shortlist.store.disk import DamageError, Entry, NamedEntry, digests, in_one_step, is_plain, sync
+from shortlist.store.disk import (
+    DamageError,
+    Entry,
+    NamedEntry,
+    digests,
+    in_one_step,
+    is_plain,
+    is_written_in_place,
+    sync,
+)
 from shortlist.store.seals import checksum
 
 if TYPE_CHECKING:
@@ -213,10 +222,11 @@ def check_writable(path: Path) -> None:
 
 
 def check_writable_file(path: Path) -> None:
-    """``check_writable``; OSError too where a folder is at ``path``."""
+    """OSError where ``write_result`` could not write to ``path``: as ``check_writable``, and where a folder is there."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    check_writable(path)
+    if not is_written_in_place(path):
+        check_writable(Path(os.path.realpath(path)))
 
 
 def set_aside(path: Path) -> list[Path]:
@@ -286,8 +296,8 @@ class Additions:
     """New files for a folder that others may be reading: nothing they see changes until ``publish``.
 
     A file is named after its content, so that it never replaces one in use; the record that names the files of a version
-    is renamed into place last. A context manager: it makes the folder, holds its lock, and removes its scratch folder and
-    those that killed processes left.
+    is renamed into place last. A context manager: it makes the folder, holds its lock, and removes its scratch folder,
+    those that killed processes left, and files that were added and never published.
 
     Attributes:
         scratch: a folder to write files in that are then given to ``add``.
@@ -296,6 +306,7 @@ class Additions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.scratch = folder / f".writing-{secrets.token_hex(6)}"
+        self._unpublished: list[Path] = []
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -305,6 +316,7 @@ class Additions:
                 shutil.rmtree(left, ignore_errors=True)
             self.scratch.mkdir()
             stack.callback(shutil.rmtree, self.scratch, ignore_errors=True)
+            stack.callback(self._remove_unpublished)
             self._held = stack.pop_all()
         return self
 
@@ -324,7 +336,10 @@ class Additions:
             sync(path)
             known = Entry.of(path)
         entry = NamedEntry(name=f"{stem}-{known.sha256[:12]}{suffix}", bytes=known.bytes, sha256=known.sha256)
-        os.replace(path, self.folder / entry.name)
+        place = self.folder / entry.name
+        if not place.exists():  # else an earlier version has it, too
+            self._unpublished.append(place)
+        os.replace(path, place)
         return entry
 
     def publish(self, name: str, content: Mapping[str, Any], **layout: Any) -> None:
@@ -335,8 +350,28 @@ class Additions:
         """
         sync(self.folder)
         text = json.dumps({**content, "checksum": checksum(content)}, **layout) + "\n"
-        with in_one_step(self.folder / name, self.scratch / "record") as new:
-            new.write_text(text, encoding="utf-8")
+        added, self._unpublished = self._unpublished, []
+        try:
+            with in_one_step(self.folder / name, self.scratch / "record") as new:
+                new.write_text(text, encoding="utf-8")
+        except OSError:
+            if not self._holds(name, text):
+                self._unpublished = added
+            raise
+
+    def _holds(self, name: str, text: str) -> bool:
+        """Whether the record is in place, or cannot be read: its files stay then."""
+        try:
+            return (self.folder / name).read_text(encoding="utf-8") == text
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+
+    def _remove_unpublished(self) -> None:
+        for path in self._unpublished:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def remove(self, ours: re.Pattern[str], wanted: Collection[str]) -> None:
         """Remove the files whose names match ``ours`` and are not ``wanted``; what cannot be removed stays."""

@@ -34,6 +34,32 @@ def test_lines_of_several_writers_stay_whole() -> None:
     assert set(lines) == {letter * 300 for letter in "abc"}
 
 
+CUT = """
+import os, resource, signal, sys
+from shortlist.serve.processes.system import Lines
+out, limit = Lines(), resource.getrlimit(resource.RLIMIT_FSIZE)
+out.write("first\\n")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for room in (10, 10, 16):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limit[1]))
+    try:
+        out.write("lost and found\\n")
+    except OSError:
+        print("refused")
+resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+out.write("last\\n")
+out.write("very last\\n")
+"""
+
+
+def test_a_line_that_the_disk_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Readers of the log find each line that was written whole."""
+    with (tmp_path / "log").open("wb") as log:
+        done = subprocess.run([sys.executable, "-c", CUT], stdout=subprocess.PIPE, stderr=log, text=True, check=True)
+    assert done.stdout.split() == ["refused"] * 3
+    assert (tmp_path / "log").read_text().splitlines() == ["first", "lost", "lost ", "last", "very last"]
+
+
 def test_exit_codes() -> None:
     for how, code in ((lambda: os._exit(7), 7), (lambda: os.kill(os.getpid(), signal.SIGKILL), -signal.SIGKILL)):
         pid = os.fork()

@@ -15,6 +15,7 @@ With ``grow``, shards of a source that has changed since keep the pieces of its 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -69,7 +70,7 @@ def encode(
     grow: bool = False,
 ) -> None:
     """Encode ``source`` into ``folder``, or the rest of it after an interrupted run. See ``Shards.encode``."""
-    place = Path(str(source).removeprefix("file://")).expanduser()
+    place = Path(os.path.expanduser(str(source).removeprefix("file://")))
     if "://" not in str(place) and folder.resolve().is_relative_to(place.resolve()):
         raise ConfigError(f"{str(folder)!r} is inside the source.", hint="encode into a folder outside the source")
     events, reading = events or Events(), reading or Reading()

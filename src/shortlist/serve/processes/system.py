@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import io
 import os
 import re
@@ -21,21 +22,34 @@ class Lines(io.TextIOBase):
     """Standard error, written so that lines of several processes do not mix: whole lines, as many as a pipe takes at once."""
 
     AT_ONCE = 4096  # bytes that a pipe takes in one piece
+    _cut = False  # whether a disk took a part of the last line
 
     def fileno(self) -> int:
         """The descriptor."""
         return 2
 
     def write(self, text: str) -> int:
-        """Write lines."""
+        """Write lines.
+
+        Raises:
+            OSError: where not all of them can be written; the next line is one of its own nevertheless.
+        """
         piece = b""
         for line in text.encode().splitlines(keepends=True):
             if piece and len(piece) + len(line) > self.AT_ONCE:
-                os.write(2, piece)
+                self._put(piece)
                 piece = b""
             piece += line
-        os.write(2, piece)
+        self._put(piece)
         return len(text)
+
+    def _put(self, piece: bytes) -> None:
+        piece = b"\n" * self._cut + piece
+        done = os.write(2, piece)
+        if done:
+            self._cut = piece[done - 1 : done] != b"\n"
+        if done < len(piece):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def die_with(parent: int) -> None:
