@@ -150,6 +150,36 @@ def test_imports_are_not_searched_for_garbage_and_what_follows_is() -> None:
     assert said.splitlines() == ["(0, True, True)", "True"]
 
 
+LOADING = """
+import sys
+from threading import Event, current_thread, main_thread
+from shortlist.cli import console
+
+class Watch:
+    asked = Event()
+    def find_spec(self, name, path=None, target=None):
+        if name == "shortlist.recommender":
+            self.asked.set()
+
+def load(own=console.load_torch_libraries):
+    others = current_thread() is not main_thread() and {"numpy", "polars", "msgspec", "safetensors"} <= set(sys.modules)
+    seen.append((others, "torch" in sys.modules, Watch.asked.wait(60)))
+    own()
+
+seen = []
+sys.meta_path.insert(0, Watch())
+console.load_torch_libraries = load
+print(console.as_one(lambda: [*seen, "torch" in sys.modules])())
+print(console.as_one(lambda: len(seen))())
+"""
+
+
+def test_what_needs_no_torch_is_imported_while_its_libraries_are_loaded() -> None:
+    """Once, in a thread, with the libraries of other packages there already."""
+    said = subprocess.run([sys.executable, "-c", LOADING], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["[(True, False, True), True]", "1"]
+
+
 def test_a_line_to_install_is_never_divided() -> None:
     """Wherever it begins, so that it can be copied."""
     install = 'pip install "shortlist[train]"'

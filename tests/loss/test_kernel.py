@@ -240,6 +240,49 @@ def test_places_outside_are_refused_and_nothing_is_written(side: int, place: int
             columns.softmax_over(q, c, *inside, Columns(torch.ones(12), **{name: Places(*pairs)}))
 
 
+@given(
+    name=st.sampled_from(BUILT or [""]),
+    seed=st.integers(0, 2**32),
+    hidden=st.integers(0, 80),
+    explicit=st.integers(0, 30),
+)
+def test_places_in_the_order_of_their_rows_or_not_give_the_same_bits(
+    name: str, seed: int, hidden: int, explicit: int
+) -> None:
+    """Rows in ascending order, as known choices are, or in any other; the places of one row are always in their order."""
+    q, c, *pairs = batch(seed, 60, 12, 20, 8)
+    generator = np.random.default_rng(seed)
+    mass = Mass(torch.zeros(len(c)), None, torch.zeros(len(c), dtype=torch.float64))
+    orders = (np.arange(12), generator.permutation(12), np.arange(12)[::-1])
+    given = [
+        (np.sort(generator.integers(0, 12, count)), generator.integers(0, len(c), count))
+        for count in (hidden, explicit)
+    ]
+    got = []
+    for order in orders:
+        places = []
+        for row, column in given:
+            by_row = np.argsort(order[row], kind="stable")
+            places.append((torch.from_numpy(row[by_row]), torch.from_numpy(column[by_row])))
+        got.append(of(name).softmax(q, c, (*pairs, None), mass, hidden=places[0], explicit=places[1]))
+    for other in got[1:]:
+        assert all(torch.equal(one, same) for one, same in zip(got[0], other, strict=True))
+
+
+@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("row", [0, 6, 11])
+def test_the_first_and_the_last_row_have_their_places(name: str, row: int) -> None:
+    """All columns but the pair's own are hidden from one row alone: its loss is 0, and only its own changes."""
+    q, c, at = torch.randn(12, 3, generator=torch.Generator().manual_seed(1)), torch.eye(12, 3), torch.arange(12)
+    mass = Mass(torch.zeros(12), None, torch.zeros(12, dtype=torch.float64))
+    others = at[at != row]
+    hidden = (torch.full_like(others, row), others)
+    each = torch.logsumexp(q.double() @ c.double().T, 1) - (q * c).sum(1)
+    loss, d_query, _ = of(name).softmax(q, c, (at, at, None), mass, hidden=hidden)
+    assert float(loss) == pytest.approx(float(each.sum() - each[row]), rel=1e-5)
+    assert d_query.abs().sum(1).bool().tolist() == (at != row).tolist()
+
+
 def test_numbers_of_another_length_are_refused() -> None:
     q, c, at = torch.randn(12, 3), torch.randn(12, 3), torch.arange(12)
     for wrong in ({"counts": torch.ones(11)}, {"weight": torch.ones(11)}):

@@ -351,3 +351,22 @@ def test_autocast_lowers_the_products_alone():
         assert low.dtype == torch.float32
         assert not torch.equal(low, full), name
         assert (low - want).abs().max() < 0.02 * want.abs().max(), name
+
+
+def test_gradients_are_those_of_the_loss_times_what_comes_from_above() -> None:
+    """Of the loss itself, of a multiple, and twice over one graph: each time exactly that many times the first."""
+    batch = Batch(torch.randn(4, 3), torch.randn(5, 3), torch.arange(4), torch.tensor([0, 1, 2, 2]))
+    query, candidate = (side.clone().requires_grad_() for side in batch[:2])
+    loss = in_batch_softmax(query, candidate, *batch[2:4], counts=torch.ones(5))
+    first = torch.autograd.grad(loss, (query, candidate), retain_graph=True)
+    kept = [one.clone() for one in first]
+    four = torch.autograd.grad(4 * loss, (query, candidate), retain_graph=True)
+    assert all(torch.equal(many, 4 * one) for many, one in zip(four, kept, strict=True))
+    for times in (1, 2):
+        loss.backward(retain_graph=True)
+        assert query.grad is not None
+        assert candidate.grad is not None
+        assert torch.equal(query.grad, times * kept[0])
+        assert torch.equal(candidate.grad, times * kept[1])
+    query.grad.zero_()
+    assert torch.equal(torch.autograd.grad(loss, query)[0], kept[0])

@@ -14,11 +14,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from shortlist._importing import load_torch_libraries
 from shortlist.cli.wording import wrapped
 from shortlist.errors import ShortlistError, ShortlistWarning, TrainingError
 from shortlist.language import WIDTH, columns, folded, padded, shown
@@ -138,6 +141,7 @@ def _importing() -> Iterator[None]:
     """Imports torch without the garbage collector, and has it leave alone what was imported.
 
     Imports make hundreds of thousands of objects that stay. Searching them again and again takes a tenth of the time of a short training.
+    What needs no torch is imported while a thread loads its libraries.
     """
     collects = gc.isenabled() and "torch" not in sys.modules
     if not collects:
@@ -145,10 +149,26 @@ def _importing() -> Iterator[None]:
         return
     gc.disable()
     try:
+        _import_without_torch()
         yield
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _import_without_torch() -> None:
+    """Import the rooms that need no torch, while a thread loads its libraries.
+
+    The system loads one library at a time, so those of other packages are loaded first.
+    """
+    for package in ("msgspec", "numpy", "polars", "safetensors"):
+        import_module(package)
+    loading = Thread(target=load_torch_libraries, name="libraries of torch")
+    loading.start()
+    try:
+        import shortlist.recommender  # noqa: F401
+    finally:
+        loading.join()
 
 
 def as_one(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,7 +181,6 @@ def as_one(command: Callable[..., Any]) -> Callable[..., Any]:
             import torch
 
             import shortlist.choosing
-            import shortlist.recommender
             import shortlist.train  # noqa: F401
             from shortlist.train.distributed import joined
 

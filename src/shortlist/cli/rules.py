@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
 
-from shortlist.data.ids import integer_id
 from shortlist.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def typed_ids(ids: tuple[str, ...], integers: bool, side: str = "query") -> list
     """Ids from the command line in the bundle's type; DataError where an integer was expected and another text was given."""
     if not integers:
         return list(ids)
+    from shortlist.data.ids import integer_id
+
     numbers: list[int] = []
     for text in ids:
         number = integer_id(text)

@@ -128,6 +128,8 @@ class _Differentiable(torch.autograd.Function):
     def backward(ctx, d_loss):  # type: ignore[no-untyped-def]
         refuse_after_fork("backward()")
         d_query, d_candidate = ctx.saved_tensors
+        if d_loss.device.type == "cpu" and d_loss.item() == 1:  # as ``backward()`` of the loss itself gives it
+            return None, d_query, d_candidate, None
         return None, d_query * d_loss, d_candidate * d_loss, None
 
 

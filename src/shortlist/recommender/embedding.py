@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from shortlist._importing import load_torch_libraries
 from shortlist.errors import MissingExtraError
 from shortlist.features import Feature, features_from_state
 from shortlist.recommender.cells import Columns
 from shortlist.recommender.exported import ExportedTower, tower_of
-from shortlist.recommender.importing import load_torch_libraries
 from shortlist.recommender.state import State
 from shortlist.recommender.tensors import widened
 from shortlist.sources import Mixture, towers_of

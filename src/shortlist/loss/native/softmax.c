@@ -47,8 +47,9 @@ typedef struct {
 
 typedef struct { /* places sorted by row: those of row i are first[i] .. first[i + 1] */
     int64_t *first;
-    int64_t *column;
-    double *weight;
+    const int64_t *column;
+    int64_t *sorted; /* the memory of `column`, or null where that is the caller's */
+    double *weight;  /* null where weights are not wanted */
 } places;
 
 typedef struct {
@@ -410,21 +411,36 @@ static void of_thread(void *given) {
     release(&m);
 }
 
-/* The places sorted by row; 0, or why not. */
-static int sort(const batch *b, int64_t n, const int64_t *row, const int64_t *column, const double *weight, places *to) {
-    int64_t rows = b->rows;
+/* The places sorted by row; 0, or why not. Those that are given so, as known choices are, stay where they are.
+ *
+ * `weighed`: whether their weights are wanted, 1 each without `weight`. */
+static int sort(const batch *b, int64_t n, const int64_t *row, const int64_t *column, int weighed, const double *weight,
+                places *to) {
+    int64_t rows = b->rows, outside = 0, falling = 0;
     for (int64_t p = 0; p < n; p++)
-        if (row[p] < 0 || row[p] >= rows || column[p] < 0 || column[p] >= b->columns) return OUTSIDE;
+        outside |= (row[p] < 0) | (row[p] >= rows) | (column[p] < 0) | (column[p] >= b->columns);
+    for (int64_t p = 1; p < n; p++) falling |= row[p] < row[p - 1];
+    if (outside) return OUTSIDE;
     to->first = calloc((size_t)rows + 2, 8);
-    to->column = memory(n * 8);
-    to->weight = memory(n * 8);
-    if (!to->first || !to->column || !to->weight) return NO_MEMORY;
+    if (!to->first) return NO_MEMORY;
+    if (!falling && !weighed) {
+        for (int64_t p = 0, i = 0; i <= rows; i++) {
+            while (p < n && row[p] < i) p++;
+            to->first[i] = p;
+        }
+        to->column = column;
+        return 0;
+    }
+    to->sorted = memory(n * 8);
+    to->weight = weighed ? memory(n * 8) : NULL;
+    to->column = to->sorted;
+    if (!to->sorted || (weighed && !to->weight)) return NO_MEMORY;
     for (int64_t p = 0; p < n; p++) to->first[row[p] + 2]++;
     for (int64_t i = 0; i < rows; i++) to->first[i + 2] += to->first[i + 1];
     for (int64_t p = 0; p < n; p++) {
         int64_t at = to->first[row[p] + 1]++;
-        to->column[at] = column[p];
-        to->weight[at] = weight ? weight[p] : 1;
+        to->sorted[at] = column[p];
+        if (weighed) to->weight[at] = weight ? weight[p] : 1;
     }
     return 0;
 }
@@ -476,9 +492,9 @@ int shortlist_softmax(const batch *b) {
     p.losses = calloc((size_t)(b->threads * LINE), 8);
     p.sums = calloc((size_t)b->threads, sizeof(float *));
     p.failed = !p.by_dim || !p.by_row || !p.log_mass || !p.ratio || !p.losses || !p.sums;
-    p.failed |= sort(b, b->pairs, b->pair_row, b->pair_column, b->weight, &p.pairs);
-    p.failed |= sort(b, b->hidden, b->hidden_row, b->hidden_column, NULL, &p.hidden);
-    p.failed |= sort(b, b->explicit, b->explicit_row, b->explicit_column, NULL, &p.explicit);
+    p.failed |= sort(b, b->pairs, b->pair_row, b->pair_column, 1, b->weight, &p.pairs);
+    p.failed |= sort(b, b->hidden, b->hidden_row, b->hidden_column, 0, NULL, &p.hidden);
+    p.failed |= sort(b, b->explicit, b->explicit_row, b->explicit_column, 0, NULL, &p.explicit);
     for (int64_t t = 0; t < b->threads && !p.failed; t++)
         p.failed |= !(p.sums[t] = memory(p.width * p.panels * PANEL * 4));
     *b->loss = 0;
@@ -490,9 +506,8 @@ int shortlist_softmax(const batch *b) {
     }
     if (!p.failed) add_threads(&p);
     for (int64_t t = 0; t < b->threads && p.sums; t++) free(p.sums[t]);
-    void *parts[] = {p.by_dim,        p.by_row,        p.log_mass,       p.ratio,          p.losses,         p.sums,
-                     p.pairs.first,   p.pairs.column,  p.pairs.weight,   p.hidden.first,   p.hidden.column,
-                     p.hidden.weight, p.explicit.first, p.explicit.column, p.explicit.weight};
+    void *parts[] = {p.by_dim,      p.by_row,       p.log_mass,     p.ratio,        p.losses,        p.sums,          p.pairs.first,
+                     p.pairs.sorted, p.pairs.weight, p.hidden.first, p.hidden.sorted, p.explicit.first, p.explicit.sorted};
     for (size_t n = 0; n < sizeof parts / sizeof *parts; n++) free(parts[n]);
     return p.failed;
 }

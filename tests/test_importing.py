@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from shortlist.recommender import importing
+from shortlist import _importing as importing
 
 PROGRAM = """
 import sys
-from shortlist.recommender.importing import load_torch_libraries
+from shortlist._importing import load_torch_libraries
 
 def mapped():
     return "libtorch_python" in open("/proc/self/maps").read()
