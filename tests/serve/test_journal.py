@@ -42,7 +42,7 @@ def test_the_log_comes_back(tmp_path: Path) -> None:
     journal.close()
     again = Journal(tmp_path)
     assert list(again.read()) == [record(1), record(2), record(3)]
-    shorter = ShorterLog(again, [record(3)], again.size)
+    shorter = ShorterLog(again, [record(3)])
     again.append([record(4)])
     shorter.write(lambda: None)
     again.append([record(5)])
@@ -189,14 +189,14 @@ def test_a_shorter_log_that_cannot_be_written_leaves_the_longer_one(tmp_path: Pa
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        ShorterLog(journal, [record(2)], journal.size).write(stopped)
-    shorter = ShorterLog(journal, [record(2)], journal.size)
+        ShorterLog(journal, [record(2)]).write(stopped)
+    shorter = ShorterLog(journal, [record(2)])
     shorter.write(lambda: None)
     journal.path.unlink()
     with pytest.raises(LogGoneError):
         shorter.replace_log()
     journal.restore([record(1), record(2)])
-    shorter = ShorterLog(journal, [record(2)], journal.size)
+    shorter = ShorterLog(journal, [record(2)])
     shorter.write(lambda: None)
     journal.restore([record(1), record(2)])
     with pytest.raises(LogGoneError):
@@ -330,7 +330,7 @@ def test_a_log_that_is_put_back_while_a_shorter_one_is_written_is_not_mixed_with
         journal.restore([record(1), record(2)])
         yield record(2)
 
-    shorter = ShorterLog(journal, some(), journal.size)
+    shorter = ShorterLog(journal, some())
     shorter.write(lambda: None)
     journal.append([record(3)])
     with pytest.raises(LogGoneError):
@@ -341,12 +341,63 @@ def test_a_log_that_is_put_back_while_a_shorter_one_is_written_is_not_mixed_with
     assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
 
 
+def test_what_comes_meanwhile_is_copied_without_being_decoded_until_little_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record arrives at each pause, of which each round has fewer; the journal's own thread copies one chunk at most."""
+    monkeypatch.setattr("shortlist.serve.journal.CHUNK", 2000)
+    monkeypatch.setattr("shortlist.serve.journal.LINES", 5)
+    journal = Journal(tmp_path)
+    journal.append([record(number) for number in range(500)])
+    arrived = 500
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal arrived, pauses
+        pauses += 1
+        journal.append([record(arrived)])
+        arrived += 1
+
+    shorter = ShorterLog(journal, [record(number) for number in range(500)])
+    with monkeypatch.context() as patched:
+        patched.setattr("shortlist.serve.journal._DECODER", None)
+        shorter.write(pause)
+        read_at, pread = [], os.pread
+        patched.setattr(os, "pread", lambda file, size, at: read_at.append(size) or pread(file, size, at))
+        shorter.replace_log()
+    assert arrived == 500 + pauses > 1000
+    assert sum(read_at) <= 2000
+    assert journal.weight == 2 * arrived
+    journal.append([record(arrived)])
+    journal.close()
+    assert read(tmp_path) == [record(number) for number in range(arrived + 1)]
+
+
+@pytest.mark.parametrize("at", ["the digits", "the record"])
+def test_a_line_that_was_altered_on_the_disk_gets_no_good_checksum(tmp_path: Path, at: str) -> None:
+    journal = Journal(tmp_path)
+    journal.append([record(1)])
+    shorter = ShorterLog(journal, [record(1)])
+    size = journal.size
+    journal.append([record(2)])
+    with journal.path.open("r+b") as file:
+        file.seek(size + (2 if at == "the digits" else 20))
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(b"0" if byte != b"0" else b"1")
+    with pytest.raises(OSError, match="altered"):
+        shorter.write(lambda: None)
+    journal.append([record(3)])  # the journal is as it was
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["changes.log"]
+
+
 @pytest.mark.parametrize("longer", [False, True])
 def test_a_shorter_log_ends_where_the_long_one_was_cut_off(tmp_path: Path, longer: bool) -> None:
     """By `copytruncate`, before the look that finds it; or put back with more than it had."""
     journal = Journal(tmp_path)
     journal.append([record(1)])
-    shorter = ShorterLog(journal, [record(1)], journal.size)
+    shorter = ShorterLog(journal, [record(1)])
     journal.append([record(2)])
     os.truncate(journal.path, 0)
     if longer:
@@ -373,7 +424,7 @@ def test_the_name_of_the_log_is_on_the_disk_before_a_record_is_in_it(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", failing)
         if put == "shortened":
-            shorter = ShorterLog(journal, [record(1)], journal.size)
+            shorter = ShorterLog(journal, [record(1)])
             shorter.write(lambda: None)
             shorter.replace_log()
         else:

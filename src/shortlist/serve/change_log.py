@@ -125,7 +125,7 @@ class ChangeLog:
             if self._closing.is_set() or journal.weight <= max(self._shorten_at, SHORT + LONG * self._changes.size):
                 return
             self._shorten_at = 2 * journal.weight  # where it fails
-            shorter = ShorterLog(journal, self._changes.copied().records(), journal.size)
+            shorter = ShorterLog(journal, self._changes.copied().records())
             self._shortening = shorter, self._shortener.submit(self._write_shorter, shorter)
         elif self._shortening[1].done():
             (shorter, written), self._shortening = self._shortening, None
