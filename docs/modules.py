@@ -27,13 +27,19 @@ MANY = 40
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Every module by its dotted name within the package, parsed; a room's ``__init__`` by the room's name."""
+def texts() -> dict[str, str]:
+    """The source of every module by its dotted name within the package; of a room's ``__init__`` by the room's name."""
     found = {}
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
-        found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text("utf-8"))
+        found[".".join(parts).removesuffix(".__init__")] = path.read_text("utf-8")
     return found
+
+
+@cache
+def modules() -> dict[str, ast.Module]:
+    """The same, parsed."""
+    return {name: ast.parse(text) for name, text in texts().items()}
 
 
 def purpose(name: str) -> str:
@@ -60,6 +66,8 @@ def callers() -> dict[str, set[str]]:
                 home = passed_on[home, alias.name]
             if home in found and home != name:
                 found[home].add(name)
+        if "room_above" not in texts()[name]:
+            continue
         for room, called in re.findall(r"room_above\('(\w+)'\)\.(\w+)", ast.unparse(modules()[name])):
             above = handed_down()[room]
             found[passed_on.get((above, called), above)].add(name)

@@ -10,7 +10,7 @@ import warnings
 
 import lightning
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
 
 import shortlist as sl
 
@@ -53,7 +53,8 @@ trainer = lightning.Trainer(
     max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
     enable_model_summary=False,
 )  # fmt: skip
-trainer.fit(module, DataLoader(pairs, batch_size=4096, shuffle=True))
+order = BatchSampler(RandomSampler(pairs), batch_size=4096, drop_last=False)
+trainer.fit(module, DataLoader(pairs, sampler=order, batch_size=None))  # a batch is one look-up, not 4,096
 
 queries, candidates = module.users.weight.detach(), module.films.weight.detach()
 user_ids, titles = (ids.to_numpy().astype(str) for ids in (train.queries["user_id"], train.candidates["movie_title"]))

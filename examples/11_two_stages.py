@@ -61,8 +61,8 @@ def hits(order: Sequence[Sequence[Any]]) -> float:
 
 
 ranked = []
-for found in lists:
-    best = np.argsort(-ranker.predict_proba(features(found))[:, 1])
+for found, scores in zip(lists, np.split(ranker.predict_proba(x)[:, 1], len(lists)), strict=True):
+    best = np.argsort(-scores)
     ranked.append([found.ids[place] for place in best if found.ids[place] not in before.get(found.query, ())])
 plain = [[title for title in found.ids if title not in before.get(found.query, ())] for found in lists]
 print(f"hits among ten: by the retrieval score {hits(plain):.2f}, ranked {hits(ranked):.2f}")

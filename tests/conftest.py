@@ -9,7 +9,6 @@ os.environ["LC_ALL"] = "C.UTF-8"  # commands speak the language of the locale
 
 import gc
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -45,12 +44,12 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def source_forgotten() -> Iterator[None]:
-    """The trees of the source that programs of docs/ keep go with the tests that need them: millions of objects would slow down every
-    later look for circles."""
-    yield
-    for name in ("docs.messages", "docs.modules", "tests.docs.docstrings"):
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """The trees of the source that programs of docs/ and tests keep go with the folder of the tests that need them: millions of
+    objects would slow down every later look for circles."""
+    if nextitem is not None and nextitem.path.parent == item.path.parent:
+        return
+    for name in ("docs.messages", "docs.modules", "tests.docs.docstrings", "tests.docs.source"):
         for value in vars(sys.modules[name]).values() if name in sys.modules else ():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

@@ -243,8 +243,29 @@ def outcome(case: Case) -> dict[str, Any]:
     return {"expected": expected, "found": found, "steps": counting.steps, "waits": dict(counting.waits)}
 
 
+def of_the_device() -> dict[str, Any]:
+    """Whether a call with tensors of two devices raises, and which of its calls the device counts as waits."""
+    import torch
+    from tests.congruence.pretend import DEVICE, MixedDevicesError, waits
+
+    one, other, raised = torch.ones(3).to(DEVICE), torch.ones(3), False
+    try:
+        one + other
+    except MixedDevicesError:
+        raised = True
+    with waits() as counted:
+        (one * 2).sum().item()
+        one.cpu()
+        one.tolist()
+        one[one > 0]
+        torch.nonzero(one)
+        torch.unique(one)
+        torch.bincount(one.long())
+    return {"raised": raised, "waits": sorted(reason.partition(" at ")[0] for reason in counted.elements())}
+
+
 def main() -> None:
-    """Prints the outcome of each case."""
+    """Prints the outcome of each case, and what the device itself does."""
     outcomes: dict[str, Any] = {}
     chosen = sys.argv[1:] or list(CASES)
     for name, case in ((one, CASES[one]) for one in chosen):
@@ -254,7 +275,7 @@ def main() -> None:
             frames = [one for one in traceback.extract_tb(error.__traceback__) if "/src/shortlist/" in one.filename]
             place = f"{frames[-1].filename.rpartition('/shortlist/')[2]}:{frames[-1].lineno}" if frames else "the tests"
             outcomes[name] = {"error": f"{type(error).__name__} at {place}: {error}"[:400]}
-    print(json.dumps(outcomes))  # noqa: T201
+    print(json.dumps({"cases": outcomes, "device": of_the_device()}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from types import ModuleType
+
+from tests.docs.source import trees
 
 import shortlist as sl
 from shortlist._public import ROOMS
 
-SOURCE = Path(__file__).parents[2] / "src" / "shortlist"
 SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Example")
 OTHER_NAMES = {
     "Arguments": "Args",
@@ -97,10 +97,8 @@ def documented() -> list[Documented]:
     """Every class and function of the source that has a docstring; public are the names of the package and their methods."""
     public = _public()
     found = []
-    for path in sorted(SOURCE.rglob("*.py")):
-        place = path.relative_to(SOURCE)
+    for place, tree in trees().items():
         module = ".".join(["shortlist", *place.with_suffix("").parts])
-        tree = ast.parse(path.read_text("utf-8"))
         for node, owner in _definitions(tree, None):
             outer = owner if owner is not None else node
             promised = (module, outer.name) in public and outer in tree.body and node.name[0] != "_"
@@ -210,8 +208,7 @@ def _family(node: ast.ClassDef) -> list[ast.ClassDef]:
 
 @cache
 def _classes() -> dict[str, ast.ClassDef]:
-    trees = [ast.parse(path.read_text("utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
-    return {node.name: node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    return {node.name: node for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
 
 def _parts(docstring: str) -> tuple[str, dict[str, list[str]]]:

@@ -6,7 +6,8 @@ import ast
 import builtins
 import re
 
-from docs.errors import SOURCE, Message, messages, page
+from docs.errors import Message, messages, page
+from tests.docs.source import trees
 from tests.docs.translation import sections, units
 
 from shortlist.errors import BundleError, DownloadError
@@ -73,9 +74,8 @@ def test_an_error_without_a_hint_of_its_own_has_that_of_its_class() -> None:
 
 
 def test_users_meet_no_bare_exceptions() -> None:
-    for path in SOURCE.rglob("*.py"):
-        raised = [node.exc for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Raise)]
+    for place, tree in trees().items():
+        raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
         names = {ast.unparse(one.func if isinstance(one, ast.Call) else one) for one in raised if one is not None}
         bare = {name for name in names if hasattr(builtins, name)}
-        place = path.relative_to(SOURCE).as_posix()
-        assert bare <= INSIDE.get(place, set()), place
+        assert bare <= INSIDE.get(place.as_posix(), set()), place

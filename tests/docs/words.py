@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from docs.errors import SOURCE, messages
+from docs.errors import messages
+from tests.docs.source import SOURCE, trees
 
 from shortlist._public import ROOMS
 from shortlist.cli.main import COMMANDS, FRONT, PURPOSE
@@ -73,24 +74,23 @@ def error_texts() -> Iterator[tuple[str, str]]:
 
 def source_texts() -> Iterator[tuple[str, str]]:
     """Every text of more than a word in the source that is not a docstring: lines, warnings, verdicts, the report's page."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
+    for place, tree in trees().items():
         docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and id(node) not in docstrings and " " in str(node.value):
-                yield f"{path.relative_to(SOURCE)}:{node.lineno}", str(node.value)
+                yield f"{place}:{node.lineno}", str(node.value)
 
 
 def reference_texts() -> Iterator[tuple[str, str]]:
     """The docstring of each public name and of its public methods, with the place in the source."""
     public = {(place.split(".")[0], name) for name, place in ROOMS.items()}
-    for path in sorted(SOURCE.rglob("*.py")):
-        room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
-        for node in ast.parse(path.read_text("utf-8")).body:
+    for place, tree in trees().items():
+        room = place.parts[0].removesuffix(".py")
+        for node in tree.body:
             if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and (room, node.name) in public:
                 members = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name[0] != "_"]
                 for one in [node, *(members if isinstance(node, ast.ClassDef) else ())]:
-                    yield f"{path.relative_to(SOURCE)}:{one.lineno}", ast.get_docstring(one) or ""
+                    yield f"{place}:{one.lineno}", ast.get_docstring(one) or ""
 
 
 def page_texts() -> Iterator[tuple[str, str]]:
@@ -112,23 +112,19 @@ def page_texts() -> Iterator[tuple[str, str]]:
 
 def docstring_texts() -> Iterator[tuple[str, str]]:
     """Every docstring of the source, with its place."""
-    for path in _sources():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for place, tree in trees().items():
+        for node in ast.walk(tree):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                yield f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
+                yield f"{place}:{getattr(node, 'lineno', 1)}", ast.get_docstring(node) or ""
             for inner in getattr(node, "body", ()) if isinstance(getattr(node, "body", ()), list) else ():
                 if isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant):
-                    yield f"{path.relative_to(SOURCE)}:{inner.lineno}", str(inner.value.value)
+                    yield f"{place}:{inner.lineno}", str(inner.value.value)
 
 
 def comment_texts() -> Iterator[tuple[str, str]]:
     """Every comment of the source, with its place."""
-    for path in _sources():
-        with path.open("rb") as file:
+    for place in trees():
+        with (SOURCE / place).open("rb") as file:
             for token in tokenize.tokenize(file.readline):
                 if token.type == tokenize.COMMENT:
-                    yield f"{path.relative_to(SOURCE)}:{token.start[0]}", token.string
-
-
-def _sources() -> list[Path]:
-    return sorted(SOURCE.rglob("*.py"))
+                    yield f"{place}:{token.start[0]}", token.string

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 from docs.messages import templates
+from tests.docs.source import SOURCE, trees
 
-import shortlist
 from shortlist.language import catalogue, counted, plural, sized, speaking
 from shortlist.language.chosen import shown
 
-SOURCE = Path(shortlist.__file__).parent
 LIMIT, LARGE, CODE = (
     "beyond a limit, or a limit",
     "too much for memory, or for one look",
@@ -73,10 +71,10 @@ NUMBER = re.compile(r"(?:len|int)\(|.*\.height$|.*_count\(\)$|(?:.*[._])?(?:coun
 NOUNS = re.compile(r" (?:[a-z-]+ )?[a-z]+s\b")
 
 
-def bare(source: str) -> list[str]:
+def bare(tree: ast.AST) -> list[str]:
     """Numbers that an f-string puts before a plural noun without ``counted``."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             for value, after in zip(node.values, node.values[1:], strict=False):
                 if isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant):
@@ -133,9 +131,7 @@ def test_every_text_says_gigabytes_in_one_way() -> None:
 
 def test_every_message_counts_its_nouns() -> None:
     """A new text with a bare number uses ``counted``, or says above why its number is never one."""
-    found = {
-        path.relative_to(SOURCE).as_posix(): bare(path.read_text("utf-8")) for path in sorted(SOURCE.rglob("*.py"))
-    }
+    found = {place.as_posix(): bare(tree) for place, tree in trees().items()}
     unlike = {
         name: texts for name, texts in found.items() if len(texts) != (NEVER_ONE[name][0] if name in NEVER_ONE else 0)
     }
@@ -144,11 +140,11 @@ def test_every_message_counts_its_nouns() -> None:
 
 
 def test_a_bare_number_is_found() -> None:
-    assert bare('f"wrote {rows:,} rows to {out}"') == ["rows rows to "]
-    assert bare('f"of {len(ids)} distinct queries"') == ["len(ids) distinct queries"]
-    assert bare('f"{self.size} candidates, {count} weights"') == ["self.size candidates, ", "count weights"]
-    assert bare('f"{rows:,} of them, {name} rows, {share:.0%} rows"') == []
-    assert bare("f\"wrote {counted(rows, 'row')}\"") == []
+    assert bare(ast.parse('f"wrote {rows:,} rows to {out}"')) == ["rows rows to "]
+    assert bare(ast.parse('f"of {len(ids)} distinct queries"')) == ["len(ids) distinct queries"]
+    assert bare(ast.parse('f"{self.size} candidates, {count} weights"')) == ["self.size candidates, ", "count weights"]
+    assert bare(ast.parse('f"{rows:,} of them, {name} rows, {share:.0%} rows"')) == []
+    assert bare(ast.parse("f\"wrote {counted(rows, 'row')}\"")) == []
 
 
 def test_one_and_many_are_translated_alike() -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,7 @@ def test_a_hangup_ends_nothing_and_looks_again(bundles: Path, tmp_path: Path) ->
         server.process.send_signal(signal.SIGHUP)
         while client.get("/readyz").json()["bundle"] == before:
             assert client.post("/v1/recommend", content=BODY).status_code == 200
+            threading.Event().wait(0.01)  # so that the server has the processor to read the bundle
     assert server.stop() == 0
 
 

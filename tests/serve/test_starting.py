@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,11 @@ pytestmark = pytest.mark.skipif(not Path("/dev/full").exists(), reason="this sys
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def pause() -> None:
+    """A moment between two looks, so that the server has the processor."""
+    threading.Event().wait(0.001)
 
 
 @pytest.fixture
@@ -36,6 +42,7 @@ def start(bundles: Path, place: Path) -> Iterator[Start]:
         )
         while not place.exists():
             assert made[-1].poll() is None, "it has ended before it listened"
+            pause()
         return made[-1]
 
     yield start
@@ -53,6 +60,7 @@ def asked(place: Path) -> bytes:
             one.connect(str(place))
             one.sendall(HEALTH)
             return b"".join(iter(lambda: one.recv(65536), b""))
+        pause()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -80,10 +88,12 @@ def test_a_worker_that_ends_is_replaced_where_no_line_can_be_written(start: Star
     assert asked(place).startswith(b"HTTP/1.1 200 OK\r\n")
     while len(before := workers_of(server.pid)) < 2:
         assert server.poll() is None
+        pause()
     for one in before:
         os.kill(one, signal.SIGKILL)
     while len(workers_of(server.pid) - before) < 2:
         assert server.poll() is None
+        pause()
     assert asked(place).startswith(b"HTTP/1.1 200 OK\r\n")
 
 

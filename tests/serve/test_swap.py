@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -272,6 +273,7 @@ def test_a_folder_that_was_replaced_is_no_longer_in_use(bundles: Path, tmp_path:
         deadline = time.monotonic() + 300
         while in_use(tmp_path / "one"):
             assert time.monotonic() < deadline, server.lines
+            threading.Event().wait(0.02)
         assert in_use(tmp_path / "two")
         assert server.stop() == 0
     finally:

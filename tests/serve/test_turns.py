@@ -20,6 +20,12 @@ def turns() -> Iterator[Turns]:
     made.close()
 
 
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No turn takes any: on a busy machine one may take more than the debt after which small work has several."""
+    monkeypatch.setattr("shortlist.serve.turns.Work.since", lambda self, earlier: 0.0)
+
+
 def order_of(turns: Turns, tasks: list[tuple[Lane, str]]) -> list[str]:
     """The names of tasks in the order of their turns; all of them wait before the first is over."""
     done: list[str] = []
@@ -42,12 +48,14 @@ def order_of(turns: Turns, tasks: list[tuple[Lane, str]]) -> list[str]:
     return done
 
 
+@pytest.mark.usefixtures("no_time")
 def test_small_work_has_every_other_turn(turns: Turns) -> None:
     small = [(Lane.SMALL, f"s{number}") for number in range(3)]
     large = [(Lane.LARGE, f"l{number}") for number in range(4)]
     assert order_of(turns, large + small) == ["l0", "s0", "l1", "s1", "l2", "s2", "l3"]
 
 
+@pytest.mark.usefixtures("no_time")
 def test_long_work_and_filters_share_what_small_work_leaves(turns: Turns) -> None:
     tasks = [
         (Lane.FILTERS, "f0"),

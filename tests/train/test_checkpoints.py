@@ -251,9 +251,9 @@ def test_time_is_a_measure_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
-import test_checkpoints as t
+sys.path.insert(0, {root!r})
 import shortlist as sl
+from tests.train.short_run import trained
 folder, after = Path(sys.argv[1]), int(sys.argv[2])
 batches = 0
 def count(done, total):
@@ -261,13 +261,13 @@ def count(done, total):
     batches += 1
     if batches == after:
         os.kill(os.getpid(), signal.SIGKILL)
-t.trained("adam", checkpoints=sl.Checkpoints(folder, every=1, resume=True), on_batch=count)
+trained("adam", checkpoints=sl.Checkpoints(folder, every=1, resume=True), on_batch=count)
 """
 
 
 def test_kill_nine_costs_nothing(tmp_path: Path) -> None:
     """Killed within the first epoch, at the edge of the second, and after; each time another process goes on."""
-    child = CHILD.format(tests=str(Path(__file__).parent))
+    child = CHILD.format(root=str(Path(__file__).parents[2]))
     for after in (3, 6, 9):
         done = subprocess.run([sys.executable, "-c", child, str(tmp_path), str(after)], env=os.environ, check=False)
         assert done.returncode == -signal.SIGKILL

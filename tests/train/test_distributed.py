@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -15,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +21,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from tests.shared import once
 from tests.train import forked, processes
 
 import shortlist as sl
@@ -39,16 +38,6 @@ def environment() -> dict[str, str]:
     root = Path(processes.__file__).parents[2]
     paths = [str(root / "src"), str(root), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-
-
-@contextmanager
-def once(factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """A folder that the first worker of a test run fills, while the others wait: each would start as many processes."""
-    base = factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (shared / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield shared / name
 
 
 def torchrun(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -70,21 +59,59 @@ def free_port() -> str:
     raise AssertionError("a hundred ports are taken")
 
 
+class Launcher:
+    """A process in which ``forked`` runs, from the first time that it is needed."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.folder = tempfile.TemporaryDirectory()
+        self.address = str(Path(self.folder.name) / "socket")
+
+    def connected(self) -> socket.socket:
+        """A connection to it."""
+        if self.process is None:
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(self.address)
+                listening.listen()
+                words = [sys.executable, forked.__file__]
+                self.process = subprocess.Popen(words, env=environment(), stdin=listening, stdout=subprocess.DEVNULL)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(300)
+        connection.connect(self.address)
+        return connection
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+
 class Running:
     """So many processes that run ``python`` with these arguments, as torchrun would start them: see ``forked``."""
+
+    launcher: Launcher
 
     def __init__(self, ranks: int, *arguments: str) -> None:
         self.ranks, self.folder = ranks, tempfile.TemporaryDirectory()
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": str(ranks)}
-        words = [sys.executable, forked.__file__, str(ranks), self.folder.name, *arguments]
-        self.process = subprocess.Popen(words, env={**environment(), **shared}, stdout=subprocess.PIPE, text=True)
+        asked = {"ranks": ranks, "folder": self.folder.name, "script": arguments, "environment": environment() | shared}
+        self.lines = self.launcher.connected().makefile("rw")
+        self.lines.write(json.dumps(asked) + "\n")
+        self.lines.flush()
 
     def ended(self) -> tuple[list[int], list[str]]:
         """The exit code of each, and what it wrote to stderr in the end."""
-        out, _ = self.process.communicate(timeout=300)
-        with self.folder:
-            said = [(Path(self.folder.name) / f"{rank}.err").read_text() for rank in range(self.ranks)]
-        return json.loads(out.splitlines()[-1]), said
+        with self.folder, self.lines:
+            codes = json.loads(self.lines.readline())
+            return codes, [(Path(self.folder.name) / f"{rank}.err").read_text() for rank in range(self.ranks)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def launcher() -> Iterator[None]:
+    Running.launcher = Launcher()
+    yield
+    Running.launcher.end()
 
 
 @pytest.fixture(scope="module")

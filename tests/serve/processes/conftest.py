@@ -17,6 +17,7 @@ from tests.serve.running import Running
 WRITE = "w" * 20
 KEY = {"x-api-key": WRITE}
 LONG = 300.0  # seconds: a machine with other work may be slow
+PAUSE = 0.01  # seconds between an answer and a client's next request
 
 
 class Several(Running):
@@ -75,7 +76,7 @@ class Several(Running):
 
 
 class Load:
-    """Clients with a connection each that ask all the time, until they are stopped."""
+    """Clients with a connection each that ask again and again until they are stopped, and leave the servers most of the machine."""
 
     def __init__(self, server: Several, clients: int = 6) -> None:
         self.good = [0] * clients
@@ -89,7 +90,7 @@ class Load:
 
     def _run(self, number: int) -> None:
         with httpx.Client(base_url=self._server.url, timeout=LONG) as client:
-            while not self._stopped.is_set():
+            while not self._stopped.wait(PAUSE):
                 try:
                     reply = ask(client)
                 except httpx.TransportError:
