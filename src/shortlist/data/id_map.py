@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -271,7 +270,7 @@ class _Fixed:
             self._searches += 1
             return [self._searched(one) for one in ids]
         get = self.row_of().get
-        return list(map(get, ids, repeat(-1)))  # type: ignore[arg-type]  # None is never there
+        return [get(value, -1) for value in ids]  # type: ignore[arg-type]  # None is never there
 
     def _searched(self, one: Id | None) -> int:
         """The row of an id, without a map: to build a map of a million ids takes longer than some searches, and 100 MB."""

@@ -150,7 +150,7 @@ def ranked(
     higher: bool = False,
     columns: int = 1 << 12,
 ) -> Ranked | None:
-    """The rank of each pair: 1 + how many other candidates reach its threshold; in one call, whatever the order of the pairs.
+    """The rank of each pair: 1 + how many other candidates reach its threshold; in one call, for pairs in any order.
 
     A pair whose candidate is hidden, or below 0, has the rank after the last. None where there is no memory for it.
 
@@ -158,7 +158,7 @@ def ranked(
         query: float32 ``[queries, dim]``, contiguous, as ``kernel_for_ranks`` takes it.
         candidate: float32 ``[candidates, dim]``, contiguous.
         pairs: int64 ``[pairs]``, rows of ``query`` and of ``candidate``.
-        hidden: int64 ``[hidden]``, the same of what does not compete, sorted by query.
+        hidden: int64 ``[hidden]``, the same of candidates that do not compete, sorted by query.
         margin: as in ``thresholds``.
         higher: count what is higher, not what is as high.
         columns: candidates at a time.
@@ -195,7 +195,7 @@ def ranked(
 
 
 def _misfit(query: Tensor, candidate: Tensor) -> ConfigError:
-    """What is raised where pairs are not rows of their vectors."""
+    """The error for pairs that are not rows of their vectors."""
     return ConfigError(
         f"pairs do not fit the {counted(len(query), 'query')} and {counted(len(candidate), 'candidate')} that they are of.",
         hint="rows and columns count from 0; one of each for every pair, and vectors of one length",
