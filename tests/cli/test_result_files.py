@@ -54,7 +54,7 @@ def test_results_go_to_standard_output_where_that_is_named(bundle: Path, folder:
         words = ["report", str(bundle), "-o", str(tmp_path / "stdout"), "--json"]
         subprocess.run([sys.executable, "-c", code, *words], stdout=file, check=True, cwd=folder, timeout=300)
     assert os.readlink(tmp_path / "stdout") == "/proc/self/fd/1"
-    page, _, figures = output.read_bytes().decode().partition("</html>")
+    page, _, figures = output.read_bytes().decode().rpartition("</html>")
     assert page.lower().startswith("<!doctype html>")
     assert json.loads(figures)
     done = shortlist("report", bundle, "-o", tmp_path / "report.html", cwd=folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import rich_click as click
@@ -9,7 +10,7 @@ import rich_click as click
 from shortlist.cli.console import print_json, say
 from shortlist.errors import ConfigError
 from shortlist.language import counted
-from shortlist.store import in_one_step
+from shortlist.store import write_file
 
 __all__ = ["command"]
 
@@ -38,19 +39,17 @@ def command(state: Path, out: Path, within: float, query: str, candidate: str, a
 
         shortlist impressions state/ --out shown.parquet --within 3600
     """
-    import polars as pl
-
     from shortlist.serve.impression_table import impression_table
 
     if out.suffix != ".parquet":
         raise ConfigError(f"--out is {str(out)!r}; a .parquet file was expected.", hint=f"--out {out.stem}.parquet")
     table = impression_table(state, within, query, candidate)
+    content = io.BytesIO()
+    table.write_parquet(content)  # not to the file: Polars calls a full disk "Invalid thrift: transport error"
     try:
-        with in_one_step(out) as new:
-            table.write_parquet(new)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = getattr(error, "strerror", None) or str(error)  # Polars gives its own no number
-        raise ConfigError(f"cannot write {str(out)!r}: {reason}.", hint="choose another --out") from None
+        write_file(out, content.getvalue())
+    except OSError as error:
+        raise ConfigError(f"cannot write {str(out)!r}: {error.strerror}.", hint="choose another --out") from None
     clicked = int(table["clicked"].sum())
     queries = table[query].n_unique()
     say(f"wrote {counted(len(table), 'place')} shown to {counted(queries, 'query')}, {clicked:,} clicked, to {out}")
