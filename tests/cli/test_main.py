@@ -99,3 +99,21 @@ def test_without_torch_a_command_says_what_to_type(folder: Path, words: str) -> 
         "error: this command needs the package 'torch', which is not installed.",
         'hint: pip install "shortlist[train]"',
     ]
+
+
+COMMANDS_ALONE = """
+import importlib, sys
+from shortlist.cli.main import COMMANDS
+heavy = ("polars", "torch")
+for name in COMMANDS:
+    importlib.import_module(f"shortlist.cli.{name.replace('-', '_')}")
+    print(name, *[package for package in heavy if package in sys.modules])
+"""
+
+
+def test_no_module_of_a_command_loads_torch_or_polars() -> None:
+    """They are loaded once the options are read."""
+    said = subprocess.run([sys.executable, "-c", COMMANDS_ALONE], capture_output=True, text=True, check=True).stdout
+    lines = said.splitlines()
+    assert len(lines) > 15
+    assert [line for line in lines if " " in line] == []

@@ -25,15 +25,14 @@ int shortlist_places(meeting *m) {
         if (list < 0 || list >= m->lists) return OUTSIDE;
         int64_t first = m->offsets[list], last = m->offsets[list + 1];
         if (first < 0 || last < first || last > m->number || last - first > m->room - found) return OUTSIDE;
-        int64_t before = found;
         for (int64_t p = first; p < last; p++) {
             int64_t value = m->values ? m->values[p] : m->narrow[p];
             if (value < 0 || value >= m->most) return OUTSIDE;
             int64_t column = m->column_of[value];
-            m->column[found] = column; /* or of the next one that is found: a branch less */
+            m->row[found] = n; /* of the next one that is found: a branch less */
+            m->column[found] = column;
             found += column >= 0;
         }
-        for (int64_t p = before; p < found; p++) m->row[p] = n;
     }
     m->found = found;
     return 0;
