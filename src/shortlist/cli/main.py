@@ -177,10 +177,11 @@ def _run(arguments: list[str]) -> None:
 
 def _let_go(stream: TextIO | None) -> None:
     """Drop what a stream holds and cannot write: Python would try again at its end, and change the exit code."""
+    if stream is None:
+        return
     with contextlib.suppress(AttributeError, OSError, ValueError):  # it is closed, or no file of the system
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())

@@ -251,14 +251,14 @@ def read_queries(
     Raises:
         Problem: when they do not fit the model.
     """
-    asks, values = [], 0
+    asks, values, column = [], 0, loaded.about.history_column
     for number, query in enumerate(queries):
         if values >= VALUES:
             pause()
             values = 0
         ask = read_query(loaded, events, query, number, exclude_seen)
         asks.append(ask)
-        past = ask.features.get(loaded.about.history_column)
+        past = None if column is None else ask.features.get(column)
         values += QUERY + len(ask.exclude) + len(ask.chosen) + len(query.history or ()) + len(query.features)
         values += len(past) if type(past) is list else 0
     _check_features(loaded, asks, pause)
