@@ -273,10 +273,9 @@ class Kernel:
                 f"the rows, slots or gradients of an update do not fit its {len(held):,} tables.",
                 hint="rows count from 0; a gradient has the shape of its rows, a slot that of its table",
             )
+        # so that autograd refuses a graph that needs the numbers of before
         written = [tensor for one in updates for tensor in (one.table, *one.slots) if not tensor.is_inference()]
-        torch.autograd.graph.increment_version(
-            written
-        )  # so that autograd refuses a graph that needs the numbers of before
+        torch.autograd.graph.increment_version(written)
 
     def meeting(
         self,
