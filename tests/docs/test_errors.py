@@ -24,6 +24,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "index/tuning.py": {"AttributeError"},
     "recommender/bundle.py": {"TypeError"},
     "recommender/cells.py": {"TypeError"},
+    "recommender/contents.py": {"OSError"},
     "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
     "serve/processes/channel.py": {"EOFError"},

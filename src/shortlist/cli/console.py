@@ -141,7 +141,7 @@ def _importing() -> Iterator[None]:
     """Imports torch without the garbage collector, and has it leave alone what was imported.
 
     Imports make hundreds of thousands of objects that stay. Searching them again and again takes a tenth of the time of a short training.
-    What needs no torch is imported while a thread loads its libraries.
+    Modules that need no torch are imported while a thread loads its libraries.
     """
     collects = gc.isenabled() and "torch" not in sys.modules
     if not collects:

@@ -1,7 +1,7 @@
 """Errors of the system in words, wherever a command meets them: a full disk, a missing right, no file left to open.
 
-A command checks the places it writes to and names its options. What is left is no bug either: folders of temporary files,
-and disks that fill up during the work.
+A command checks the places it writes to and names its options. The system refuses other things too, which are no bugs:
+temporary files, and writes where a disk fills up during the work.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ def rollback(link: str | Path) -> Promotion:
         _turn(link, last.bundle)
         try:
             _write(link, before)
-        except BundleError as error:  # the link decides, and a full disk is no reason to keep a bad bundle
+        except BundleError as error:  # the link decides: a full disk must not keep a bad bundle
             warnings.warn(error.message, ShortlistWarning, stacklevel=2)
     return last
 

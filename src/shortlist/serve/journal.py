@@ -258,8 +258,8 @@ class ShorterLog:
     2. ``replace_log``: the few that it got since then; then the shorter one takes its place. In the journal's own thread, as
        the construction.
 
-    What the journal gets meanwhile is copied line by line, with other checksums: decoding it would take twenty times as long,
-    so that a busy journal could grow faster than it is copied.
+    Records that the journal gets meanwhile are copied line by line, with other checksums: decoding them would take twenty times as
+    long, so that a busy journal could grow faster than it is copied.
 
     Args:
         journal: the log.

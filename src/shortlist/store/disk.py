@@ -139,7 +139,7 @@ def write_result(path: Path, content: bytes) -> None:
     """Write a file that a user named, whole or not at all; a link stays, and the file that it leads to is replaced by one
     with the same rights.
 
-    What must not be replaced is written to as it is (see ``is_written_in_place``).
+    A device or a pipe is written to as it is (see ``is_written_in_place``).
     """
     if (number := _own_descriptor(path)) is not None:
         with os.fdopen(os.dup(number), "wb") as file:  # behind what was written to it, and before what follows
