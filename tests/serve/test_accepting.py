@@ -7,13 +7,14 @@ import errno
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, LEAST, LEFT, Acceptor
+from shortlist.serve.accepting import AT_ONCE, BETWEEN, LEAST, LEFT, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -226,6 +227,23 @@ def test_connections_take_no_more_of_a_turn_than_requests(
         before = turns.opened
         turns.readers[0]()
         assert turns.opened - before == expected
+
+
+def test_while_requests_are_answered_connections_come_in_few_of_the_turns(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A turn each millisecond: the first, and then one in five, accepts; without requests, each."""
+    now, answering = 100.0, True
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    Acceptor(Scripted(*[None] * 200), asyncio.Protocol, answering=lambda: answering)  # type: ignore[arg-type]
+    assert BETWEEN == 0.005
+    seen = []
+    for turn in range(22):
+        answering = turn < 16
+        turns.readers[0]()
+        seen.append(turns.opened // LEAST)
+        now += 0.00101
+    assert seen == [1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4, 5, 6, 7, 8, 9, 10]
 
 
 def test_at_the_end_all_that_wait_are_taken(turns: Turns) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ __all__ = ["Acceptor"]
 AT_ONCE = 256  # connections in one turn of the loop, at most
 LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
 LEFT = 32  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
+BETWEEN = 0.005  # seconds from one turn with new connections to the next, while the loop answers requests itself
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
@@ -35,7 +37,8 @@ class Acceptor:
     thousand clients that connect at once would wait for seconds before their requests are read. All of them at once
     would keep the loop for a third of a second, and a request needs several turns. So in a turn it accepts a few, and as many
     more as requests were answered since the last one, if so many are under way: clients that only connect take no more of
-    a turn than those that ask.
+    a turn than those that ask. A request needs several turns, so while the loop answers any, only one turn in ``BETWEEN``
+    seconds has new connections.
 
     A client that has closed its connection before it is accepted costs a tenth of one that is opened, and none of these few: its
     connection is closed, and its request not answered. The first byte of the reply, sent at once,
@@ -46,6 +49,7 @@ class Acceptor:
         make: makes the protocol of a connection.
         limit: the limit on connections; None for no limit.
         requests: how many have been answered, and how many are under way.
+        answering: whether the loop answers any of them itself; then it has other turns to come.
         share: how many to accept at most when some wait, where other processes accept from the same socket.
         others: whether other processes accept from the same socket and will for now; asked at the end, when this one
             has stopped.
@@ -61,6 +65,7 @@ class Acceptor:
         make: Callable[[], asyncio.BaseProtocol],
         limit: ConnectionLimit | None = None,
         requests: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        answering: Callable[[], bool] = lambda: False,
         share: Callable[[], int] | None = None,
         others: Callable[[], bool] = lambda: False,
         keeps: Callable[[bytes], bool] = lambda content: True,
@@ -71,7 +76,9 @@ class Acceptor:
         self.left = 0
         self._limit = limit
         self._requests = requests
+        self._answering = answering
         self._answered = 0
+        self._next = 0.0  # by time.perf_counter, when connections are accepted again while requests are answered
         self._share = share
         self._others = others
         self._loop = asyncio.get_running_loop()
@@ -82,10 +89,13 @@ class Acceptor:
         self._loop.add_reader(listening, self._accept)
 
     def _accept(self) -> None:
+        if self._answering() and time.perf_counter() < self._next:
+            return
         most = AT_ONCE if self._share is None else self._share()
         if not most:
             self._retry_in(SOON)
         self._accept_up_to(min(most, AT_ONCE, LEAST + self._busy()))
+        self._next = time.perf_counter() + BETWEEN
 
     def _busy(self) -> int:
         """Requests that were answered since the last call, or those under way if they are fewer."""

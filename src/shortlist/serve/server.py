@@ -90,7 +90,14 @@ class Server(uvicorn.Server):
             others: see ``Acceptor``.
         """
         acceptor = Acceptor(
-            listening, self._connection, self._limit, self._requests, share, others, self._app.is_change
+            listening,
+            self._connection,
+            self._limit,
+            self._requests,
+            lambda: self._app.service.turns.loop_answers_some,
+            share,
+            others,
+            self._app.is_change,
         )
         self.servers.append(acceptor)  # type: ignore[arg-type]
         return acceptor

@@ -121,6 +121,11 @@ class Turns:
         self._loop_answered = time.perf_counter()
 
     @property
+    def loop_answers_some(self) -> bool:
+        """Whether the event loop answers some requests itself at the moment."""
+        return self._quick > 0
+
+    @property
     def others_lately(self) -> bool:
         """Whether the event loop answers something itself now and then, or ``Lane.SMALL`` has turns."""
         return time.perf_counter() - max(self._loop_answered, self._small_answered) < LATELY
