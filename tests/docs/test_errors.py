@@ -27,6 +27,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "recommender/contents.py": {"OSError"},
     "data/id_map.py": {"KeyError"},
     "serve/changes.py": {"TypeError"},
+    "serve/journal.py": {"OSError"},
     "serve/processes/channel.py": {"EOFError"},
     "serve/protocol.py": {"ValueError"},
     "serve/change_log.py": {"InterruptedError"},

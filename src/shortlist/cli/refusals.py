@@ -1,6 +1,6 @@
 """Errors of the system in words, wherever a command meets them: a full disk, a missing right, no file left to open.
 
-A command checks the places it writes to and names its options. The system refuses other things too, which are no bugs:
+A command checks the places it writes to and names its options. The system refuses other things too, without a bug of ours:
 temporary files, and writes where a disk fills up during the work.
 """
 
