@@ -19,13 +19,17 @@ TRIED = {
     "evaluate": (
         "sorting each query's scores, fewer pairs at a time, comparing into bytes, sums as a product "
         "(`benchmarks/LOG.md`, *`evaluate` in 8 ms*); ranks by narrower numbers and counts in place of sorts are in "
-        "([decision 72](decisions/072-no-compiled-kernel.md)), and a compiled count "
-        "([decision 76](decisions/076-compiled-kernel.md)), which results of before 30 November 2026 do not have"
+        "([decision 72](decisions/072-no-compiled-kernel.md)), and a compiled count, then "
+        "all of it in one compiled call ([decision 76](decisions/076-compiled-kernel.md)), which results of before 30 November 2026 do not have"
     ),
     "shortlist train, factorization": (
         "1.5 s are the imports of torch and Polars; AdamW, what a batch's queries chose elsewhere and the gradient of unit-length rows are "
         "compiled or in fewer operations ([decision 76](decisions/076-compiled-kernel.md)), which took 3.8 s to 3.1; what is left is 528 steps "
         "of 1,024 pairs, and fewer or larger ones would be another model"
+    ),
+    "exact: a query, and numpy's sum": (
+        "smaller copies, which take longer for one query (bfloat16, int8; [decision 62](decisions/062-bfloat16-vectors.md)); both read the vectors once, "
+        "and another run of 30 November 2026 took 7.6 ms for either: then the memory was slower, and the products were faster"
     ),
     "index 200,000": (
         "scans by Faiss, ScaNN and int8 products, calibration and 3 bits of turbovec ([decision 54](decisions/054-quantized-scan.md), "
