@@ -54,13 +54,13 @@ def test_what_may_be_a_bug_stays_one(error: OSError) -> None:
 
 def test_a_command_that_meets_one_has_no_traceback(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+        raise OSError(errno.ENOSPC, "No space left on device", "results/x")
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
     done = shortlist("plan", "choices.csv", "factorization", "--query", "reader", "--candidate", "book", cwd=folder)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "'/tmp/x' could not be read or written: No space left on device." in " ".join(done.stderr.split())
+    assert "'results/x' could not be read or written: No space left on device." in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("refused", ["a folder of its own", "the state"])

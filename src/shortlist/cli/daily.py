@@ -23,7 +23,7 @@ from shortlist.cli.daily_config import DailyConfig, day_named, read_config
 from shortlist.cli.judging import judged_of, measured_alone
 from shortlist.cli.refusals import refusal
 from shortlist.cli.retraining import REFUSED
-from shortlist.errors import BundleError, DataError, ShortlistError
+from shortlist.errors import DataError, ShortlistError
 
 if TYPE_CHECKING:
     from shortlist.train.recipes import Recipe
@@ -91,17 +91,12 @@ class MissingDayError(DataError):
 
 def _run(plan: DailyConfig, said: Said, again: bool) -> int:
     """All steps, under the lock of the link; notes what was done."""
+    from shortlist.recommender.folder import make_writable
     from shortlist.recommender.promotion import alone
 
     day = str(said["day"])
     for folder in (plan.home, plan.place.parent):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BundleError(
-                f"cannot write to {str(folder)!r}: {error.strerror}.",
-                hint="free some space there, or choose a folder that can be written to",
-            ) from error
+        make_writable(folder)
     with alone(plan.place):
         newest = _newest(plan)
         if newest is not None and not again and day <= newest:

@@ -26,6 +26,7 @@ from shortlist.recommender.answers import SOURCES, Answers, searched
 from shortlist.recommender.asked import Asked
 from shortlist.recommender.contexts import context_of
 from shortlist.recommender.eligible import allowed
+from shortlist.recommender.folder import make_writable
 from shortlist.recommender.rerank import Rerank
 from shortlist.recommender.reranking import check_rules, reranked
 from shortlist.recommender.served import Served
@@ -264,13 +265,7 @@ def _prepare(folder: Path, plan: dict[str, Any]) -> None:
         return
     if folder.exists() and not all(map(is_scratch, folder.iterdir())):
         raise BundleError(f"{str(folder)!r} is not empty and has no lists.", hint="choose another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BundleError(
-            f"cannot write to {str(folder)!r}: {error.strerror}.",
-            hint="free some space there, or choose a folder that can be written to",
-        ) from error
+    make_writable(folder)
     _put(file, json.dumps(plan))
 
 

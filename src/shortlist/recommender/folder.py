@@ -32,7 +32,7 @@ from shortlist.store import (
     write_file,
 )
 
-__all__ = ["Tensors", "amend", "check_place", "require_folder", "verified", "write_folder"]
+__all__ = ["Tensors", "amend", "check_place", "make_writable", "require_folder", "verified", "write_folder"]
 
 Tensors = Mapping[str, Mapping[str, TensorEntry]]
 
@@ -76,6 +76,21 @@ def require_folder(folder: Path) -> None:
     """BundleError where there is no such folder."""
     if not folder.is_dir():
         raise BundleError(f"the folder {str(folder)!r} does not exist.", hint="create it first")
+
+
+def make_writable(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing.
+
+    Raises:
+        BundleError: where the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write to {str(folder)!r}: {error.strerror}.",
+            hint="free some space there, or choose a folder that can be written to",
+        ) from error
 
 
 def check_place(path: Path, overwrite: bool) -> None:
