@@ -12,7 +12,7 @@ import torch
 
 import shortlist as sl
 
-MIXED = ("neighbours", "sources", "temperature")  # what a recipe does with trained towers
+MIXED = ("neighbours", "sources", "temperature", "ranker")  # what a recipe does with trained towers
 
 
 @dataclass

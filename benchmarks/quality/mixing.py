@@ -11,7 +11,7 @@ from benchmarks.quality.measures import Scorer
 from benchmarks.quality.problems import Problem
 from shortlist.evaluation.scorers import Mixed, Vectors
 from shortlist.model.history_inputs import with_histories
-from shortlist.sources import Context, histories_of
+from shortlist.sources import histories_of
 
 
 def vectors(towers: sl.TwoTower, problem: Problem) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -32,7 +32,7 @@ def mixed(model: sl.Mixture, problem: Problem) -> Mixed:
     for one in (model.towers, *model.others):
         query, candidate = vectors(one, problem)
         towers.append(Vectors(one.split_heads(torch.from_numpy(query)), torch.from_numpy(candidate)))
-    context = Context(histories_of(problem.given, *ids, model.length), model.segments_of(asked))
+    context = model.context_of(asked, histories_of(problem.given, *ids, model.length))
     return Mixed(tuple(towers), model.added, context)
 
 

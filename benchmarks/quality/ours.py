@@ -40,7 +40,7 @@ def trained(problem: Problem, seed: int, name: str, changes: Mapping[str, Any], 
 
 def model_of(problem: Problem, seed: int, recipe: sl.recipes.Recipe, kept: Kept) -> sl.TwoTower | sl.Mixture:
     """The recipe's model of the problem's training data."""
-    return recipe.mixed(kept.towers(recipe, problem.train, seed), problem.train)
+    return recipe.mixed(kept.towers(recipe, problem.train, seed), problem.train, again={"seed": seed})
 
 
 def scorer(model: sl.TwoTower | sl.Mixture, problem: Problem) -> Scorer:

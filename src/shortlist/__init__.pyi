@@ -93,6 +93,7 @@ from shortlist.sources import OwnHistory as OwnHistory
 from shortlist.sources import Popular as Popular
 from shortlist.sources import RankedList as RankedList
 from shortlist.sources import Recent as Recent
+from shortlist.sources import SecondStage as SecondStage
 from shortlist.sources import Transitions as Transitions
 from shortlist.sources import Weights as Weights
 from shortlist.train import ALS as ALS
@@ -102,6 +103,7 @@ from shortlist.train import Adam as Adam
 from shortlist.train import AdamW as AdamW
 from shortlist.train import Checkpoints as Checkpoints
 from shortlist.train import MLflow as MLflow
+from shortlist.train import Ranker as Ranker
 from shortlist.train import RowwiseAdagrad as RowwiseAdagrad
 from shortlist.train import TensorBoard as TensorBoard
 from shortlist.train import TrainingHistory as TrainingHistory

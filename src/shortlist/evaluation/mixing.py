@@ -8,7 +8,7 @@ import torch
 from shortlist.data import Dataset
 from shortlist.evaluation.scorers import Mixed, Vectors
 from shortlist.model import TwoTower
-from shortlist.sources import Context, Mixture
+from shortlist.sources import Mixture
 
 __all__ = ["mixed"]
 
@@ -25,7 +25,7 @@ def mixed(
     """
     towers = (vectors, *(_vectors(one, queries, candidates, seen) for one in model.others))
     histories = model.histories_of(queries[model.catalogue.query], seen)
-    return Mixed(towers, model.added, Context(histories, model.segments_of(queries)))
+    return Mixed(towers, model.added, model.context_of(queries, histories))
 
 
 def _vectors(towers: TwoTower, queries: pl.DataFrame, candidates: pl.DataFrame, seen: Dataset | None) -> Vectors:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.evaluation.ranks import Hidden, Pairs, best_columns, check_finite, edges_of, ranks, top_lists
+from shortlist.evaluation.staged import in_order
 from shortlist.index import Lists
 from shortlist.loss.counts import kernel_for_scores, reaching
 from shortlist.sources import Added, Context, Neighbours, Weights, places_of_all
@@ -203,6 +204,8 @@ class Mixed(ByRow):
             rows = torch.from_numpy(np.flatnonzero((lengths > before) & (lengths <= most)))
             total[rows] = self.added_up([one[rows] for one in of_towers], [one[rows] for one in of_others], weights)
             before = most
+        if self.added.stage is not None:
+            return in_order(total, towers, others, self.context, self.added.stage, first)
         return self._placed(total, towers, others) if self.added.quotas else total
 
     def _placed(self, total: Tensor, towers: list[Tensor], others: list[Tensor]) -> Tensor:

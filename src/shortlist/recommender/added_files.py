@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +22,7 @@ from shortlist.recommender.manifest import (
     WeightedEntry,
     WeightsEntry,
 )
+from shortlist.recommender.stage_files import read_stage, stage_arrays, stage_entry
 from shortlist.recommender.state import State
 from shortlist.sources import Added, Blend, Neighbours, RankedList, Weights, checked_quotas
 
@@ -53,7 +55,7 @@ def added_files(added: Added) -> dict[str, dict[str, NDArray[Any]]]:
     for number, ranked in enumerate(added.lists):
         own = _typed({"offsets": ranked.offsets, "rows": ranked.rows}, LIST)
         arrays |= {f"list-{number}.{name}": array for name, array in own.items()}
-    return {SOURCES: arrays}
+    return {SOURCES: arrays if added.stage is None else arrays | stage_arrays(added.stage)}
 
 
 def pair_entry(added: Added | None) -> NeighboursEntry | None:
@@ -90,7 +92,7 @@ def sources_entries(added: Added | None) -> list[SourceEntry] | None:
 
 
 def mixing_entries(added: Added | None) -> dict[str, Any]:
-    """The manifest's entries of weights by the length of histories and of quotas; none where a mixture has none."""
+    """The manifest's entries of weights by the length of histories, of quotas and of a second stage; none where a mixture has none."""
     entries: dict[str, Any] = {}
     if added is not None and added.by_history:
         entries["by_history"] = [
@@ -98,6 +100,8 @@ def mixing_entries(added: Added | None) -> dict[str, Any]:
         ]
     if added is not None and added.quotas:
         entries["quotas"] = list(added.quotas)
+    if added is not None and added.stage is not None:
+        entries["stage"] = stage_entry(added.stage)
     return entries
 
 
@@ -132,6 +136,7 @@ def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: S
     for number in range(len(of_lists)):
         expected |= {f"list-{number}.{name}": dtype for name, dtype in LIST.items()}
     _check_types(tensors, expected, SOURCES)
+    stage = None if isinstance(manifest.stage, msgspec.UnsetType) else read_stage(manifest.stage, tensors, state)
     tables = [_neighbours(f"table-{number}.", one, tensors) for number, one in enumerate(of_tables)]
     lists = [
         RankedList(
@@ -147,7 +152,7 @@ def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: S
                 raise BundleError(f"a ranked list reads {name!r}, which the tables lack.", hint=SAVE_AGAIN)
     weights = Weights(tuple(one.weight for one in entries), tuple(one.temperature for one in towers))
     others = tuple(one.fingerprint for one in towers[1:])
-    added = Added(tuple(tables), tuple(lists), _histories(tensors), weights, others)
+    added = Added(tuple(tables), tuple(lists), _histories(tensors), weights, others, stage=stage)
     return _checked(_with_mixing(added, manifest), state, SOURCES)
 
 

@@ -13,7 +13,7 @@ from shortlist.index import Hits, exact_copy, score_heads, search_heads
 from shortlist.index.values import offsets_of
 from shortlist.recommender.served import Served
 from shortlist.recommender.state import State
-from shortlist.sources import Context, Filters, Scale, Searched, scores_of, search_with_scale, without
+from shortlist.sources import Context, Filters, Scale, Searched, scores_of_all_stages, search_all_stages, without
 
 __all__ = [
     "EXPLORED",
@@ -118,7 +118,7 @@ def _searched(
         some = filters.within(within)
         return search_heads(served.index, vectors, k, exclude=some.exclude, allow=some.allow, deny=some.deny), None
     towers, context, filters = towers_and_context(served, vectors, context, filters)
-    return search_with_scale(towers, added, context, k, filters, within, scale)
+    return search_all_stages(towers, added, context, k, filters, within, scale)
 
 
 def scored(
@@ -133,7 +133,7 @@ def scored(
     if added is None or context is None or not len(vectors):
         return score_heads(vectors, served.vectors_of(rows)).astype(np.float32)
     towers, context, filters = towers_and_context(served, vectors, context, filters)
-    return scores_of(towers, added, context, filters, rows)
+    return scores_of_all_stages(towers, added, context, filters, rows)
 
 
 def towers_and_context(

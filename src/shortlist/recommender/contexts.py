@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.recommender.requests import Request, feature_table
@@ -37,11 +38,11 @@ def context_of(
     if vectors is None:
         vectors = [stored_vectors(one.state, rows) for one in served.others]
     request = Request([None] * len(rows)) if request is None else request
-    segments = np.zeros((len(rows), len(added.lists)), np.int64)
-    if added.reads:
-        at = rows if listed is None else listed
-        segments = added.segments(feature_table(request, at, at >= 0, served.state, added.reads))
-    return Context(added.of_queries(rows, more), segments, tuple(vectors))
+    at = rows if listed is None else listed
+    table = feature_table(request, at, at >= 0, served.state, added.reads_in_all)
+    if not added.reads_in_all:
+        table = pl.DataFrame({"": at})
+    return Context(added.of_queries(rows, more), added.segments(table), tuple(vectors), added.groups(table))
 
 
 def stored_vectors(state: State, rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -143,4 +143,5 @@ def _built(state: State, modules: Mapping[str, Any] | None, others: Sequence[Emb
         temperatures=weights.temperatures,
         by_history={most: other.values for most, other in added.by_history},
         quotas=added.quotas or None,
+        stage=added.stage,
     )

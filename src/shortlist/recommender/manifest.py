@@ -24,10 +24,12 @@ __all__ = [
     "UNSEALED",
     "FileEntry",
     "Golden",
+    "GroupingEntry",
     "ListEntry",
     "Manifest",
     "NeighboursEntry",
     "SourceEntry",
+    "StageEntry",
     "TableEntry",
     "TowersEntry",
     "WeightedEntry",
@@ -128,6 +130,23 @@ class WeightsEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     weights: list[float]
 
 
+class GroupingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The groups of a column that a second stage reads."""
+
+    column: str
+    values: list[str | int | bool] = []
+    edges: list[float] = []
+
+
+class StageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A second stage: the values that are not in its arrays."""
+
+    depth: int
+    length: int
+    tastes: list[GroupingEntry]
+    likings: list[GroupingEntry]
+
+
 SourceEntry: TypeAlias = TowersEntry | WeightedEntry | ListEntry
 
 
@@ -143,6 +162,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         sources: of any other mixture; only its manifest has the key.
         by_history: other weights of its sources; likewise.
         quotas: of its sources; likewise.
+        stage: its second stage; likewise.
     """
 
     kind: Kind = "shortlist bundle"
@@ -165,6 +185,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     sources: list[SourceEntry] | msgspec.UnsetType = msgspec.UNSET
     by_history: list[WeightsEntry] | msgspec.UnsetType = msgspec.UNSET
     quotas: list[float] | msgspec.UnsetType = msgspec.UNSET
+    stage: StageEntry | msgspec.UnsetType = msgspec.UNSET
     tables: list[str] = []
     sample: str = ""
     training: str = ""

@@ -15,6 +15,7 @@ from shortlist.index.values import offsets_of
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.ranked import RankedList
+from shortlist.sources.second_stage import SecondStage
 
 __all__ = ["Added", "Context", "without"]
 
@@ -27,17 +28,20 @@ class Context:
         histories: the candidate rows that each chose, oldest first.
         segments: int64 ``[queries, lists]``, see ``RankedList.segments``.
         vectors: the queries' vectors of each further towers, ``[queries, heads · dim]``.
+        groups: int64 ``[queries, columns]``, see ``PairFeatures.groups``; only read by a second stage.
     """
 
     histories: Lists
     segments: NDArray[np.int64]
     vectors: tuple[NDArray[np.float32], ...] = ()
+    groups: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
 
     def one(self, number: int) -> Context:
         """That of one of the queries."""
         part = slice(number, number + 1)
         histories = Lists.of([self.histories.row(number)])
-        return Context(histories, self.segments[part], tuple(one[part] for one in self.vectors))
+        vectors = tuple(one[part] for one in self.vectors)
+        return Context(histories, self.segments[part], vectors, self.groups[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,7 @@ class Added:
         towers: fingerprints of the further towers, which have a state of their own.
         by_history: other weights for queries with at most so many items in their history, by rising numbers.
         quotas: of each source, the share of places that goes to its best; () for none.
+        stage: a second stage behind all sources.
     """
 
     tables: tuple[Neighbours, ...]
@@ -61,6 +66,7 @@ class Added:
     towers: tuple[str, ...] = field(default=())
     by_history: tuple[tuple[int, Weights], ...] = ()
     quotas: tuple[float, ...] = ()
+    stage: SecondStage | None = None
 
     def weights_of(self, length: int) -> Weights:
         """The weights for a query with so many items in its history."""
@@ -86,34 +92,41 @@ class Added:
         return tuple(dict.fromkeys(one.by for one in self.lists if one.by is not None))
 
     @property
+    def reads_in_all(self) -> tuple[str, ...]:
+        """The same, and those that the second stage reads."""
+        return self.reads if self.stage is None else tuple(dict.fromkeys([*self.reads, *self.stage.features.reads]))
+
+    @property
     def pair(self) -> Blend | None:
         """How one pair of towers and one table are added; None for other sources, or weights that no ``Blend`` has."""
         values = self.weights.values
         if (len(self.tables), len(self.lists), len(values)) != (1, 0, 2) or values[1] > 1 or values[0] != 1 - values[1]:
             return None
-        if self.by_history or self.quotas:
+        if self.by_history or self.quotas or self.stage is not None:
             return None
         return Blend(values[1], self.weights.temperatures[0])
 
     @cached_property
     def without_lists(self) -> Added:
-        """The same less the ranked lists, quotas, and weights by the length of histories."""
+        """The same less the ranked lists, quotas, weights by the length of histories, and the second stage."""
         if not self.lists:
-            return replace(self, by_history=(), quotas=()) if self.by_history or self.quotas else self
+            some = self.by_history or self.quotas or self.stage is not None
+            return replace(self, by_history=(), quotas=(), stage=None) if some else self
         values = self.weights.values[: -len(self.lists)]
         values = values if any(values) else (1.0,) * len(values)
-        return replace(self, lists=(), weights=Weights(values, self.weights.temperatures), by_history=(), quotas=())
+        weights = Weights(values, self.weights.temperatures)
+        return replace(self, lists=(), weights=weights, by_history=(), quotas=(), stage=None)
 
     def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
         """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since.
 
-        Where weights depend on the length of a history, each candidate is there once, as in the stored histories.
+        Where weights or a second stage depend on the length of a history, each candidate is there once, as in the stored histories.
         """
         nothing = np.zeros(0, np.int64)
         lists = [self.histories.row(row) if row >= 0 else nothing for row in rows.tolist()]
         if len(more):
             lists = [np.concatenate(both) if len(both[1]) else both[0] for both in zip(lists, more, strict=True)]
-        if len(more) and self.by_history:
+        if len(more) and (self.by_history or self.stage is not None):
             lists = [_each_once(one) for one in lists]
         return Lists.of(lists)
 
@@ -124,6 +137,10 @@ class Added:
         ]
         return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
 
+    def groups(self, queries: pl.DataFrame) -> NDArray[np.int64]:
+        """The groups that the second stage reads of each row of ``queries``, int64 ``[queries, columns]``; columns may be missing."""
+        return np.zeros((len(queries), 0), np.int64) if self.stage is None else self.stage.features.groups(queries)
+
     def renumbered(self, row: NDArray[np.int64]) -> Added:
         """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         items = row[self.histories.values]
@@ -133,6 +150,7 @@ class Added:
             tables=tuple(_renumbered(table, row) for table in self.tables),
             lists=tuple(one.renumbered(row) for one in self.lists),
             histories=Lists(left.offsets, items[items >= 0]),
+            stage=None if self.stage is None else self.stage.renumbered(row),
         )
 
     def orders_any(self, rows: NDArray[np.int64]) -> bool:
@@ -151,7 +169,8 @@ class Added:
             gone = pl.Series(np.isin(np.arange(len(candidates)), dead))
             columns = {one.newest for one in self.lists if one.newest is not None}
             candidates = candidates.with_columns(pl.when(~gone).then(pl.col(name)).alias(name) for name in columns)
-        return replace(self, lists=tuple(one.grown(candidates, changed) for one in self.lists))
+        stage = None if self.stage is None else self.stage.grown(candidates, changed)
+        return replace(self, lists=tuple(one.grown(candidates, changed) for one in self.lists), stage=stage)
 
 
 def without(lists: Lists, ids: NDArray[np.int64]) -> Lists:

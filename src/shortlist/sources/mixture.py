@@ -17,11 +17,12 @@ from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.index import Lists
 from shortlist.language import counted
-from shortlist.sources.added import Added
+from shortlist.sources.added import Added, Context
 from shortlist.sources.blend import Blend, Weights
 from shortlist.sources.neighbours import Neighbours
 from shortlist.sources.quotas import checked_quotas
 from shortlist.sources.ranked import RankedList
+from shortlist.sources.second_stage import SecondStage
 from shortlist.sources.tables import histories_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Mixture:
         quotas: for each of ``sources`` a share of the places that goes to its own best candidates, whatever the weights
             say: of each list's first n places at least ⌊quota · n⌋; at most half of the places together. Scores do not
             change, so a list's scores may rise at such a place. They hold in lists by rules too, see ``Rerank``.
+        stage: a second stage, which orders the first candidates of each list anew; made by ``Ranker.fit``.
 
     Raises:
         ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
@@ -72,6 +74,7 @@ class Mixture:
     weights: Weights
     by_history: tuple[tuple[int, Weights], ...]
     quotas: tuple[float, ...]
+    stage: SecondStage | None
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Mixture:
         temperatures: float | Sequence[float] = 1.0,
         by_history: Mapping[int, Sequence[float]] | None = None,
         quotas: Sequence[float] | None = None,
+        stage: SecondStage | None = None,
     ) -> None:
         order = _order(sources)
         kept = [sources[number] for number in order]
@@ -103,6 +107,13 @@ class Mixture:
             self, "by_history", _by_history({} if by_history is None else by_history, order, self.weights.temperatures)
         )
         set_(self, "quotas", checked_quotas(_ordered([0.0] * len(kept) if quotas is None else quotas, order, "quotas")))
+        check_kind(stage, "Mixture(stage=)", "SecondStage", optional=True, hint="shortlist.Ranker().fit(…).stage")
+        if stage is not None and any(self.quotas):
+            raise ConfigError(
+                "a mixture got quotas and a second stage, which would not keep them; one of the two was expected.",
+                hint="leave quotas out, or stage",
+            )
+        set_(self, "stage", stage)
         if len(self.weights.temperatures) != len(of_towers):
             raise ConfigError(
                 f"a mixture got {counted(len(self.weights.temperatures), 'temperature')} for {counted(len(of_towers), 'tower')}; one each was expected."
@@ -120,6 +131,7 @@ class Mixture:
         """ConfigError unless all sources have one catalogue."""
         catalogue = self.towers.catalogue
         sizes = [("neighbours", len(one)) for one in self.tables] + [("ranked lists", len(one)) for one in self.lists]
+        sizes += [] if self.stage is None else [("second stage's features", len(self.stage))]
         for what, size in sizes or [("sources", len(catalogue.candidates))]:
             if size != len(catalogue.candidates) or len(self.histories) != len(catalogue.queries):
                 raise ConfigError(
@@ -130,7 +142,8 @@ class Mixture:
         for other in self.others:
             _check_alike(catalogue, other)
         ids = catalogue.candidates[catalogue.candidate]
-        others: tuple[Neighbours | RankedList, ...] = (*self.tables, *self.lists)
+        others: list[Neighbours | RankedList | SecondStage] = [*self.tables, *self.lists]
+        others += [] if self.stage is None else [self.stage]
         for one in others:
             if one.ids is not None and not (one.ids.dtype == ids.dtype and one.ids.equals(ids)):
                 raise ConfigError(
@@ -217,7 +230,8 @@ class Mixture:
     def length(self) -> int:
         """How many of a history's latest items any of the tables reads, or ``by_history`` counts."""
         counted_up_to = [most + 1 for most, _ in self.by_history]
-        return max([1, *(table.length for table in self.tables), *counted_up_to])
+        read = [] if self.stage is None else [self.stage.features.length]
+        return max([1, *(table.length for table in self.tables), *counted_up_to, *read])
 
     @property
     def catalogue(self) -> Catalogue:
@@ -226,7 +240,7 @@ class Mixture:
 
     @property
     def reads_ids_alone(self) -> bool:
-        """Whether no source reads anything of a query but its id and its history."""
+        """Whether no source reads anything of a query but its id and its history; a second stage, which finds nothing, may."""
         towers = (self.towers, *self.others)
         return all(one.reads_ids_alone for one in towers) and not self.added.reads
 
@@ -234,8 +248,9 @@ class Mixture:
     def added(self) -> Added:
         """The sources other than towers, and the weights of all, as searches and recommenders hold them."""
         return Added(
-            self.tables, self.lists, self.histories, self.weights, by_history=self.by_history, quotas=self.quotas
-        )
+            self.tables, self.lists, self.histories, self.weights, by_history=self.by_history, quotas=self.quotas,
+            stage=self.stage,
+        )  # fmt: skip
 
     def with_blend(self, blend: Blend) -> Mixture:
         """The same two sources with another blend.
@@ -248,18 +263,31 @@ class Mixture:
         return self.with_weights(blend.weights)
 
     def with_weights(self, weights: Weights) -> Mixture:
-        """The same sources with other weights.
+        """The same sources with other weights, and without a second stage, which is learned for one choice of them.
 
         Args:
             weights: in the order of ``sources``.
         """
+        return self._with(weights, self.histories, None)
+
+    def with_stage(self, stage: SecondStage | None, train: Dataset | Shards) -> Mixture:
+        """The same sources and weights with another second stage, or with none.
+
+        Args:
+            stage: of the same training data.
+            train: the training data, from which histories are read as far as the stage looks.
+        """
+        return self._with(self.weights, train, stage)
+
+    def _with(self, weights: Weights, train: Dataset | Shards | Lists, stage: SecondStage | None) -> Mixture:
         return Mixture(
             self.sources,
-            self.histories,
+            train,
             weights=weights.values,
             temperatures=weights.temperatures,
             by_history={most: other.values for most, other in self.by_history},
             quotas=self.quotas or None,
+            stage=stage,
         )
 
     def histories_of(self, query_ids: pl.Series, given: Dataset | None = None) -> Lists:
@@ -279,26 +307,44 @@ class Mixture:
             lists = [one if len(one) else other.row(at) for one, at in zip(lists, place.tolist(), strict=True)]
         return Lists.of(lists)
 
+    def context_of(
+        self, queries: pl.DataFrame, histories: Lists, vectors: Sequence[NDArray[np.float32]] = ()
+    ) -> Context:
+        """The input of all sources but the first towers.
+
+        Args:
+            queries: a table with the id's column; other columns that it lacks are read from the training's queries.
+            histories: what each chose, as candidate rows, oldest first.
+            vectors: of each further towers, where they are read.
+        """
+        queries = self._with_columns(queries)
+        return Context(histories, self.added.segments(queries), tuple(vectors), self.added.groups(queries))
+
     def segments_of(self, queries: pl.DataFrame) -> NDArray[np.int64]:
         """The list of each ranked source for each query, int64 ``[queries, lists]``.
 
         Args:
-            queries: a table with the id's column; other columns that it lacks are read from the training's queries.
+            queries: as for ``context_of``.
         """
+        return self.added.segments(self._with_columns(queries))
+
+    def _with_columns(self, queries: pl.DataFrame) -> pl.DataFrame:
+        """The queries with the columns that they lack."""
         catalogue = self.catalogue
-        lacking = [name for name in self.added.reads if name not in queries.columns]
-        if lacking:
-            rows = IdMap(catalogue.queries[catalogue.query]).find(queries[catalogue.query])
-            at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
-            queries = queries.with_columns(catalogue.queries[name].gather(at) for name in lacking)
-        return self.added.segments(queries)
+        lacking = [name for name in self.added.reads_in_all if name not in queries.columns]
+        if not lacking:
+            return queries
+        rows = IdMap(catalogue.queries[catalogue.query]).find(queries[catalogue.query])
+        at = pl.Series([None if row < 0 else row for row in rows.tolist()], dtype=pl.UInt32)
+        return queries.with_columns(catalogue.queries[name].gather(at) for name in lacking)
 
     def __repr__(self) -> str:
         blend = self.added.pair
         if blend is not None:
             return f"Mixture({self.neighbours!r}, share {blend.share:g}, temperature {blend.temperature:g})"
         shown = ["TwoTower" if _kind(one) == "TwoTower" else repr(one) for one in self.sources]
-        return f"Mixture({', '.join(f'{weight:g} × {one}' for weight, one in zip(self.weights.values, shown, strict=True))})"
+        parts = [f"{weight:g} × {one}" for weight, one in zip(self.weights.values, shown, strict=True)]
+        return f"Mixture({', '.join(parts if self.stage is None else [*parts, repr(self.stage)])})"
 
 
 def towers_of(model: TwoTower | Mixture) -> TwoTower:

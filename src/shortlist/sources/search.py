@@ -19,6 +19,7 @@ from shortlist.sources.compared import FEW as AT_ONCE
 from shortlist.sources.compared import Found, compared, compared_at_once, looked_up
 from shortlist.sources.neighbours import Scored
 from shortlist.sources.quotas import in_places
+from shortlist.sources.second_stage import FirstList
 
 __all__ = [
     "Filters",
@@ -96,14 +97,16 @@ class Scale:
     Attributes:
         best: float64 ``[queries, sources]``, of the towers, then of the others; 0 for one of the others without a score.
         last: float64 ``[queries, towers]``, the score of the last of the k that each towers found.
+        lists: of each query the list of the first stage, where there is a second one.
     """
 
     best: NDArray[np.float64]
     last: NDArray[np.float64]
+    lists: tuple[FirstList, ...] = ()
 
-    def of(self, queries: NDArray[np.int64] | slice) -> Scale:
+    def of(self, queries: slice) -> Scale:
         """That of some of the queries."""
-        return Scale(self.best[queries], self.last[queries])
+        return Scale(self.best[queries], self.last[queries], self.lists[queries])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from shortlist.train.checkpoints import Checkpoints
 from shortlist.train.epochs import Epoch, TrainingHistory
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
+from shortlist.train.ranker import Ranker
 from shortlist.train.warm_start import WarmStart
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Epoch",
     "MLflow",
     "Optimizer",
+    "Ranker",
     "RowwiseAdagrad",
     "TensorBoard",
     "TrainingHistory",

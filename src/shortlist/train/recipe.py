@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,17 +14,12 @@ from shortlist.sources import Blend, Mixture, Weights, checked_quotas
 from shortlist.train.distributed import joined
 from shortlist.train.epochs import TrainingHistory
 from shortlist.train.model_section import JoinedSection, OneModel, TowersSection
-from shortlist.train.sections import (
-    AddedSection,
-    NeighboursSection,
-)
-
-if TYPE_CHECKING:
-    pass
+from shortlist.train.sections import AddedSection, NeighboursSection, RankerSection
 
 __all__ = ["Recipe"]
 
 SEEDS_APART = 1000
+AGAIN = ("seed", "epochs", "batch_size")  # options of a training that those on parts of the data have too
 
 
 def neighbours_in_memory() -> ConfigError:
@@ -32,6 +27,14 @@ def neighbours_in_memory() -> ConfigError:
     return ConfigError(
         "a recipe with [neighbours] is trained in memory.",
         hint="train in memory (Dataset, --in-memory), leave [neighbours] out, or mix in Python: shortlist.Transitions().fit(shards)",
+    )
+
+
+def ranker_in_memory() -> ConfigError:
+    """The error for a second stage with shards."""
+    return ConfigError(
+        "a recipe with [ranker] is trained in memory.",
+        hint="train in memory (Dataset, --in-memory), or leave [ranker] out",
     )
 
 
@@ -110,6 +113,7 @@ class Recipe(OneModel, frozen=True):
         neighbours: a table of neighbours behind the towers, see ``Mixture``.
         sources: more sources of the mixture, each with its share of the score.
         temperature: of the first towers, where there are sources and no neighbours.
+        ranker: a second stage behind all sources, see ``Ranker``.
     """
 
     joined: list[JoinedSection] = msgspec.field(default_factory=list)
@@ -117,6 +121,7 @@ class Recipe(OneModel, frozen=True):
     neighbours: NeighboursSection | None = None
     sources: list[SourceSection] = msgspec.field(default_factory=list)
     temperature: float = 1.0
+    ranker: RankerSection | None = None
 
     @property
     def interaction_columns(self) -> list[str]:
@@ -139,6 +144,8 @@ class Recipe(OneModel, frozen=True):
                 f"the recipe has [[sources]] ({', '.join(one.kind for one in self.sources)}); a mixture is trained in memory.",
                 hint="train in memory (Dataset, --in-memory), or leave [[sources]] out",
             )
+        if self.ranker is not None:
+            raise ranker_in_memory()
         for one in self.joined:
             one.check_from_disk()
 
@@ -161,7 +168,8 @@ class Recipe(OneModel, frozen=True):
             data
         )  # first: they take seconds, and find what does not fit the data before towers are trained
         towers, history = self.train_towers(data, **options)
-        return self.mixed(towers, data, tables, **shared), history
+        again = {name: options[name] for name in AGAIN if name in options}
+        return self.mixed(towers, data, tables, again=again, **shared), history
 
     def _tables(self, data: Dataset | Shards) -> list[Any]:
         """The fitted neighbours and ranked lists in the order of the recipe, None in the place of towers to train."""
@@ -173,19 +181,43 @@ class Recipe(OneModel, frozen=True):
         return [*first, *(None if one.towers is not None else one.fitted(data) for one in self.sources)]
 
     def mixed(
-        self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None = None, **shared: Any
+        self,
+        towers: TwoTower,
+        data: Dataset | Shards,
+        tables: Sequence[Any] | None = None,
+        *,
+        again: Mapping[str, Any] | None = None,
+        **shared: Any,
     ) -> TwoTower | Mixture:
-        """Trained towers with the recipe's other sources of ``data``; the towers themselves where it has none.
+        """Trained towers with the recipe's other sources of ``data`` and its second stage; the towers themselves where it has none.
 
         Args:
             towers: as ``train_towers`` returns them.
             data: the training data.
             tables: the neighbours and ranked lists where they are fitted, None in the place of towers to train.
+            again: options of ``fit`` for the trainings on parts of the data that a second stage learns from.
             shared: options of ``fit`` that all towers have.
 
         Raises:
-            ConfigError: for sources of shards.
+            ConfigError: for sources or a second stage of shards.
         """
+        if self.ranker is None:
+            return self._first_stage(towers, data, tables, shared)
+        if not isinstance(data, Dataset):
+            raise ranker_in_memory()
+        recipe, options = msgspec.structs.replace(self, ranker=None), {**(again or {}), **shared}
+        seed: Any = options.get("seed", self.fit.seed)
+        return self.ranker.settings().fit(
+            lambda part: recipe.train(part, **options)[0],
+            data,
+            seed=seed,
+            trained=self._first_stage(towers, data, tables, shared),
+        )
+
+    def _first_stage(
+        self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None, shared: Mapping[str, Any]
+    ) -> TwoTower | Mixture:
+        """All of ``mixed`` but the second stage."""
         tables = self._tables(data) if tables is None else tables
         if not tables:
             return towers
@@ -246,6 +278,13 @@ class Recipe(OneModel, frozen=True):
             )
         if self.towers != "trained":
             self._check_untrained()
+        if self.ranker is not None:
+            self.ranker.settings()
+            if any(self._quotas()):
+                raise ConfigError(
+                    "the recipe has quotas and [ranker], which would not keep them; one of the two was expected.",
+                    hint="leave quota out of [[sources]], or [ranker]",
+                )
         if self.neighbours is not None:
             self.neighbours.source()
             Blend(self.neighbours.share, self.neighbours.temperature)
@@ -293,10 +332,16 @@ class Recipe(OneModel, frozen=True):
     @property
     def counts(self) -> bool:
         """Whether any of its sources counts choices, and so needs all of them at every training."""
-        return self.neighbours is not None or bool(self.sources) or self.towers != "trained"
+        return bool(self.neighbours or self.sources or self.ranker) or self.towers != "trained"
 
     def _check_several_towers(self, options: Mapping[str, Any]) -> None:
         """ConfigError for what one training alone can do."""
+        if self.ranker is not None and (options.get("warm_start") is not None or joined().size > 1):
+            what = "warm start" if options.get("warm_start") is not None else "several processes"
+            raise ConfigError(
+                f"this recipe trains its first stage several times, for [ranker]; that does not support {what}.",
+                hint="train without it, or without [ranker]",
+            )
         several = any(one.kind == "towers" for one in self.sources)
         if several and (options.get("warm_start") is not None or joined().size > 1):
             what = "warm start" if options.get("warm_start") is not None else "several processes"

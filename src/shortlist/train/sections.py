@@ -20,6 +20,7 @@ from shortlist.model import Tower
 from shortlist.sources import EASE, Blend, Cooccurrence, Newest, OwnHistory, Popular, Recent, Transitions
 from shortlist.train.fit import fit
 from shortlist.train.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RowwiseAdagrad
+from shortlist.train.ranker import Ranker
 
 __all__ = [
     "ALSSection",
@@ -29,6 +30,7 @@ __all__ = [
     "LossSection",
     "ModelSection",
     "NeighboursSection",
+    "RankerSection",
     "Section",
     "TowerSection",
     "optimizer_of",
@@ -177,6 +179,14 @@ _FIT: Any = options_of(
 
 class FitSection(_FIT):  # type: ignore[misc]
     """Options of ``fit``; "auto" lets the number of interactions decide, and whether the ids' vectors can start from ALS."""
+
+
+class RankerSection(options_of(Ranker)):  # type: ignore[misc]
+    """A second stage behind all sources, and its options."""
+
+    def settings(self) -> Ranker:
+        """The settings; ConfigError for options out of range."""
+        return Ranker(**msgspec.to_builtins(self))
 
 
 class _Neighbours(Section, frozen=True):

@@ -1,0 +1,135 @@
+"""The values of a column as numbers of groups: words and whole numbers by value, other numbers by bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import DataError
+
+__all__ = ["Grouping"]
+
+MOST = 64  # groups of a column
+BINS = 16  # of a column of numbers
+WIDTH = 8  # groups that one row can be in
+FAR = 0.05  # nearness that is none
+LEAST = 0.5  # share of the values that the groups must hold
+Value = str | int | bool
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The groups of a column: one for each of its most frequent values, or one for each bin of its numbers.
+
+    Args:
+        column: its name.
+        values: of words, whole numbers or booleans, or of lists of them; group i has ``values[i]``.
+        edges: of other numbers and of times, rising; group i has the numbers from ``edges[i - 1]`` to below ``edges[i]``.
+
+    Example:
+        >>> Grouping("genre", values=("drama", "war")).numbers(pl.Series([["war", "drama"], ["sport"], None])).tolist()
+        [[1, 0], [-1, -1], [-1, -1]]
+    """
+
+    column: str
+    values: tuple[Value, ...] = ()
+    edges: tuple[float, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many groups there are."""
+        return len(self.values) if self.values else len(self.edges) + 1
+
+    @classmethod
+    def of(cls, column: pl.Series) -> Grouping | None:
+        """The groups of a column's values: at most ``MOST`` values, or ``BINS`` bins of as many numbers each.
+
+        None where there are none: other types, one value alone, or words of which the most frequent ``MOST`` are not ``LEAST`` of all.
+        """
+        flat = column.explode().drop_nulls() if isinstance(column.dtype, pl.List) else column.drop_nulls()
+        kind: pl.DataType = flat.dtype
+        if kind in (pl.Categorical, pl.Enum):
+            flat, kind = flat.cast(pl.String), pl.String()
+        counted = kind == pl.String or kind == pl.Boolean or kind.is_integer()
+        if counted and len(flat):
+            frequent = flat.rename("value").value_counts(name="often").sort("often", "value", descending=[True, False])
+            kept = frequent.head(MOST)
+            few = not kind.is_integer() or len(frequent) <= BINS
+            if len(kept) > 1 and few and kept["often"].sum() >= LEAST * len(flat):
+                return cls(column.name, values=tuple(kept["value"].to_list()))
+        if isinstance(column.dtype, pl.List) or not (kind.is_numeric() or kind.is_temporal()):
+            return None
+        numbers = _floats(flat)
+        numbers = numbers[np.isfinite(numbers)]
+        edges = np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS)) if len(numbers) else np.zeros(0)
+        edges = edges[edges > numbers.min()] if len(edges) else edges
+        return cls(column.name, edges=tuple(edges.tolist())) if len(edges) else None
+
+    def numbers(self, column: pl.Series) -> NDArray[np.int16]:
+        """The groups of each row, int16 ``[rows, at most WIDTH]``; −1 where there are no more.
+
+        Raises:
+            DataError: for values of another kind than those of the groups.
+        """
+        if column.dtype == pl.Null or not len(column):
+            return np.full((len(column), 1), -1, np.int16)
+        if not self.values:
+            numbers = _floats(self._checked(column, not column.dtype.is_numeric() and not column.dtype.is_temporal()))
+            found = np.searchsorted(np.array(self.edges), numbers, side="right")
+            return np.where(np.isnan(numbers), -1, found).astype(np.int16)[:, None]
+        lists = isinstance(column.dtype, pl.List)
+        frame = pl.DataFrame({"row": np.arange(len(column)), "value": column})
+        frame = (frame.explode("value") if lists else frame).drop_nulls()
+        value = frame["value"]
+        if value.dtype in (pl.Categorical, pl.Enum):
+            value = value.cast(pl.String)
+        kind = "bool" if value.dtype == pl.Boolean else "int" if value.dtype.is_integer() else "str"
+        other = value.dtype != pl.Null and (
+            kind != type(self.values[0]).__name__ or (kind == "str" and value.dtype != pl.String)
+        )
+        number = {one: place for place, one in enumerate(self.values)}
+        group = np.array([number.get(one, -1) for one in self._checked(value, other).to_list()], np.int16)
+        row = frame["row"].to_numpy()[group >= 0]
+        place = np.arange(len(row)) - np.searchsorted(row, row)
+        inside = place < WIDTH
+        out = np.full((len(column), max(1, int(place[inside].max(initial=0)) + 1)), -1, np.int16)
+        out[row[inside], place[inside]] = group[group >= 0][inside]
+        return out
+
+    def nearness(self, column: pl.Series, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How much a group counts for another, ``[groups, groups]``: of numbers exp(−d² / 2), with d the distance of their means in
+        halves of the standard deviation; less than ``FAR`` is nothing. Of values each group counts for itself alone.
+
+        Args:
+            column: of training.
+            numbers: the group of each row.
+        """
+        if self.values:
+            return np.eye(self.size)
+        there = numbers >= 0
+        values = _floats(column)[there]
+        often = np.bincount(numbers[there], minlength=self.size)
+        means = np.bincount(numbers[there], values, self.size) / np.maximum(often, 1)
+        far = np.subtract.outer(means, means) / max(float(values.std()) / 2, 1e-300)
+        near = np.exp(-0.5 * far**2)
+        near[:, often == 0] = 0
+        return np.where(near < FAR, 0.0, near)
+
+    def _checked(self, column: pl.Series, other: bool) -> pl.Series:
+        if other:
+            example = self.values[0] if self.values else self.edges[0]
+            raise DataError(
+                f"the column {self.column!r} is of type {column.dtype}; in training it had values such as {example!r}.",
+                hint="give it in the type that the training data had",
+            )
+        return column
+
+
+def _floats(column: pl.Series) -> NDArray[np.float64]:
+    """The numbers of a column, NaN for null; times by their whole number."""
+    column = column.cast(pl.Int64) if column.dtype.is_temporal() else column
+    numbers: NDArray[np.float64] = column.cast(pl.Float64).to_numpy()
+    return numbers

@@ -1,0 +1,259 @@
+"""What a second stage reads of a query and its candidates: scores, popularity, and what the columns of both have to do with choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.data import Dataset
+from shortlist.data.choices import choices_alone
+from shortlist.index.values import offsets_of
+from shortlist.sources.grouping import Grouping
+
+__all__ = ["Liking", "PairFeatures", "Taste"]
+
+PRIOR = 10.0  # choices that a history is thought to have had as all others
+EXPECTED = 5.0  # choices added to those counted and to those expected
+
+
+@dataclass(frozen=True, eq=False)
+class Taste:
+    """How much more often than others a query chose candidates with the values that a candidate has, in one column.
+
+    With n_g the items of the history in group g, N their sum and b_g the group's share of all choices, a candidate has the mean
+    over its groups of log((n_g + 10 b_g) / ((N + 10) b_g)); 0 where it is in none.
+
+    Args:
+        grouping: of a column of the candidates.
+        members: int16 ``[candidates, places]``, the groups of each, −1 for none.
+        shares: float32 ``[groups]``, above 0.
+    """
+
+    grouping: Grouping
+    members: NDArray[np.int16]
+    shares: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, grouping: Grouping, candidates: pl.DataFrame, counts: NDArray[np.int64]) -> Taste:
+        """That of a column, from how often each candidate was chosen."""
+        members = grouping.numbers(candidates[grouping.column])
+        chosen = np.broadcast_to(counts[:, None], members.shape)[members >= 0]
+        often = np.bincount(members[members >= 0], chosen, grouping.size) + 1.0
+        return cls(grouping, members, (often / often.sum()).astype(np.float32))
+
+    def values(self, history: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The taste of one query for candidate rows, float32 ``[rows]``."""
+        of_history = self.members[history].ravel()
+        often = np.bincount(of_history[of_history >= 0], minlength=self.grouping.size)
+        shares = self.shares.astype(np.float64)
+        liking = np.log((often + PRIOR * shares) / ((often.sum() + PRIOR) * shares))
+        mine = self.members[rows]
+        there = mine >= 0
+        found: NDArray[np.float64] = np.where(there, liking[mine], 0.0).sum(1) / np.maximum(there.sum(1), 1)
+        return found.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Liking:
+    """How much more often than others the queries with one value of a column chose a candidate.
+
+    With o the choices of the candidate by queries of the group and e those expected (the group's choices times the candidate's
+    share of all), log((o + 5) / (e + 5)); 0 for a query without a group. Of a column of numbers, choices by queries of other
+    groups count too, by ``Grouping.nearness``.
+
+    Args:
+        grouping: of a column of the queries.
+        offsets: int64 ``[groups + 1]``; group g has chosen ``rows[offsets[g]:offsets[g + 1]]``.
+        rows: int32, candidate rows, rising within a group.
+        often: float32, how often the group chose each.
+    """
+
+    grouping: Grouping
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    often: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, grouping: Grouping, train: Dataset) -> Liking:
+        """That of a column, from choices."""
+        of_queries = grouping.numbers(train.queries[grouping.column])[:, 0].astype(np.int64)
+        nearness = grouping.nearness(train.queries[grouping.column], of_queries)
+        group, size = of_queries[train.query_rows], len(train.candidates)
+        keys, often = np.unique((group * size + train.candidate_rows)[group >= 0], return_counts=True)
+        groups, chosen = np.divmod(keys, size)
+        rows, counts = [], []
+        for number in range(grouping.size):
+            added = np.bincount(chosen, nearness[number, groups] * often, size)
+            rows.append(np.flatnonzero(added))
+            counts.append(added[rows[-1]])
+        offsets = offsets_of([len(one) for one in rows])
+        return cls(grouping, offsets, np.concatenate(rows).astype(np.int32), np.concatenate(counts).astype(np.float32))
+
+    @cached_property
+    def sizes(self) -> NDArray[np.float64]:
+        """The choices of each group, ``[groups]``."""
+        before = np.concatenate([[0.0], np.cumsum(self.often, dtype=np.float64)])
+        return np.diff(before[self.offsets])
+
+    def values(self, group: int, rows: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.float32]:
+        """That of candidate rows for a query of the group (−1: of none), float32 ``[rows]``.
+
+        Args:
+            shares: of all choices, of each of ``rows``.
+        """
+        if group < 0:
+            return np.zeros(len(rows), np.float32)
+        low, high = self.offsets[group], self.offsets[group + 1]
+        mine = self.rows[low:high]
+        place = np.minimum(np.searchsorted(mine, rows), max(len(mine) - 1, 0))
+        often = np.where(mine[place] == rows, self.often[low:high][place], 0.0) if len(mine) else np.zeros(len(rows))
+        return np.log((often + EXPECTED) / (self.sizes[group] * shares + EXPECTED)).astype(np.float32)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, eq=False)
+class PairFeatures:
+    """The numbers that a second stage reads of a query and a candidate.
+
+    In this order: of each towers the score less that of the best; of each other source the share of its best score; the logarithm of
+    the place by the first stage; that of the candidate's count, of the history's length, and of the count less its mean in the
+    history; a ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that have groups.
+
+    Args:
+        counts: int64 ``[candidates]``, how often each was chosen.
+        tastes: by columns of the candidates.
+        likings: by columns of the queries.
+        length: how many of the latest items of a history are read.
+    """
+
+    counts: NDArray[np.int64]
+    tastes: tuple[Taste, ...]
+    likings: tuple[Liking, ...]
+    length: int = 1000
+    ids: pl.Series | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, train: Dataset, length: int = 1000) -> PairFeatures:
+        """Those of training data: of each column of its tables, other than ids, that has groups."""
+        train = choices_alone(train)
+        counts = np.asarray(train.candidate_counts, np.int64)
+        of_items = [Grouping.of(train.candidates[name]) for name in train.candidates.columns if name != train.candidate]
+        of_queries = [Grouping.of(train.queries[name]) for name in train.queries.columns if name != train.query]
+        tastes = tuple(Taste.of(one, train.candidates, counts) for one in of_items if one is not None)
+        single = [
+            one for one in of_queries if one is not None and not isinstance(train.queries.schema[one.column], pl.List)
+        ]
+        likings = tuple(Liking.of(one, train) for one in single)
+        return cls(counts, tastes, likings, length, train.candidates[train.candidate])
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The queries' columns that are read."""
+        return tuple(one.grouping.column for one in self.likings)
+
+    @property
+    def groupings(self) -> tuple[Grouping, ...]:
+        """Those of all columns that are read."""
+        return (*(one.grouping for one in self.tastes), *(one.grouping for one in self.likings))
+
+    def names(self, sources: Sequence[str]) -> list[str]:
+        """What each number is; ``sources`` are the names of the mixture's."""
+        own = ["place", "popularity", "history length", "popularity to history"]
+        tastes = [f"taste for {one.grouping.column}" for one in self.tastes]
+        return [*sources, *own, *tastes, *(f"liking by {one.grouping.column}" for one in self.likings)]
+
+    def groups(self, queries: pl.DataFrame) -> NDArray[np.int64]:
+        """The group of each query by each of ``likings``, int64 ``[queries, likings]``; columns may be missing.
+
+        Raises:
+            DataError: for values of another kind than in training.
+        """
+        found = [
+            one.grouping.numbers(queries[one.grouping.column])[:, 0].astype(np.int64)
+            if one.grouping.column in queries.columns
+            else np.full(len(queries), -1)
+            for one in self.likings
+        ]
+        return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
+
+    def of_pairs(
+        self,
+        history: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        sources: NDArray[np.float32],
+        places: NDArray[np.int64],
+    ) -> NDArray[np.float32]:
+        """The numbers of one query and candidate rows, float32 ``[rows, features]``.
+
+        Args:
+            history: its choices, oldest first.
+            groups: of the query, int64 ``[likings]``.
+            sources: ``[rows, sources]``, as the class describes them.
+            places: of each candidate by the first stage, from 0.
+        """
+        chosen = self._known(np.unique(history[-self.length :]))
+        known, there = np.minimum(rows, len(self) - 1), rows < len(self)  # others are not known here
+        counts = np.where(there, self.counts[known], 0)
+        shares = counts / max(float(self._total), 1.0)
+        popular = np.log1p(counts)
+        usual = np.log1p(self.counts[chosen]).mean() if len(chosen) else 0.0
+        own = [np.log1p(places), popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
+        tastes = [np.where(there, one.values(chosen, known), 0) for one in self.tastes]
+        likings = [one.values(int(group), rows, shares) for one, group in zip(self.likings, groups, strict=True)]
+        return np.column_stack([sources, *own, *tastes, *likings]).astype(np.float32)
+
+    @cached_property
+    def _total(self) -> int:
+        return int(self.counts.sum())
+
+    def _known(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows[(rows >= 0) & (rows < len(self))]
+
+    def renumbered(self, row: NDArray[np.int64]) -> PairFeatures:
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
+        size = int(row.max(initial=-1)) + 1
+        kept = np.flatnonzero(row >= 0)
+
+        def moved(values: NDArray[Any], nothing: int) -> NDArray[Any]:
+            out = np.full((size, *values.shape[1:]), nothing, values.dtype)
+            out[row[kept]] = values[kept]
+            return out
+
+        tastes = tuple(replace(one, members=moved(one.members, -1)) for one in self.tastes)
+        likings = []
+        for one in self.likings:
+            group = np.repeat(np.arange(len(one.sizes)), np.diff(one.offsets))
+            rows = row[one.rows]
+            order = np.lexsort((rows, group))
+            order = order[rows[order] >= 0]
+            offsets = offsets_of(np.bincount(group[order], minlength=len(one.sizes)))
+            likings.append(replace(one, offsets=offsets, rows=rows[order].astype(np.int32), often=one.often[order]))
+        return replace(self, counts=moved(self.counts, 0), tastes=tastes, likings=tuple(likings), ids=None)
+
+    def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> PairFeatures:
+        """The same after candidates were added or changed.
+
+        Args:
+            candidates: the table by now.
+            changed: rows of the candidates that were added or changed.
+        """
+        counts = np.concatenate([self.counts, np.zeros(len(candidates) - len(self), np.int64)])
+        tastes = []
+        for one in self.tastes:
+            new = one.grouping.numbers(candidates[one.grouping.column].gather(changed))
+            width = max(new.shape[1], one.members.shape[1])
+            members = np.full((len(candidates), width), -1, np.int16)
+            members[: len(one.members), : one.members.shape[1]] = one.members
+            members[changed] = -1
+            members[changed, : new.shape[1]] = new
+            tastes.append(replace(one, members=members))
+        return replace(self, counts=counts, tastes=tuple(tastes), ids=None)

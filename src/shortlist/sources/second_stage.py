@@ -1,0 +1,192 @@
+"""A second stage: a small network that orders anew the first candidates of each list, by more than their score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from shortlist.errors import ConfigError
+from shortlist.language import counted
+from shortlist.sources.pair_features import PairFeatures
+
+__all__ = ["FirstList", "Network", "SecondStage"]
+
+FARTHEST = 5.0  # standard deviations of a feature
+
+
+class Network(NamedTuple):
+    """The weights of the network: a score is ``linear · x + out · silu(inner x + bias)``, with x the features less ``mean`` over
+    ``deviation``, at most 5 from 0.
+
+    Attributes:
+        mean: float32 ``[features]``.
+        deviation: float32 ``[features]``, above 0.
+        linear: float32 ``[features]``.
+        inner: float32 ``[hidden, features]``.
+        bias: float32 ``[hidden]``.
+        out: float32 ``[hidden]``.
+    """
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+    linear: NDArray[np.float32]
+    inner: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    out: NDArray[np.float32]
+
+    @property
+    def shapes(self) -> bool:
+        """Whether the arrays belong together."""
+        features, hidden = len(self.mean), len(self.bias)
+        expected = [(features,), (features,), (features,), (hidden, features), (hidden,), (hidden,)]
+        return [one.shape for one in self] == expected
+
+    def standardized(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The features as the network reads them."""
+        found: NDArray[np.float32] = np.clip((features - self.mean) / self.deviation, -FARTHEST, FARTHEST)
+        return found
+
+    def scores(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The score of each row ``[rows, features]``."""
+        x = self.standardized(features).astype(np.float64)
+        hidden = x @ self.inner.T.astype(np.float64) + self.bias
+        hidden = hidden / (1 + np.exp(-hidden))
+        found: NDArray[np.float64] = x @ self.linear.astype(np.float64) + hidden @ self.out.astype(np.float64)
+        return found
+
+
+class FirstList(NamedTuple):
+    """The list of one query by the first stage, which the second stage orders anew, and how others compare with it.
+
+    Attributes:
+        rows: int64, candidate rows, best first.
+        totals: float64, their scores by the first stage.
+        lowest: the lowest score by the second stage.
+    """
+
+    rows: NDArray[np.int64]
+    totals: NDArray[np.float64]
+    lowest: float
+
+    def places(self, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The places of candidates, from 0, −1 of those behind the list. One that the query may not have has the place that its score would
+        give it."""
+        if not len(self.rows):
+            return np.full(len(rows), -1)
+        order = np.argsort(self.rows)
+        at = order[np.minimum(np.searchsorted(self.rows, rows, sorter=order), len(order) - 1)]
+        others = np.where(totals > self.totals[-1], np.searchsorted(-self.totals, -totals), -1)
+        found: NDArray[np.int64] = np.where(self.rows[at] == rows, at, others)
+        return found
+
+
+Sources = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Gives of candidate rows each source's score as ``PairFeatures`` describes it, ``[rows, sources]``."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondStage:
+    """Orders the ``depth`` first candidates of a mixture's list anew, by a network over ``PairFeatures``.
+
+    Candidates behind them keep their order. Made by ``Ranker.fit``.
+
+    Args:
+        features: what the network reads.
+        network: its weights.
+        depth: how many candidates of the first stage it orders.
+
+    Raises:
+        ConfigError: for arrays that do not belong together.
+    """
+
+    features: PairFeatures
+    network: Network
+    depth: int
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or not self.network.shapes or not all(np.isfinite(one).all() for one in self.network):
+            raise ConfigError(
+                f"a second stage got a depth of {self.depth} and a network of "
+                f"{counted(len(self.network.mean), 'feature')}; a depth of at least 1 and finite arrays that belong together were expected."
+            )
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def ids(self) -> pl.Series | None:
+        """Of the candidates, in the order of rows; None where they are not known."""
+        return self.features.ids
+
+    def __repr__(self) -> str:
+        return f"SecondStage(the first {self.depth}, {counted(len(self.network.mean), 'feature')}, {len(self.network.bias)} hidden)"
+
+    def first(
+        self,
+        rows: NDArray[np.int64],
+        totals: NDArray[np.float64],
+        sources: Sources,
+        history: NDArray[np.int64],
+        groups: NDArray[np.int64],
+    ) -> tuple[FirstList, NDArray[np.float64]]:
+        """One query's list by the first stage, and the scores of its candidates by the second.
+
+        Args:
+            rows: the ``depth`` best by the first stage, best first; fewer where there are no more.
+            totals: their scores by it.
+            history: what the query chose, oldest first.
+            groups: see ``PairFeatures.groups``.
+        """
+        listed = FirstList(rows, totals, 0.0)
+        scores = self.scores(listed, rows, totals, sources, history, groups)
+        return listed._replace(lowest=float(scores.min()) if len(rows) else 0.0), scores
+
+    def scores(
+        self,
+        listed: FirstList,
+        rows: NDArray[np.int64],
+        totals: NDArray[np.float64],
+        sources: Sources,
+        history: NDArray[np.int64],
+        groups: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """The scores of any candidates of a query: those of the network in the list, below all of them the others by their order.
+
+        Args:
+            listed: as ``first`` returns it.
+            rows: candidates, in any order.
+            totals: their scores by the first stage.
+        """
+        places = listed.places(rows, totals)
+        inside = places >= 0
+        end = listed.totals[-1] if len(listed.totals) else 0.0
+        found = listed.lowest - 1.0 + np.minimum(totals - end, 0.0)
+        if inside.any():
+            mine = rows[inside]
+            read = self.features.of_pairs(history, groups, mine, sources(mine), places[inside])
+            found[inside] = self.network.scores(read)
+        return found
+
+    def renumbered(self, row: NDArray[np.int64]) -> SecondStage:
+        """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
+        return replace(self, features=self.features.renumbered(row))
+
+    def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> SecondStage:
+        """The same after candidates were added or changed, see ``PairFeatures.grown``."""
+        return replace(self, features=self.features.grown(candidates, changed))
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What it learned and counted, by name."""
+        found: dict[str, NDArray[Any]] = {f"network.{name}": array for name, array in self.network._asdict().items()}
+        for number, taste in enumerate(self.features.tastes):
+            found[f"taste-{number}.shares"] = taste.shares
+        for number, liking in enumerate(self.features.likings):
+            for name in ("offsets", "rows", "often"):
+                found[f"liking-{number}.{name}"] = getattr(liking, name)
+        return found

@@ -1,0 +1,119 @@
+"""The search of a mixture, whose first candidates a second stage may order anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shortlist.index import Hits
+from shortlist.index.values import offsets_of
+from shortlist.sources.added import Added, Context
+from shortlist.sources.compared import looked_up
+from shortlist.sources.neighbours import Scored
+from shortlist.sources.search import Filters, Scale, Searched, first_of, nearby, scores_of, search_with_scale
+from shortlist.sources.second_stage import FirstList, SecondStage
+
+__all__ = ["scores_of_all_stages", "search_all_stages"]
+
+
+def search_all_stages(
+    towers: Sequence[Searched],
+    added: Added,
+    context: Context,
+    k: int,
+    filters: Filters,
+    within: NDArray[np.int64] | None = None,
+    scale: Scale | None = None,
+) -> tuple[Hits, Scale]:
+    """As ``search_with_scale``, in the order of the second stage where the mixture has one.
+
+    The second stage orders the ``depth`` first candidates by ``filters``, whatever ``within`` is, so that a candidate has one score in
+    all searches with one scale.
+    """
+    stage = added.stage
+    if stage is None:
+        return search_with_scale(towers, added, context, k, filters, within, scale)
+    scored = _Scored(towers, added, context, filters, stage)
+    depth = max(k, stage.depth)
+    hits, made = Hits(np.zeros(1, np.int64), *_nothing()), scale
+    if made is None or not made.lists:
+        hits, made = search_with_scale(towers, added, context, depth, filters, None, scale)
+        first = [_first(hits, number, stage.depth) for number in range(len(hits.offsets) - 1)]
+        found = [scored.first(number, made, *one) for number, one in enumerate(first)]
+        made = replace(made, lists=tuple(found))
+    if within is not None or not len(hits.ids):
+        hits, _ = search_with_scale(towers, added, context, depth, filters, within, made)
+    best = []
+    for number in range(len(hits.offsets) - 1):
+        rows, totals = hits.row(number)
+        scores = scored.of(number, made, rows, totals.astype(np.float64))
+        order = first_of(rows, scores, k)
+        best.append((rows[order], scores[order]))
+    offsets = offsets_of([len(rows) for rows, _ in best])
+    rows = np.concatenate([np.zeros(0, np.int64), *(rows for rows, _ in best)])
+    scores = np.concatenate([np.zeros(0), *(scores for _, scores in best)])
+    return Hits(offsets, rows, scores.astype(np.float32)), made
+
+
+def scores_of_all_stages(
+    towers: Sequence[Searched], added: Added, context: Context, filters: Filters, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """As ``scores_of``, by the second stage where the mixture has one: the scores of a list of ``search_all_stages``."""
+    stage = added.stage
+    totals = scores_of(towers, added, context, filters, rows)
+    if stage is None:
+        return totals
+    scored = _Scored(towers, added, context, filters, stage)
+    made = search_all_stages(towers, added, context, 1, filters)[1]
+    found = [scored.of(number, made, rows, one.astype(np.float64)) for number, one in enumerate(totals)]
+    return np.stack(found).astype(np.float32) if found else totals
+
+
+def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    return np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
+def _first(hits: Hits, number: int, depth: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The list of one query that the second stage orders."""
+    rows, totals = hits.row(number)
+    return rows[:depth], totals[:depth].astype(np.float64)
+
+
+class _Scored:
+    """Scores of candidates by the second stage.
+
+    Args:
+        filters: by which the lists of the first stage are made.
+    """
+
+    def __init__(
+        self, towers: Sequence[Searched], added: Added, context: Context, filters: Filters, stage: SecondStage
+    ) -> None:
+        self._towers, self._context, self._stage = towers, context, stage
+        self._near: list[Scored] = nearby(added, context, filters)
+
+    def first(self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> FirstList:
+        """The list of one query by the first stage, with how others compare with it."""
+        return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))[0]
+
+    def of(
+        self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The scores of candidates of one query, from those of the first stage."""
+        sources = partial(self._sources, number, scale)
+        return self._stage.scores(scale.lists[number], rows, totals, sources, *self._query(number))
+
+    def _query(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self._context.histories.row(number), self._context.groups[number]
+
+    def _sources(self, number: int, scale: Scale, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of each source the score as ``PairFeatures`` describes it, ``[rows, sources]``."""
+        best, many = scale.best[number], len(self._towers)
+        found = [one.scores(number, rows) - most for one, most in zip(self._towers, best, strict=False)]
+        for one, most in zip(self._near, best[many:], strict=True):
+            found.append(looked_up(*one.row(number), rows)[1] / (most if most > 0 else 1.0))
+        return np.column_stack([np.minimum(one, 0 if at < many else 1) for at, one in enumerate(found)])

@@ -1,0 +1,253 @@
+"""Learning a second stage from choices that the first stage did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from shortlist.data import Dataset, split_last
+from shortlist.data.argument_checks import check_model, check_seed
+from shortlist.data.choices import check_choices, choices_alone
+from shortlist.data.id_map import IdMap
+from shortlist.errors import ConfigError
+from shortlist.evaluation import TestSet
+from shortlist.evaluation.mixing import mixed
+from shortlist.evaluation.scorers import part_of
+from shortlist.evaluation.staged import read
+from shortlist.model import TwoTower
+from shortlist.sources import Mixture, Network, PairFeatures, SecondStage, histories_of
+
+__all__ = ["Ranker"]
+
+TILE = 1 << 21  # scores of the first stage in memory at a time
+LIST_BATCH = 64
+FOLDS = 20  # at most
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Settings of a second stage, a small network that orders the first candidates of each list anew.
+
+    1. A part of the choices is held out; the first stage is trained on the rest, and gives each query its list, without what the
+       query chose in the rest. So the network learns from lists as the first stage makes them for choices that it does not know.
+    2. A list's candidates are described by ``PairFeatures``: their scores and places, how popular they are, how often the history has
+       the values of their columns, how often queries with the same values chose them.
+    3. The network, one hidden layer beside a linear part, is trained by a softmax over each list (of Cao et al. 2007, "Learning to
+       rank: from pairwise approach to listwise approach", the top-one form).
+    4. The first stage is trained on all choices, and the features are counted in all.
+
+    Learning from held-out parts is the stacking of Wolpert 1992. It takes ``folds`` + 1 trainings of the first stage. It pays where the
+    tables of queries and candidates have columns that the first stage does not use; without such columns leave it out.
+
+    Args:
+        depth: how many of each list's candidates it orders.
+        folds: parts of the choices that are held out, one after another.
+        held_out: "random" divides all choices into folds at random. "last" holds out the last choice of each query, once, for
+            lists of what comes next. "auto" is "last" where the data have a timestamp.
+        hidden: width of the network.
+        epochs: passes over all lists.
+        learning_rate: at the start; it falls to 0.
+        weight_decay: of AdamW.
+        dropout: share of the hidden numbers that a step leaves out.
+        lists: at most so many lists are learned from, evenly spread over the queries.
+
+    Raises:
+        ConfigError: for settings out of range.
+
+    Example:
+        def first_stage(part):
+            return sl.recipes.load("als").train(part)[0]
+
+        model = sl.Ranker(held_out="last").fit(first_stage, train)
+        sl.evaluate(model, test, seen=train)
+    """
+
+    depth: int = 300
+    folds: int = 5
+    held_out: Literal["auto", "random", "last"] = "auto"
+    hidden: int = 32
+    epochs: int = 8
+    learning_rate: float = 0.003
+    weight_decay: float = 0.05
+    dropout: float = 0.2
+    lists: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.held_out not in ("auto", "random", "last"):
+            raise ConfigError(f'Ranker got held_out={self.held_out!r}; "auto", "random" or "last" was expected.')
+        for name, low, high in (
+            ("depth", 2, 10_000), ("folds", 2, FOLDS), ("hidden", 1, 1024), ("epochs", 1, 1000), ("lists", 2, 10_000_000),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                raise ConfigError(f"Ranker got {name}={value!r}; a whole number from {low} to {high:,} was expected.")
+        for name, most in (("learning_rate", 1.0), ("weight_decay", 100.0), ("dropout", 0.9)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+                raise ConfigError(f"Ranker got {name}={value!r}; a number from 0 to {most:g} was expected.")
+
+    def fit(
+        self,
+        first_stage: Callable[[Dataset], TwoTower | Mixture],
+        train: Dataset,
+        *,
+        seed: int = 42,
+        trained: TwoTower | Mixture | None = None,
+    ) -> Mixture:
+        """The first stage with a second one behind it.
+
+        Args:
+            first_stage: trains it on a part of ``train``, which has the same tables.
+            train: a Dataset.
+            seed: of the parts that are held out, and of the network.
+            trained: the first stage of all of ``train``, where it is trained already.
+
+        Raises:
+            ConfigError: for a mixture with quotas, or with a second stage.
+            DataError: for anything but a Dataset, and where every weight is 0.
+        """
+        check_choices(train, "Ranker.fit(train)")
+        seed = check_seed(seed, "Ranker.fit()")
+        whole = _mixture(first_stage(train) if trained is None else trained, train)
+        found = [one for learnt, held in self._parts(train, seed) for one in self._lists(first_stage, learnt, held)]
+        if not found:
+            raise ConfigError(
+                "none of the held-out choices is in a list of the first stage, so there is nothing to learn a second one from.",
+                hint="a larger depth, or no second stage",
+            )
+        features, chosen = (np.stack(each) for each in zip(*found, strict=True))
+        network = self._learned(features, chosen, seed)
+        return whole.with_stage(SecondStage(PairFeatures.of(train), network, self.depth), train)
+
+    def _parts(self, train: Dataset, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
+        """Each part to learn from, and the choices that it does not have."""
+        train = choices_alone(train)
+        last = self.held_out == "last" or (self.held_out == "auto" and train.timestamp is not None)
+        if last:
+            learnt, held_out = split_last(train)
+            yield learnt, held_out
+            return
+        fold = np.random.default_rng(seed).permutation(len(train)) % self.folds
+        for number in range(self.folds):
+            held = pl.Series(fold == number)
+            yield (
+                train.with_interactions(train.interactions.filter(~held)),
+                train.with_interactions(train.interactions.filter(held)),
+            )
+
+    def _lists(
+        self, first_stage: Callable[[Dataset], TwoTower | Mixture], learnt: Dataset, held: Dataset
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """The features ``[depth, features]`` of each list with a held-out choice, and how often each candidate was chosen ``[depth]``."""
+        model = _mixture(first_stage(learnt), learnt)
+        features = PairFeatures.of(learnt)
+        test = TestSet.of(model.towers, _some(held, self.lists // self.folds), learnt)
+        ids = test.queries[learnt.query], test.candidates[learnt.candidate]
+        scorer = mixed(model, test.vectors(), test.queries, test.candidates, learnt)
+        rows = IdMap(learnt.queries[learnt.query]).find(test.query_ids)
+        groups = features.groups(learnt.queries)[rows]
+        scorer = replace(
+            scorer,
+            context=replace(scorer.context, histories=histories_of(learnt, *ids, features.length), groups=groups),
+        )
+        size = scorer.candidates
+        step = max(1, TILE // max(size, 1))
+        for first in range(0, scorer.queries, step):
+            last = min(first + step, scorer.queries)
+            hidden = part_of(test.hidden, first, last)
+            totals, (towers, others) = scorer.scores(first, last, hidden), scorer.parts(first, last, hidden)
+            lists = read(totals, towers, others, scorer.context, features, self.depth, first)
+            for query, one in enumerate(lists, start=first):
+                pairs = test.candidate[(test.query == query) & (test.candidate >= 0)]
+                chosen = np.bincount(pairs, minlength=size)[one.rows].astype(np.float32)
+                if chosen.any():
+                    yield _padded(one.features, self.depth), _padded(chosen, self.depth)
+
+    def _learned(self, features: NDArray[np.float32], chosen: NDArray[np.float32], seed: int) -> Network:
+        """The network of lists ``[lists, depth, features]``; places beyond the end of a list are NaN."""
+        torch.manual_seed(seed)
+        there = ~np.isnan(features[:, :, 0])
+        flat = features[there].astype(np.float64)
+        mean, deviation = flat.mean(0), np.maximum(flat.std(0), 1e-6)
+        numbers = (mean.astype(np.float32), deviation.astype(np.float32))
+        empty = np.zeros(0, np.float32)
+        x = Network(*numbers, empty, empty, empty, empty).standardized(features)
+        x[~there] = 0
+        net = _Net(x.shape[2], self.hidden, self.dropout)
+        optimizer = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        generator = np.random.default_rng(seed)
+        batches = max(1, round(len(x) / LIST_BATCH))
+        steps, step = self.epochs * batches, 0
+        net.train()
+        for _ in range(self.epochs):
+            for batch in np.array_split(generator.permutation(len(x)), batches):
+                scores = net(torch.from_numpy(x[batch])).masked_fill(torch.from_numpy(~there[batch]), -torch.inf)
+                weight = torch.from_numpy(chosen[batch])
+                loss = -(torch.log_softmax(scores, 1).masked_fill(weight == 0, 0.0) * weight).sum() / weight.sum()
+                for group in optimizer.param_groups:
+                    group["lr"] = self.learning_rate * (1 - step / steps)
+                step += 1
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        with torch.no_grad():
+            return Network(*numbers, *(one.numpy().copy() for one in net.arrays()))
+
+
+class _Net(nn.Module):
+    """The network in training; it starts as the order of the first towers' scores."""
+
+    def __init__(self, features: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, 1, bias=False)
+        self.inner, self.drop = nn.Linear(features, hidden), nn.Dropout(dropout)
+        self.out = nn.Linear(hidden, 1, bias=False)
+        with torch.no_grad():
+            self.linear.weight.zero_()
+            self.linear.weight[0, 0] = 1.0
+            self.out.weight.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = self.drop(nn.functional.silu(self.inner(x)))
+        return (self.linear(x) + self.out(inner)).squeeze(-1)  # type: ignore[no-any-return]
+
+    def arrays(self) -> tuple[Tensor, ...]:
+        """The weights in the order of ``Network``, after mean and deviation."""
+        return self.linear.weight[0], self.inner.weight, self.inner.bias, self.out.weight[0]
+
+
+def _mixture(model: TwoTower | Mixture, data: Dataset) -> Mixture:
+    """A first stage as a mixture, of one source where it is towers alone. ConfigError for one with quotas or a second stage."""
+    check_model(model, "Ranker.fit(first_stage)")
+    if isinstance(model, TwoTower):
+        return Mixture([model], data)
+    if model.stage is not None or any(model.quotas):
+        raise ConfigError(
+            f"the first stage is a mixture with {'a second stage' if model.stage is not None else 'quotas'}; one without was expected.",
+            hint="Ranker.fit() adds the second stage; quotas would not be kept by it",
+        )
+    return model
+
+
+def _some(held: Dataset, most: int) -> Dataset:
+    """The choices of at most so many of the queries, evenly spread."""
+    asked = np.unique(held.query_rows)
+    if len(asked) <= most:
+        return held
+    kept = asked[np.linspace(0, len(asked) - 1, most).astype(np.int64)]
+    return held.with_interactions(held.interactions.filter(pl.Series(np.isin(held.query_rows, kept))))
+
+
+def _padded(rows: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
+    """So many rows; NaN in features, 0 in counts, where there are no more."""
+    nothing = np.nan if rows.ndim == 2 else 0.0
+    out = np.full((depth, *rows.shape[1:]), nothing, np.float32)
+    out[: len(rows)] = rows
+    return out
