@@ -41,8 +41,8 @@ class Network(NamedTuple):
 
     @property
     def shapes(self) -> bool:
-        """Whether the arrays belong together."""
-        features, hidden = len(self.mean), len(self.bias)
+        """Whether the shapes of the arrays belong together."""
+        features, hidden = self.mean.size, self.bias.size
         expected = [(features,), (features,), (features,), (hidden, features), (hidden,), (hidden,)]
         return [one.shape for one in self] == expected
 
@@ -109,14 +109,25 @@ class SecondStage:
     depth: int
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or not self.network.shapes or not all(np.isfinite(one).all() for one in self.network):
+        usable = self.network.shapes and all(np.isfinite(one).all() for one in self.network)
+        if self.depth < 1 or not usable or not (self.network.deviation > 0).all():
             raise ConfigError(
                 f"a second stage got a depth of {self.depth} and a network of "
-                f"{counted(len(self.network.mean), 'feature')}; a depth of at least 1 and finite arrays that belong together were expected."
+                f"{counted(self.network.mean.size, 'feature')}; a depth of at least 1 and finite arrays that belong together were expected."
             )
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def check(self, sources: int, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
+        """ConfigError unless it was learned for so many sources, and for such tables."""
+        read, expected = len(self.network.mean), self.features.width(sources)
+        if read != expected:
+            raise ConfigError(
+                f"a second stage reads {counted(read, 'feature')}; behind {counted(sources, 'source')} {expected} were expected.",
+                hint="Ranker.fit() learns one for each first stage",
+            )
+        self.features.check_tables(queries, candidates)
 
     @property
     def ids(self) -> pl.Series | None:
@@ -184,9 +195,10 @@ class SecondStage:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What it learned and counted, by name."""
         found: dict[str, NDArray[Any]] = {f"network.{name}": array for name, array in self.network._asdict().items()}
+        found["counts"] = self.features.counts
         for number, taste in enumerate(self.features.tastes):
             found[f"taste-{number}.shares"] = taste.shares
         for number, liking in enumerate(self.features.likings):
-            for name in ("offsets", "rows", "often"):
+            for name in ("offsets", "rows", "often", "sizes"):
                 found[f"liking-{number}.{name}"] = getattr(liking, name)
         return found

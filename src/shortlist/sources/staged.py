@@ -63,14 +63,31 @@ def scores_of_all_stages(
     towers: Sequence[Searched], added: Added, context: Context, filters: Filters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """As ``scores_of``, by the second stage where the mixture has one: the scores of a list of ``search_all_stages``."""
-    stage = added.stage
+    if added.stage is None:
+        return scores_of(towers, added, context, filters, rows)
+    found, open_ = _scores_of(towers, added, context, filters, rows, added.stage)
+    if open_.all():
+        return found
+    of_all, _ = _scores_of(towers, added, context, Filters(deny=filters.deny), rows, added.stage)
+    return np.where(open_[:, None], found, of_all)
+
+
+def _scores_of(
+    towers: Sequence[Searched],
+    added: Added,
+    context: Context,
+    filters: Filters,
+    rows: NDArray[np.int64],
+    stage: SecondStage,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The scores ``[queries, rows]`` by the second stage, and which queries have a candidate that they may have."""
     totals = scores_of(towers, added, context, filters, rows)
-    if stage is None:
-        return totals
-    scored = _Scored(towers, added, context, filters, stage)
+    scored = _Scored(towers, added, context, filters, stage, closed=True)
     made = search_all_stages(towers, added, context, 1, filters)[1]
-    found = [scored.of(number, made, rows, one.astype(np.float64)) for number, one in enumerate(totals)]
-    return np.stack(found).astype(np.float32) if found else totals
+    found = np.zeros(totals.shape, np.float32)
+    for number, one in enumerate(totals):
+        found[number] = scored.of(number, made, rows, one.astype(np.float64))
+    return found, np.array([len(one.rows) > 0 for one in made.lists], np.bool_)
 
 
 def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -88,13 +105,21 @@ class _Scored:
 
     Args:
         filters: by which the lists of the first stage are made.
+        closed: whether candidates are scored that a query may not have. They have no more of a source than the best that it may have.
     """
 
     def __init__(
-        self, towers: Sequence[Searched], added: Added, context: Context, filters: Filters, stage: SecondStage
+        self,
+        towers: Sequence[Searched],
+        added: Added,
+        context: Context,
+        filters: Filters,
+        stage: SecondStage,
+        closed: bool = False,
     ) -> None:
         self._towers, self._context, self._stage = towers, context, stage
         self._near: list[Scored] = nearby(added, context, filters)
+        self._all = nearby(added, context, Filters()) if closed else self._near
 
     def first(self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> FirstList:
         """The list of one query by the first stage, with how others compare with it."""
@@ -113,7 +138,12 @@ class _Scored:
     def _sources(self, number: int, scale: Scale, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Of each source the score as ``PairFeatures`` describes it, ``[rows, sources]``."""
         best, many = scale.best[number], len(self._towers)
-        found = [one.scores(number, rows) - most for one, most in zip(self._towers, best, strict=False)]
-        for one, most in zip(self._near, best[many:], strict=True):
-            found.append(looked_up(*one.row(number), rows)[1] / (most if most > 0 else 1.0))
-        return np.column_stack([np.minimum(one, 0 if at < many else 1) for at, one in enumerate(found)])
+        found = [
+            np.minimum(one.scores(number, rows), most) - most for one, most in zip(self._towers, best, strict=False)
+        ]
+        for one, every, most in zip(self._near, self._all, best[many:], strict=True):
+            there, mine = looked_up(*one.row(number), rows)
+            if every is not one:
+                mine = np.where(there, mine, looked_up(*every.row(number), rows)[1])
+            found.append(np.minimum(mine, most) / (most if most > 0 else 1.0))
+        return np.column_stack(found)
