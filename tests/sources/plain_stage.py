@@ -197,10 +197,10 @@ def staged(
     """The score of every candidate that a query may have, by both stages.
 
     Args:
-        totals: by the first stage.
+        totals: by the first stage, best first.
         features: of each candidate but its place, whose logarithm is put in.
     """
-    order = sorted(totals, key=lambda one: (-totals[one], one))
+    order = [*totals]
     first = {one: network_score(network, features[one]) for one in order[:depth]}
     lowest, end = (min(first.values()), totals[order[:depth][-1]]) if first else (0.0, 0.0)
     return {one: first[one] if one in first else lowest - 1 + totals[one] - end for one in order}

@@ -45,7 +45,7 @@ def test_by_hand() -> None:
 
 
 def test_places() -> None:
-    listed = FirstList(np.array([5, 2, 9]), np.array([0.9, 0.5, 0.5]), 0.0)
+    listed = FirstList(np.array([5, 2, 9]), np.array([0.9, 0.5, 0.5]), np.array([1.0, 3.0, 2.0]))
     found = listed.places(np.array([9, 5, 2, 7, 8, 1]), np.array([0.5, 0.9, 0.5, 0.95, 0.6, 0.5]))
     assert found.tolist() == [
         2,
@@ -55,7 +55,7 @@ def test_places() -> None:
         1,
         -1,
     ]  # 7 and 8, which it may not have, are where their scores would put them
-    nothing = FirstList(np.zeros(0, np.int64), np.zeros(0), 0.0)
+    nothing = FirstList(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     assert nothing.places(np.array([1, 2]), np.array([1.0, 2.0])).tolist() == [-1, -1]
 
 
@@ -70,17 +70,17 @@ def test_places() -> None:
 def test_all_scores_are_those_of_the_plain_definition(
     totals: list[float], depth: int, history: list[int], group: int, seed: int, open_: list[int]
 ) -> None:
-    own = {one: totals[one] for one in open_}
-    order = sorted(own, key=lambda one: (-own[one], one))
+    order = sorted(open_, key=lambda one: (-totals[one], one))
+    own = {one: totals[one] for one in order}
     sources = np.random.default_rng(seed).random((FILMS, 2)).astype(np.float32)
     two = stage(depth, seed)
     query: tuple[Any, ...] = (sources.__getitem__, np.array(history, np.int64), np.array([group]))
     first = np.array(order[:depth], np.int64)
-    listed, scores = two.first(first, np.array([own[one] for one in order[:depth]]), *query)
+    listed = two.first(first, np.array([own[one] for one in order[:depth]]), *query)
     features = {
         one: MADE.plain(sources[one].tolist(), history, group, one, place) for place, one in enumerate(order[:depth])
     }
-    expected = staged(two.network, depth, own, features)
+    scores, expected = listed.scores, staged(two.network, depth, own, features)
     assert listed.rows.tolist() == order[:depth]
     assert scores.tolist() == pytest.approx([expected[one] for one in order[:depth]], rel=1e-4, abs=1e-4)
     assert listed.lowest == (min(scores) if len(scores) else 0.0)
@@ -99,10 +99,14 @@ def test_features_are_read_for_the_list_alone() -> None:
         return np.zeros((len(rows), 2), np.float32)
 
     two, rows, totals = stage(2), np.arange(FILMS), -np.arange(float(FILMS))
-    listed, _ = two.first(rows[:2], totals[:2], sources, rows[:0], np.array([0]))
+    listed = two.first(rows[:2], totals[:2], sources, rows[:0], np.array([0]))
     two.scores(listed, rows, totals, sources, rows[:0], np.array([0]))
     two.scores(listed, rows[2:], totals[2:], sources, rows[:0], np.array([0]))
-    assert read == [2, 2]
+    assert read == [2]
+    two.scores(
+        listed, rows[5:], totals[:2], sources, rows[:0], np.array([0])
+    )  # which the query may not have, with the first scores
+    assert read == [2, 1]
 
 
 BROKEN: dict[str, Any] = {
@@ -155,9 +159,9 @@ def test_others_keep_their_scores_when_candidates_are_deleted() -> None:
     def sources(rows: np.ndarray) -> np.ndarray:
         return np.zeros((len(rows), 2), np.float32)
 
-    before = two.first(left[:4], totals[:4], sources, np.array([0, 2]), groups)[1]
-    after = two.renumbered(row).first(row[left[:4]], totals[:4], sources, row[[0, 2]], groups)[1]
+    before = two.first(left[:4], totals[:4], sources, np.array([0, 2]), groups).scores
+    after = two.renumbered(row).first(row[left[:4]], totals[:4], sources, row[[0, 2]], groups).scores
     assert before.tolist() == after.tolist()
     grown = two.grown(MADE.candidates.vstack(MADE.candidates[:1]), np.array([FILMS]))
     assert len(grown) == FILMS + 1
-    assert before.tolist() == grown.first(left[:4], totals[:4], sources, np.array([0, 2]), groups)[1].tolist()
+    assert before.tolist() == grown.first(left[:4], totals[:4], sources, np.array([0, 2]), groups).scores.tolist()

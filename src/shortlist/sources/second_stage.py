@@ -66,12 +66,17 @@ class FirstList(NamedTuple):
     Attributes:
         rows: int64, candidate rows, best first.
         totals: float64, their scores by the first stage.
-        lowest: the lowest score by the second stage.
+        scores: float64, those by the second.
     """
 
     rows: NDArray[np.int64]
     totals: NDArray[np.float64]
-    lowest: float
+    scores: NDArray[np.float64]
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score by the second stage."""
+        return float(self.scores.min(initial=np.inf)) if len(self.scores) else 0.0
 
     def places(self, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> NDArray[np.int64]:
         """The places of candidates, from 0, −1 of those behind the list. One that the query may not have has the place that its score would
@@ -144,7 +149,7 @@ class SecondStage:
         sources: Sources,
         history: NDArray[np.int64],
         groups: NDArray[np.int64],
-    ) -> tuple[FirstList, NDArray[np.float64]]:
+    ) -> FirstList:
         """One query's list by the first stage, and the scores of its candidates by the second.
 
         Args:
@@ -153,9 +158,10 @@ class SecondStage:
             history: what the query chose, oldest first.
             groups: see ``PairFeatures.groups``.
         """
-        listed = FirstList(rows, totals, 0.0)
-        scores = self.scores(listed, rows, totals, sources, history, groups)
-        return listed._replace(lowest=float(scores.min()) if len(rows) else 0.0), scores
+        if not len(rows):
+            return FirstList(rows, totals, np.zeros(0))
+        read = self.features.of_pairs(history, groups, rows, sources(rows), np.arange(len(rows)))
+        return FirstList(rows, totals, self.network.scores(read))
 
     def scores(
         self,
@@ -168,6 +174,8 @@ class SecondStage:
     ) -> NDArray[np.float64]:
         """The scores of any candidates of a query: those of the network in the list, below all of them the others by their order.
 
+        Nothing is computed again for candidates in the list.
+
         Args:
             listed: as ``first`` returns it.
             rows: candidates, in any order.
@@ -177,10 +185,14 @@ class SecondStage:
         inside = places >= 0
         end = listed.totals[-1] if len(listed.totals) else 0.0
         found = listed.lowest - 1.0 + np.minimum(totals - end, 0.0)
-        if inside.any():
-            mine = rows[inside]
-            read = self.features.of_pairs(history, groups, mine, sources(mine), places[inside])
-            found[inside] = self.network.scores(read)
+        listed_itself = inside.copy()
+        listed_itself[inside] = listed.rows[places[inside]] == rows[inside]
+        found[listed_itself] = listed.scores[places[listed_itself]]
+        other = inside & ~listed_itself
+        if other.any():
+            mine = rows[other]
+            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other])
+            found[other] = self.network.scores(read)
         return found
 
     def renumbered(self, row: NDArray[np.int64]) -> SecondStage:

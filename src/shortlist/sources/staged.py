@@ -38,15 +38,13 @@ def search_all_stages(
     if stage is None:
         return search_with_scale(towers, added, context, k, filters, within, scale)
     scored = _Scored(towers, added, context, filters, stage)
-    depth = max(k, stage.depth)
-    hits, made = Hits(np.zeros(1, np.int64), *_nothing()), scale
-    if made is None or not made.lists:
-        hits, made = search_with_scale(towers, added, context, depth, filters, None, scale)
-        first = [_first(hits, number, stage.depth) for number in range(len(hits.offsets) - 1)]
-        found = [scored.first(number, made, *one) for number, one in enumerate(first)]
+    hits, made = None, scale
+    if made is None or not made.lists:  # searched to one depth whatever k is: equal candidates are cut off alike
+        hits, made = search_with_scale(towers, added, context, stage.depth, filters, None, scale)
+        found = [scored.first(number, made, *_first(hits, number)) for number in range(len(hits.offsets) - 1)]
         made = replace(made, lists=tuple(found))
-    if within is not None or not len(hits.ids):
-        hits, _ = search_with_scale(towers, added, context, depth, filters, within, made)
+    if hits is None or within is not None or k > stage.depth:
+        hits, _ = search_with_scale(towers, added, context, max(k, stage.depth), filters, within, made)
     best = []
     for number in range(len(hits.offsets) - 1):
         rows, totals = hits.row(number)
@@ -90,14 +88,10 @@ def _scores_of(
     return found, np.array([len(one.rows) > 0 for one in made.lists], np.bool_)
 
 
-def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.float32)
-
-
-def _first(hits: Hits, number: int, depth: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _first(hits: Hits, number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The list of one query that the second stage orders."""
     rows, totals = hits.row(number)
-    return rows[:depth], totals[:depth].astype(np.float64)
+    return rows, totals.astype(np.float64)
 
 
 class _Scored:
@@ -123,7 +117,7 @@ class _Scored:
 
     def first(self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> FirstList:
         """The list of one query by the first stage, with how others compare with it."""
-        return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))[0]
+        return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))
 
     def of(
         self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]
