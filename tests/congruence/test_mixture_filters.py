@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,14 +12,18 @@ from hypothesis import strategies as st
 from tests.congruence.test_index_contract import KINDS, QUERIES, VECTORS, N, clustered, every_index
 from tests.sources.plain import Weights as Entries
 from tests.sources.plain import mixed, ranked, scores, table_of
+from tests.sources.plain_stage import network_of
 
 from shortlist.index import BruteForce, Index, Lists
-from shortlist.sources import Added, Context, Filters, RankedList, Searched, Weights, search
+from shortlist.sources import Added, Context, Filters, PairFeatures, RankedList, Searched, SecondStage, Weights
+from shortlist.sources import search_all_stages as search
 
 GONE = np.arange(100)  # rows that were deleted
 OTHER = clustered(N, 5, 4)  # of the second towers
 HISTORIES = [[5, 700, 1200], [], [3], [900, 901], [1499]]
 NEAREST = 25
+COUNTS = np.random.default_rng(13).integers(0, 50, N)
+NO_GROUPS = np.zeros((5, 0), np.int64)
 
 
 @cache
@@ -78,19 +83,24 @@ def drawn(rng: np.random.Generator, share: float) -> np.ndarray:
     allow=st.sampled_from([None, 0.0, 0.002, 0.3, 0.9]),
     churned=st.booleans(),
     several=st.booleans(),
+    depth=st.sampled_from([None, 3, 40, 2 * N]),
 )
-def test_filters_give_exactly_what_is_eligible(kind, seed, k, exclude, deny, allow, churned, several):
+def test_filters_give_exactly_what_is_eligible(kind, seed, k, exclude, deny, allow, churned, several, depth):
     rng = np.random.default_rng(seed)
     towers, added = mixture(kind, churned, several)
+    if depth is not None:
+        features = PairFeatures(COUNTS, (), (), int(COUNTS.sum()))
+        stage = SecondStage(features, network_of(features.width(len(added.weights.values))), depth)
+        added = replace(added, stage=stage)
     excluded = None if exclude is None else [drawn(rng, exclude * rng.choice([0, 1])) for _ in HISTORIES]
     denied = drawn(rng, deny) if deny is not None else None
     if churned:  # as a recommender does with deleted candidates
         denied = GONE if denied is None else np.concatenate([denied, GONE])
     allowed = None if allow is None else drawn(rng, allow)
     vectors = clustered(5, 6, 4) if several else None
-    context = Context(added.histories, np.zeros((5, 1), np.int64), () if vectors is None else (vectors,))
+    context = Context(added.histories, np.zeros((5, 1), np.int64), () if vectors is None else (vectors,), NO_GROUPS)
     filters = Filters(None if excluded is None else Lists.of(excluded), allowed, denied)
-    hits = search(towers, added, context, k, filters)
+    hits, _ = search(towers, added, context, k, filters)
     for number, (rows, values) in enumerate(hits):
         eligible = {*range(N)} if allowed is None else {*range(N)} & {*allowed.tolist()}
         eligible -= set() if excluded is None else {*excluded[number].tolist()}
@@ -99,7 +109,7 @@ def test_filters_give_exactly_what_is_eligible(kind, seed, k, exclude, deny, all
         assert {*rows.tolist()} <= eligible
         assert len({*rows.tolist()}) == len(rows)
         assert (np.diff(values) <= 0).all()
-        if kind == "brute_force":
+        if kind == "brute_force" and depth is None:
             expected = expected_of(towers, added, number, sorted(eligible))
             assert values.tolist() == pytest.approx([expected[one] for one in rows.tolist()], rel=1e-4, abs=1e-7)
             best = sorted(expected.values(), reverse=True)[: len(rows)]

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.congruence.results import SHOWN
+from tests.sources.plain_stage import stage_of
 
 import shortlist as sl
 from shortlist.index.faiss import faiss_trouble
@@ -63,6 +64,11 @@ def mixture(model: sl.TwoTower) -> sl.Mixture:
     return sl.Mixture([model, sl.Transitions().fit(DATA), sl.Popular().fit(DATA)], DATA)
 
 
+@pytest.fixture(scope="module")
+def staged(mixture: sl.Mixture) -> sl.Mixture:
+    return mixture.with_stage(stage_of(DATA, 3, depth=4), DATA)
+
+
 def asked(recommender: sl.Recommender) -> Any:
     """Answers by every way to ask."""
     return [
@@ -108,9 +114,11 @@ def test_an_index_answers_as_before(name: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("way", [*WAYS, "joblib"])
-def test_a_recommender_answers_as_before(model: sl.TwoTower, mixture: sl.Mixture, way: str, tmp_path: Path) -> None:
+def test_a_recommender_answers_as_before(
+    model: sl.TwoTower, mixture: sl.Mixture, staged: sl.Mixture, way: str, tmp_path: Path
+) -> None:
     copied = by_joblib if way == "joblib" else WAYS[way]
-    for kind in (model, mixture):
+    for kind in (model, mixture, staged):
         recommender = sl.Recommender(kind, index=sl.BruteForce(), seen=DATA)
         recommender.upsert(pl.DataFrame({"item": ["i99"], "price": [3.0]}))
         assert asked(copied(recommender)) == asked(recommender)
@@ -132,7 +140,9 @@ def test_a_copy_looks_after_its_index_too(model: sl.TwoTower) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_model_gives_the_vectors_that_it_gave(model: sl.TwoTower, mixture: sl.Mixture, way: str) -> None:
+def test_a_model_gives_the_vectors_that_it_gave(
+    model: sl.TwoTower, mixture: sl.Mixture, staged: sl.Mixture, way: str
+) -> None:
     for kind in (model, sl.join([model, copy.deepcopy(model)])):
         again = WAYS[way](kind)
         before = kind.candidate_vectors(TABLE)
@@ -142,8 +152,9 @@ def test_a_model_gives_the_vectors_that_it_gave(model: sl.TwoTower, mixture: sl.
         warnings.simplefilter("ignore")
         sl.fit(again, DATA, epochs=1, batch_size=32)
     assert np.array_equal(model.candidate_vectors(TABLE), own)  # training a copy leaves the model as it was
-    figures = [sl.evaluate(one, DATA, baselines=())["model"] for one in (mixture, WAYS[way](mixture))]
-    assert figures[0] == figures[1]
+    for kind in (mixture, staged):
+        figures = [sl.evaluate(one, DATA, baselines=())["model"] for one in (kind, WAYS[way](kind))]
+        assert figures[0] == figures[1]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -92,7 +93,7 @@ def test_a_model_without_sources_has_no_entries() -> None:
 
 def manifest_of(entries: Any) -> Any:
     """The parts of a manifest that the sources are read by."""
-    return SimpleNamespace(sources=entries, by_history=None, quotas=None)
+    return SimpleNamespace(sources=entries, by_history=None, quotas=None, stage=msgspec.UNSET)
 
 
 def test_sources_are_read_as_they_were(pair: Added, several: Added) -> None:

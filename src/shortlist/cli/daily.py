@@ -240,7 +240,7 @@ def _train(plan: DailyConfig, day: str, out: Path, key: str, again: bool) -> boo
 
 
 def _has_steps(plan: DailyConfig, start: Path | None) -> bool:
-    """Whether the training has steps to resume: not a choice among several models, nor ALS, popularity or joined models."""
+    """Whether the training has steps to resume: not a choice among several models, nor ALS, popularity, joined models or a second stage."""
     import shortlist as sl
 
     named = plan.train.get("recipe")
@@ -251,7 +251,7 @@ def _has_steps(plan: DailyConfig, start: Path | None) -> bool:
     if isinstance(named, str) and named.endswith(".toml"):
         named = str(Path(plan.folder, named))
     recipe: Recipe = sl.recipes.load(named)
-    return recipe.als is None and recipe.towers == "trained" and not recipe.joined and not recipe.sources
+    return recipe.als is None and recipe.towers == "trained" and not (recipe.joined or recipe.sources or recipe.ranker)
 
 
 def _export(out: Path) -> None:

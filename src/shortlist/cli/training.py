@@ -302,6 +302,9 @@ def _by_recipe(
         warn_of_few_steps(len(given.train), epochs, int(plan.fit.batch_size))
     if plan.joined:
         say(f"{1 + len(plan.joined)} models are trained one after another and joined; these lines belong to the first")
+    if plan.ranker is not None:
+        times = plan.ranker.settings().trainings(given.train)
+        say(f"the first stage is trained {times} times, for [ranker]; these lines belong to the first")
     with ExitStack() as stack:
         logs = curves(tensorboard, mlflow, plan.to_dict(), options["checkpoints"]) if joined().first else []
         for log in logs:

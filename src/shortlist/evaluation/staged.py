@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from shortlist.sources import Context, FirstList, PairFeatures, SecondStage, first_of
+from shortlist.sources import Context, PairFeatures, SecondStage, first_of
 
 __all__ = ["Read", "in_order", "read"]
 
@@ -42,10 +42,10 @@ def in_order(
     found = torch.empty_like(totals, dtype=torch.float64)
     for number, (rows, own, sources) in enumerate(_lists(totals, towers, others, stage.depth)):
         query = context.histories.row(first + number), context.groups[first + number]
-        listed, scores = stage.first(rows, own[rows], partial(_of_rows, sources), *query)
+        listed = stage.first(rows, own[rows], partial(_of_rows, sources), *query)
         end = listed.totals[-1] if len(rows) else 0.0
         behind = listed.lowest - 1.0 + np.minimum(own - end, 0.0)
-        behind[rows] = scores
+        behind[rows] = listed.scores
         found[number] = torch.from_numpy(behind)
     return found.masked_fill_(torch.isneginf(totals), -torch.inf)
 
@@ -60,10 +60,9 @@ def read(
     first: int,
 ) -> Iterator[Read]:
     """What a second stage of this depth would read of each row's list; arguments as for ``in_order``."""
-    for number, (rows, own, sources) in enumerate(_lists(totals, towers, others, depth)):
-        places = FirstList(rows, own[rows], 0.0).places(rows, own[rows])
+    for number, (rows, _, sources) in enumerate(_lists(totals, towers, others, depth)):
         history, groups = context.histories.row(first + number), context.groups[first + number]
-        yield Read(rows, features.of_pairs(history, groups, rows, sources[:, rows].T, places))
+        yield Read(rows, features.of_pairs(history, groups, rows, sources[:, rows].T, np.arange(len(rows))))
 
 
 def _of_rows(sources: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -136,7 +136,11 @@ def read_added(manifest: Manifest, tensors: Mapping[str, NDArray[Any]], state: S
     for number in range(len(of_lists)):
         expected |= {f"list-{number}.{name}": dtype for name, dtype in LIST.items()}
     _check_types(tensors, expected, SOURCES)
-    stage = None if isinstance(manifest.stage, msgspec.UnsetType) else read_stage(manifest.stage, tensors, state)
+    stage = (
+        None
+        if isinstance(manifest.stage, msgspec.UnsetType)
+        else read_stage(manifest.stage, tensors, state, len(entries))
+    )
     tables = [_neighbours(f"table-{number}.", one, tensors) for number, one in enumerate(of_tables)]
     lists = [
         RankedList(

@@ -136,6 +136,7 @@ class GroupingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     column: str
     values: list[str | int | bool] = []
     edges: list[float] = []
+    times: bool = False
 
 
 class StageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -143,6 +144,7 @@ class StageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     depth: int
     length: int
+    total: int
     tastes: list[GroupingEntry]
     likings: list[GroupingEntry]
 

@@ -180,7 +180,7 @@ def _example(served: Served) -> Any:
 
 
 def _optional(served: Served) -> list[Any]:
-    """The columns that the query tower reads, of any type; none before MLflow 2.20, which has no such type."""
+    """The columns that the model reads of a query, of any type; none before MLflow 2.20, which has no such type."""
     from mlflow.types import schema
 
     state = served.state
@@ -189,7 +189,7 @@ def _optional(served: Served) -> list[Any]:
     stored = set(state.queries.columns)
     return [
         schema.ColSpec(schema.AnyType(), name, required=name not in stored)
-        for name in state.reads
+        for name in served.reads_in_all
         if name != state.query
     ]
 

@@ -58,7 +58,7 @@ def recommend(
     check_flags("recommend()", exclude_seen=exclude_seen, explain=explain)
     check_kind(rerank, "recommend(rerank=)", "Rerank", optional=True, hint="shortlist.Rerank(diversify=0.3)")
     state, policy, k = served.state, served.policy, check_k(k)
-    request = read_request(queries, state, served.reads)
+    request = read_request(queries, state, served.reads_in_all)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
     recent = own_histories(request, served.history_columns, state.candidate_ids)
@@ -132,7 +132,7 @@ def score(
     """The model's scores ``[queries, candidates]`` of candidate rows, and whether training had each query; see ``Recommender.score``."""
     check_flags("score()", exclude_seen=exclude_seen)
     state = served.state
-    request = read_request(queries, state, served.reads)
+    request = read_request(queries, state, served.reads_in_all)
     rows, known = state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), state.candidate_ids, "history")
     recent = own_histories(request, served.history_columns, state.candidate_ids)
@@ -147,7 +147,7 @@ def query_vectors(
     served: Served, queries: Any, history: Sequence[Sequence[Id]] | None = None
 ) -> tuple[NDArray[np.float32], list[bool]]:
     """The vectors by which ``recommend`` would answer; see ``Recommender.query_vectors``."""
-    request = read_request(queries, served.state, served.reads)
+    request = read_request(queries, served.state, served.reads_in_all)
     rows, known = served.state.rows_of(request.ids)
     own = candidate_lists(history, len(rows), served.state.candidate_ids, "history")
     return embedded(served, request, rows, known, own), known.tolist()

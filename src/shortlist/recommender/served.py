@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
@@ -122,9 +123,24 @@ class Served:
     @property
     def reads(self) -> tuple[str, ...]:
         """The queries' columns that any source reads."""
-        added = () if self.state.near is None else self.state.near.reads
+        return self._reads(() if self.state.near is None else self.state.near.reads)
+
+    @property
+    def reads_in_all(self) -> tuple[str, ...]:
+        """The same, and those that a second stage reads."""
+        return self._reads(() if self.state.near is None else self.state.near.reads_in_all)
+
+    def _reads(self, added: Sequence[str]) -> tuple[str, ...]:
         names = (*self.state.reads, *(name for one in self.others for name in one.state.reads), *added)
         return tuple(dict.fromkeys(names))
+
+    def check_column(self, values: pl.Series) -> None:
+        """DataError for values of a queries' column that a tower, a ranked list or a second stage does not take."""
+        for one in (self, *self.others):
+            if values.name in one.state.reads:
+                one.embedder.columns("query").check(values)
+        if self.state.near is not None:
+            self.state.near.check_column(values)
 
     @property
     def history_columns(self) -> tuple[str, ...]:

@@ -308,7 +308,7 @@ def _added_arrays(added: Added) -> Iterator[tuple[str, NDArray[Any]]]:
     if added.stage is not None:
         yield from added.stage.arrays.items()
         groupings = added.stage.features.groupings
-        settings = repr((added.stage.depth, added.stage.features.length, groupings))
+        settings = repr((added.stage.depth, added.stage.features.total, added.stage.features.length, groupings))
         yield "stage's settings", np.frombuffer(settings.encode(), np.uint8)
     yield "tables' settings", np.array([(table.age, table.length) for table in added.tables], np.float64)
     yield "further towers", np.frombuffer("".join(added.towers).encode(), np.uint8)

@@ -273,6 +273,7 @@ def _check_features(loaded: Loaded, asks: Sequence[Ask], pause: Callable[[], obj
     """
     if not any(ask.features for ask in asks):
         return
+    reads = loaded.served.reads_in_all
     columns: dict[str, tuple[list[int], list[Any]]] = {}
     for number, ask in enumerate(asks):
         for name, value in ask.features.items():
@@ -281,7 +282,7 @@ def _check_features(loaded: Loaded, asks: Sequence[Ask], pause: Callable[[], obj
             values.append(value)
     for name, (numbers, values) in columns.items():
         check = partial(_check_column, loaded, name, pause)
-        if name not in loaded.state.reads or not (wrong := misfits(values, check, NAMED)):
+        if name not in reads or not (wrong := misfits(values, check, NAMED)):
             continue
         kept = loaded.state.queries.schema.get(name)
         fields = [f"$.queries[{numbers[place]}].features.{name}" for place in wrong]
@@ -301,7 +302,7 @@ def _check_column(loaded: Loaded, name: str, pause: Callable[[], object], values
         ShortlistError: for values that it does not take.
     """
     pause()
-    loaded.served.embedder.columns("query").check(column_of(name, values))
+    loaded.served.check_column(column_of(name, values))
 
 
 def check_known(loaded: Loaded, asks: Sequence[Ask]) -> None:

@@ -141,6 +141,12 @@ class Added:
         """The groups that the second stage reads of each row of ``queries``, int64 ``[queries, columns]``; columns may be missing."""
         return np.zeros((len(queries), 0), np.int64) if self.stage is None else self.stage.features.groups(queries)
 
+    def check_column(self, values: pl.Series) -> None:
+        """DataError for values of a queries' column that a ranked list or the second stage does not take."""
+        table = values.to_frame()
+        self.segments(table)
+        self.groups(table)
+
     def renumbered(self, row: NDArray[np.int64]) -> Added:
         """The same for renumbered candidates: ``row[old]`` is the new row, −1 for a deleted candidate."""
         items = row[self.histories.values]

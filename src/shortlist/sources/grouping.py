@@ -16,6 +16,7 @@ MOST = 64  # groups of a column
 BINS = 16  # of a column of numbers
 WIDTH = 8  # groups that one row can be in
 FAR = 0.05  # nearness that is none
+LARGEST = 1e150  # of a number, whose square is still one
 LEAST = 0.5  # share of the values that the groups must hold
 Value = str | int | bool
 
@@ -28,6 +29,7 @@ class Grouping:
         column: its name.
         values: of words, whole numbers or booleans, or of lists of them; group i has ``values[i]``.
         edges: of other numbers and of times, rising; group i has the numbers from ``edges[i - 1]`` to below ``edges[i]``.
+        times: whether the edges are of times.
 
     Example:
         >>> Grouping("genre", values=("drama", "war")).numbers(pl.Series([["war", "drama"], ["sport"], None])).tolist()
@@ -37,6 +39,7 @@ class Grouping:
     column: str
     values: tuple[Value, ...] = ()
     edges: tuple[float, ...] = ()
+    times: bool = False
 
     @property
     def size(self) -> int:
@@ -66,10 +69,10 @@ class Grouping:
         numbers = numbers[np.isfinite(numbers)]
         edges = np.unique(np.quantile(numbers, np.arange(1, BINS) / BINS)) if len(numbers) else np.zeros(0)
         edges = edges[edges > numbers.min()] if len(edges) else edges
-        return cls(column.name, edges=tuple(edges.tolist())) if len(edges) else None
+        return cls(column.name, edges=tuple(edges.tolist()), times=kind.is_temporal()) if len(edges) else None
 
     def numbers(self, column: pl.Series) -> NDArray[np.int16]:
-        """The groups of each row, int16 ``[rows, at most WIDTH]``; −1 where there are no more.
+        """The groups of each row, each once, int16 ``[rows, at most WIDTH]``; −1 where there are no more.
 
         Raises:
             DataError: for values of another kind than those of the groups.
@@ -77,12 +80,13 @@ class Grouping:
         if column.dtype == pl.Null or not len(column):
             return np.full((len(column), 1), -1, np.int16)
         if not self.values:
-            numbers = _floats(self._checked(column, not column.dtype.is_numeric() and not column.dtype.is_temporal()))
+            fits = column.dtype.is_temporal() if self.times else column.dtype.is_numeric()
+            numbers = _floats(self._checked(column, not fits))
             found = np.searchsorted(np.array(self.edges), numbers, side="right")
-            return np.where(np.isnan(numbers), -1, found).astype(np.int16)[:, None]
+            return np.where(np.isfinite(numbers), found, -1).astype(np.int16)[:, None]
         lists = isinstance(column.dtype, pl.List)
         frame = pl.DataFrame({"row": np.arange(len(column)), "value": column})
-        frame = (frame.explode("value") if lists else frame).drop_nulls()
+        frame = (frame.explode("value").unique(maintain_order=True) if lists else frame).drop_nulls()
         value = frame["value"]
         if value.dtype in (pl.Categorical, pl.Enum):
             value = value.cast(pl.String)
@@ -101,7 +105,7 @@ class Grouping:
 
     def nearness(self, column: pl.Series, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
         """How much a group counts for another, ``[groups, groups]``: of numbers exp(−d² / 2), with d the distance of their means in
-        halves of the standard deviation; less than ``FAR`` is nothing. Of values each group counts for itself alone.
+        halves of the standard deviation; less than ``FAR`` is nothing. The mean of a group that nobody is in is the middle of its edges. Of values each group counts for itself alone.
 
         Args:
             column: of training.
@@ -109,10 +113,12 @@ class Grouping:
         """
         if self.values:
             return np.eye(self.size)
-        there = numbers >= 0
+        there = numbers >= 0  # finite numbers alone
         values = _floats(column)[there]
         often = np.bincount(numbers[there], minlength=self.size)
-        means = np.bincount(numbers[there], values, self.size) / np.maximum(often, 1)
+        edges = np.array(self.edges)
+        middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+        means = np.where(often > 0, np.bincount(numbers[there], values, self.size) / np.maximum(often, 1), middles)
         far = np.subtract.outer(means, means) / max(float(values.std()) / 2, 1e-300)
         near = np.exp(-0.5 * far**2)
         near[:, often == 0] = 0
@@ -120,16 +126,20 @@ class Grouping:
 
     def _checked(self, column: pl.Series, other: bool) -> pl.Series:
         if other:
-            example = self.values[0] if self.values else self.edges[0]
+            example = repr(self.values[0]) if self.values else "times" if self.times else f"{self.edges[0]:g}"
             raise DataError(
-                f"the column {self.column!r} is of type {column.dtype}; in training it had values such as {example!r}.",
+                f"the column {self.column!r} is of type {column.dtype}; in training it had values such as {example}.",
                 hint="give it in the type that the training data had",
             )
         return column
 
 
 def _floats(column: pl.Series) -> NDArray[np.float64]:
-    """The numbers of a column, NaN for null; times by their whole number."""
-    column = column.cast(pl.Int64) if column.dtype.is_temporal() else column
+    """The numbers of a column, NaN for null, at most ``LARGEST`` from 0 where they are finite; times in microseconds, whatever
+    their unit."""
+    if column.dtype.is_temporal():
+        column = column.cast(pl.Datetime("us") if column.dtype in (pl.Date, pl.Datetime) else pl.Duration("us")).cast(
+            pl.Int64
+        )
     numbers: NDArray[np.float64] = column.cast(pl.Float64).to_numpy()
-    return numbers
+    return np.where(np.isfinite(numbers), np.clip(numbers, -LARGEST, LARGEST), numbers)

@@ -139,6 +139,8 @@ class Mixture:
                     f"towers were trained on {len(catalogue.candidates):,} and {len(catalogue.queries):,}.",
                     hint="fit both on the same Dataset",
                 )
+        if self.stage is not None:
+            self.stage.check(len(self.sources), catalogue.queries, catalogue.candidates)
         for other in self.others:
             _check_alike(catalogue, other)
         ids = catalogue.candidates[catalogue.candidate]

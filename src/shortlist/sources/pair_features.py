@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from shortlist.data import Dataset
 from shortlist.data.choices import choices_alone
+from shortlist.errors import ConfigError, DataError
 from shortlist.index.values import offsets_of
 from shortlist.sources.grouping import Grouping
 
@@ -20,6 +20,7 @@ __all__ = ["Liking", "PairFeatures", "Taste"]
 
 PRIOR = 10.0  # choices that a history is thought to have had as all others
 EXPECTED = 5.0  # choices added to those counted and to those expected
+OWN = 4  # numbers that are neither a source's nor a column's
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +73,14 @@ class Liking:
         offsets: int64 ``[groups + 1]``; group g has chosen ``rows[offsets[g]:offsets[g + 1]]``.
         rows: int32, candidate rows, rising within a group.
         often: float32, how often the group chose each.
+        sizes: float64 ``[groups]``, the choices of each group in training, those of candidates that were deleted since included.
     """
 
     grouping: Grouping
     offsets: NDArray[np.int64]
     rows: NDArray[np.int32]
     often: NDArray[np.float32]
+    sizes: NDArray[np.float64]
 
     @classmethod
     def of(cls, grouping: Grouping, train: Dataset) -> Liking:
@@ -92,14 +95,13 @@ class Liking:
             added = np.bincount(chosen, nearness[number, groups] * often, size)
             rows.append(np.flatnonzero(added))
             counts.append(added[rows[-1]])
-        offsets = offsets_of([len(one) for one in rows])
-        return cls(grouping, offsets, np.concatenate(rows).astype(np.int32), np.concatenate(counts).astype(np.float32))
-
-    @cached_property
-    def sizes(self) -> NDArray[np.float64]:
-        """The choices of each group, ``[groups]``."""
-        before = np.concatenate([[0.0], np.cumsum(self.often, dtype=np.float64)])
-        return np.diff(before[self.offsets])
+        return cls(
+            grouping,
+            offsets_of([len(one) for one in rows]),
+            np.concatenate(rows).astype(np.int32),
+            np.concatenate(counts).astype(np.float32),
+            np.array([one.sum() for one in counts]),
+        )
 
     def values(self, group: int, rows: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.float32]:
         """That of candidate rows for a query of the group (−1: of none), float32 ``[rows]``.
@@ -128,12 +130,15 @@ class PairFeatures:
         counts: int64 ``[candidates]``, how often each was chosen.
         tastes: by columns of the candidates.
         likings: by columns of the queries.
+        total: the choices of training, those of candidates that were deleted since included.
         length: how many of the latest items of a history are read.
+        ids: of the candidates, in the order of rows; None where they are not known.
     """
 
     counts: NDArray[np.int64]
     tastes: tuple[Taste, ...]
     likings: tuple[Liking, ...]
+    total: int
     length: int = 1000
     ids: pl.Series | None = field(default=None, repr=False)
 
@@ -149,7 +154,7 @@ class PairFeatures:
             one for one in of_queries if one is not None and not isinstance(train.queries.schema[one.column], pl.List)
         ]
         likings = tuple(Liking.of(one, train) for one in single)
-        return cls(counts, tastes, likings, length, train.candidates[train.candidate])
+        return cls(counts, tastes, likings, int(counts.sum()), length, train.candidates[train.candidate])
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -163,6 +168,19 @@ class PairFeatures:
     def groupings(self) -> tuple[Grouping, ...]:
         """Those of all columns that are read."""
         return (*(one.grouping for one in self.tastes), *(one.grouping for one in self.likings))
+
+    def width(self, sources: int) -> int:
+        """How many numbers there are for a mixture of so many sources."""
+        return sources + OWN + len(self.tastes) + len(self.likings)
+
+    def check_tables(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
+        """ConfigError for tables without the columns that are read, or with other values in them."""
+        for taste in self.tastes:
+            if not _same_groups(taste, candidates):
+                raise _other_column(taste.grouping.column, "candidates")
+        for liking in self.likings:
+            if not _has(queries, liking.grouping):
+                raise _other_column(liking.grouping.column, "queries")
 
     def names(self, sources: Sequence[str]) -> list[str]:
         """What each number is; ``sources`` are the names of the mixture's."""
@@ -203,17 +221,13 @@ class PairFeatures:
         chosen = self._known(np.unique(history[-self.length :]))
         known, there = np.minimum(rows, len(self) - 1), rows < len(self)  # others are not known here
         counts = np.where(there, self.counts[known], 0)
-        shares = counts / max(float(self._total), 1.0)
+        shares = counts / max(float(self.total), 1.0)
         popular = np.log1p(counts)
         usual = np.log1p(self.counts[chosen]).mean() if len(chosen) else 0.0
         own = [np.log1p(places), popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
         tastes = [np.where(there, one.values(chosen, known), 0) for one in self.tastes]
         likings = [one.values(int(group), rows, shares) for one, group in zip(self.likings, groups, strict=True)]
         return np.column_stack([sources, *own, *tastes, *likings]).astype(np.float32)
-
-    @cached_property
-    def _total(self) -> int:
-        return int(self.counts.sum())
 
     def _known(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows[(rows >= 0) & (rows < len(self))]
@@ -257,3 +271,31 @@ class PairFeatures:
             members[changed, : new.shape[1]] = new
             tastes.append(replace(one, members=members))
         return replace(self, counts=counts, tastes=tuple(tastes), ids=None)
+
+
+def _has(table: pl.DataFrame, grouping: Grouping) -> bool:
+    """Whether a table has the column, with values such as those of training."""
+    if grouping.column not in table.columns:
+        return False
+    try:
+        grouping.numbers(table[grouping.column])
+    except DataError:
+        return False
+    return True
+
+
+def _same_groups(taste: Taste, candidates: pl.DataFrame) -> bool:
+    """Whether the candidates of a table are in the groups that ``taste`` has them in."""
+    if not _has(candidates, taste.grouping) or len(candidates) != len(taste.members):
+        return False
+    found = taste.grouping.numbers(candidates[taste.grouping.column])
+    width = min(found.shape[1], taste.members.shape[1])
+    beyond = (found[:, width:], taste.members[:, width:])
+    return np.array_equal(found[:, :width], taste.members[:, :width]) and all((one < 0).all() for one in beyond)
+
+
+def _other_column(name: str, table: str) -> ConfigError:
+    return ConfigError(
+        f"a second stage reads the column {name!r}, which the towers' table of {table} lacks or has with other values.",
+        hint="train all on the same tables of queries and candidates",
+    )

@@ -41,8 +41,8 @@ class Network(NamedTuple):
 
     @property
     def shapes(self) -> bool:
-        """Whether the arrays belong together."""
-        features, hidden = len(self.mean), len(self.bias)
+        """Whether the shapes of the arrays belong together."""
+        features, hidden = self.mean.size, self.bias.size
         expected = [(features,), (features,), (features,), (hidden, features), (hidden,), (hidden,)]
         return [one.shape for one in self] == expected
 
@@ -66,12 +66,17 @@ class FirstList(NamedTuple):
     Attributes:
         rows: int64, candidate rows, best first.
         totals: float64, their scores by the first stage.
-        lowest: the lowest score by the second stage.
+        scores: float64, those by the second.
     """
 
     rows: NDArray[np.int64]
     totals: NDArray[np.float64]
-    lowest: float
+    scores: NDArray[np.float64]
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score by the second stage."""
+        return float(self.scores.min(initial=np.inf)) if len(self.scores) else 0.0
 
     def places(self, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> NDArray[np.int64]:
         """The places of candidates, from 0, −1 of those behind the list. One that the query may not have has the place that its score would
@@ -109,14 +114,25 @@ class SecondStage:
     depth: int
 
     def __post_init__(self) -> None:
-        if self.depth < 1 or not self.network.shapes or not all(np.isfinite(one).all() for one in self.network):
+        usable = self.network.shapes and all(np.isfinite(one).all() for one in self.network)
+        if self.depth < 1 or not usable or not (self.network.deviation > 0).all():
             raise ConfigError(
                 f"a second stage got a depth of {self.depth} and a network of "
-                f"{counted(len(self.network.mean), 'feature')}; a depth of at least 1 and finite arrays that belong together were expected."
+                f"{counted(self.network.mean.size, 'feature')}; a depth of at least 1 and finite arrays that belong together were expected."
             )
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def check(self, sources: int, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
+        """ConfigError unless it was learned for so many sources, and for such tables."""
+        read, expected = len(self.network.mean), self.features.width(sources)
+        if read != expected:
+            raise ConfigError(
+                f"a second stage reads {counted(read, 'feature')}; behind {counted(sources, 'source')} {expected} were expected.",
+                hint="Ranker.fit() learns one for each first stage",
+            )
+        self.features.check_tables(queries, candidates)
 
     @property
     def ids(self) -> pl.Series | None:
@@ -133,7 +149,7 @@ class SecondStage:
         sources: Sources,
         history: NDArray[np.int64],
         groups: NDArray[np.int64],
-    ) -> tuple[FirstList, NDArray[np.float64]]:
+    ) -> FirstList:
         """One query's list by the first stage, and the scores of its candidates by the second.
 
         Args:
@@ -142,9 +158,10 @@ class SecondStage:
             history: what the query chose, oldest first.
             groups: see ``PairFeatures.groups``.
         """
-        listed = FirstList(rows, totals, 0.0)
-        scores = self.scores(listed, rows, totals, sources, history, groups)
-        return listed._replace(lowest=float(scores.min()) if len(rows) else 0.0), scores
+        if not len(rows):
+            return FirstList(rows, totals, np.zeros(0))
+        read = self.features.of_pairs(history, groups, rows, sources(rows), np.arange(len(rows)))
+        return FirstList(rows, totals, self.network.scores(read))
 
     def scores(
         self,
@@ -157,6 +174,8 @@ class SecondStage:
     ) -> NDArray[np.float64]:
         """The scores of any candidates of a query: those of the network in the list, below all of them the others by their order.
 
+        Nothing is computed again for candidates in the list.
+
         Args:
             listed: as ``first`` returns it.
             rows: candidates, in any order.
@@ -166,10 +185,14 @@ class SecondStage:
         inside = places >= 0
         end = listed.totals[-1] if len(listed.totals) else 0.0
         found = listed.lowest - 1.0 + np.minimum(totals - end, 0.0)
-        if inside.any():
-            mine = rows[inside]
-            read = self.features.of_pairs(history, groups, mine, sources(mine), places[inside])
-            found[inside] = self.network.scores(read)
+        listed_itself = inside.copy()
+        listed_itself[inside] = listed.rows[places[inside]] == rows[inside]
+        found[listed_itself] = listed.scores[places[listed_itself]]
+        other = inside & ~listed_itself
+        if other.any():
+            mine = rows[other]
+            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other])
+            found[other] = self.network.scores(read)
         return found
 
     def renumbered(self, row: NDArray[np.int64]) -> SecondStage:
@@ -184,9 +207,10 @@ class SecondStage:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What it learned and counted, by name."""
         found: dict[str, NDArray[Any]] = {f"network.{name}": array for name, array in self.network._asdict().items()}
+        found["counts"] = self.features.counts
         for number, taste in enumerate(self.features.tastes):
             found[f"taste-{number}.shares"] = taste.shares
         for number, liking in enumerate(self.features.likings):
-            for name in ("offsets", "rows", "often"):
+            for name in ("offsets", "rows", "often", "sizes"):
                 found[f"liking-{number}.{name}"] = getattr(liking, name)
         return found

@@ -38,15 +38,13 @@ def search_all_stages(
     if stage is None:
         return search_with_scale(towers, added, context, k, filters, within, scale)
     scored = _Scored(towers, added, context, filters, stage)
-    depth = max(k, stage.depth)
-    hits, made = Hits(np.zeros(1, np.int64), *_nothing()), scale
-    if made is None or not made.lists:
-        hits, made = search_with_scale(towers, added, context, depth, filters, None, scale)
-        first = [_first(hits, number, stage.depth) for number in range(len(hits.offsets) - 1)]
-        found = [scored.first(number, made, *one) for number, one in enumerate(first)]
+    hits, made = None, scale
+    if made is None or not made.lists:  # searched to one depth whatever k is: equal candidates are cut off alike
+        hits, made = search_with_scale(towers, added, context, stage.depth, filters, None, scale)
+        found = [scored.first(number, made, *_first(hits, number)) for number in range(len(hits.offsets) - 1)]
         made = replace(made, lists=tuple(found))
-    if within is not None or not len(hits.ids):
-        hits, _ = search_with_scale(towers, added, context, depth, filters, within, made)
+    if hits is None or within is not None or k > stage.depth:
+        hits, _ = search_with_scale(towers, added, context, max(k, stage.depth), filters, within, made)
     best = []
     for number in range(len(hits.offsets) - 1):
         rows, totals = hits.row(number)
@@ -63,24 +61,37 @@ def scores_of_all_stages(
     towers: Sequence[Searched], added: Added, context: Context, filters: Filters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """As ``scores_of``, by the second stage where the mixture has one: the scores of a list of ``search_all_stages``."""
-    stage = added.stage
+    if added.stage is None:
+        return scores_of(towers, added, context, filters, rows)
+    found, open_ = _scores_of(towers, added, context, filters, rows, added.stage)
+    if open_.all():
+        return found
+    of_all, _ = _scores_of(towers, added, context, Filters(deny=filters.deny), rows, added.stage)
+    return np.where(open_[:, None], found, of_all)
+
+
+def _scores_of(
+    towers: Sequence[Searched],
+    added: Added,
+    context: Context,
+    filters: Filters,
+    rows: NDArray[np.int64],
+    stage: SecondStage,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The scores ``[queries, rows]`` by the second stage, and which queries have a candidate that they may have."""
     totals = scores_of(towers, added, context, filters, rows)
-    if stage is None:
-        return totals
-    scored = _Scored(towers, added, context, filters, stage)
+    scored = _Scored(towers, added, context, filters, stage, closed=True)
     made = search_all_stages(towers, added, context, 1, filters)[1]
-    found = [scored.of(number, made, rows, one.astype(np.float64)) for number, one in enumerate(totals)]
-    return np.stack(found).astype(np.float32) if found else totals
+    found = np.zeros(totals.shape, np.float32)
+    for number, one in enumerate(totals):
+        found[number] = scored.of(number, made, rows, one.astype(np.float64))
+    return found, np.array([len(one.rows) > 0 for one in made.lists], np.bool_)
 
 
-def _nothing() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    return np.zeros(0, np.int64), np.zeros(0, np.float32)
-
-
-def _first(hits: Hits, number: int, depth: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _first(hits: Hits, number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The list of one query that the second stage orders."""
     rows, totals = hits.row(number)
-    return rows[:depth], totals[:depth].astype(np.float64)
+    return rows, totals.astype(np.float64)
 
 
 class _Scored:
@@ -88,17 +99,25 @@ class _Scored:
 
     Args:
         filters: by which the lists of the first stage are made.
+        closed: whether candidates are scored that a query may not have. They have no more of a source than the best that it may have.
     """
 
     def __init__(
-        self, towers: Sequence[Searched], added: Added, context: Context, filters: Filters, stage: SecondStage
+        self,
+        towers: Sequence[Searched],
+        added: Added,
+        context: Context,
+        filters: Filters,
+        stage: SecondStage,
+        closed: bool = False,
     ) -> None:
         self._towers, self._context, self._stage = towers, context, stage
         self._near: list[Scored] = nearby(added, context, filters)
+        self._all = nearby(added, context, Filters()) if closed else self._near
 
     def first(self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> FirstList:
         """The list of one query by the first stage, with how others compare with it."""
-        return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))[0]
+        return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))
 
     def of(
         self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]
@@ -113,7 +132,12 @@ class _Scored:
     def _sources(self, number: int, scale: Scale, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Of each source the score as ``PairFeatures`` describes it, ``[rows, sources]``."""
         best, many = scale.best[number], len(self._towers)
-        found = [one.scores(number, rows) - most for one, most in zip(self._towers, best, strict=False)]
-        for one, most in zip(self._near, best[many:], strict=True):
-            found.append(looked_up(*one.row(number), rows)[1] / (most if most > 0 else 1.0))
-        return np.column_stack([np.minimum(one, 0 if at < many else 1) for at, one in enumerate(found)])
+        found = [
+            np.minimum(one.scores(number, rows), most) - most for one, most in zip(self._towers, best, strict=False)
+        ]
+        for one, every, most in zip(self._near, self._all, best[many:], strict=True):
+            there, mine = looked_up(*one.row(number), rows)
+            if every is not one:
+                mine = np.where(there, mine, looked_up(*every.row(number), rows)[1])
+            found.append(np.minimum(mine, most) / (most if most > 0 else 1.0))
+        return np.column_stack(found)

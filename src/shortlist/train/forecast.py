@@ -195,8 +195,13 @@ def forecast(
         processes: that train together (``torchrun``); the speed is that of one.
     """
     check_counts("the forecast", {"processes": processes})
-    if recipe.als is not None or recipe.joined or recipe.sources:
-        what = "[als]" if recipe.als is not None else "[[joined]]" if recipe.joined else "[[sources]]"
+    several = {
+        "[als]": recipe.als,
+        "[[joined]]": recipe.joined,
+        "[[sources]]": recipe.sources,
+        "[ranker]": recipe.ranker,
+    }
+    if what := next((name for name, section in several.items() if section), ""):
         raise ConfigError(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
             hint="forecast the models one by one; ALS needs 28 bytes of memory per interaction",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from shortlist.data import Dataset, split_last
+from shortlist.data import Dataset, Shards, split_last
 from shortlist.data.argument_checks import check_model, check_seed
 from shortlist.data.choices import check_choices, choices_alone
 from shortlist.data.id_map import IdMap
@@ -20,7 +21,8 @@ from shortlist.errors import ConfigError
 from shortlist.evaluation import TestSet
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import part_of
-from shortlist.evaluation.staged import read
+from shortlist.evaluation.staged import read as read_lists
+from shortlist.language import counted
 from shortlist.model import TwoTower
 from shortlist.sources import Mixture, Network, PairFeatures, SecondStage, histories_of
 
@@ -115,8 +117,13 @@ class Ranker:
         """
         check_choices(train, "Ranker.fit(train)")
         seed = check_seed(seed, "Ranker.fit()")
+        parts = self._parts(choices_alone(train), seed)
+        parts = chain([next(parts)], parts)  # the first one before anything is trained: it may be refused
         whole = _mixture(first_stage(train) if trained is None else trained, train)
-        found = [one for learnt, held in self._parts(train, seed) for one in self._lists(first_stage, learnt, held)]
+        read = PairFeatures.of(train)
+        read.check_tables(whole.catalogue.queries, whole.catalogue.candidates)  # before more is trained
+        most = self.lists // (self.trainings(train) - 1)
+        found = [one for part in parts for one in self._lists(first_stage, *part, most)]
         if not found:
             raise ConfigError(
                 "none of the held-out choices is in a list of the first stage, so there is nothing to learn a second one from.",
@@ -124,16 +131,26 @@ class Ranker:
             )
         features, chosen = (np.stack(each) for each in zip(*found, strict=True))
         network = self._learned(features, chosen, seed)
-        return whole.with_stage(SecondStage(PairFeatures.of(train), network, self.depth), train)
+        return whole.with_stage(SecondStage(read, network, self.depth), train)
+
+    def trainings(self, train: Dataset | Shards) -> int:
+        """How often ``fit`` trains the first stage."""
+        return 2 if self._holds_out_last(train) else self.folds + 1
+
+    def _holds_out_last(self, train: Dataset | Shards) -> bool:
+        return self.held_out == "last" or (self.held_out == "auto" and train.timestamp is not None)
 
     def _parts(self, train: Dataset, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
-        """Each part to learn from, and the choices that it does not have."""
-        train = choices_alone(train)
-        last = self.held_out == "last" or (self.held_out == "auto" and train.timestamp is not None)
-        if last:
+        """Each part to learn from, and the choices that it does not have. ShortlistError where there are too few."""
+        if self._holds_out_last(train):
             learnt, held_out = split_last(train)
             yield learnt, held_out
             return
+        if len(train) < self.folds:
+            raise ConfigError(
+                f"Ranker divides {counted(len(train), 'choice')} into {self.folds} folds; at least one each was expected.",
+                hint="more data, or no second stage",
+            )
         fold = np.random.default_rng(seed).permutation(len(train)) % self.folds
         for number in range(self.folds):
             held = pl.Series(fold == number)
@@ -143,12 +160,16 @@ class Ranker:
             )
 
     def _lists(
-        self, first_stage: Callable[[Dataset], TwoTower | Mixture], learnt: Dataset, held: Dataset
+        self, first_stage: Callable[[Dataset], TwoTower | Mixture], learnt: Dataset, held: Dataset, most: int
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """The features ``[depth, features]`` of each list with a held-out choice, and how often each candidate was chosen ``[depth]``."""
+        """The features ``[depth, features]`` of each list with a held-out choice, and how often each candidate was chosen ``[depth]``.
+
+        Args:
+            most: lists.
+        """
         model = _mixture(first_stage(learnt), learnt)
         features = PairFeatures.of(learnt)
-        test = TestSet.of(model.towers, _some(held, self.lists // self.folds), learnt)
+        test = TestSet.of(model.towers, _some(held, max(1, most)), learnt)
         ids = test.queries[learnt.query], test.candidates[learnt.candidate]
         scorer = mixed(model, test.vectors(), test.queries, test.candidates, learnt)
         rows = IdMap(learnt.queries[learnt.query]).find(test.query_ids)
@@ -163,7 +184,7 @@ class Ranker:
             last = min(first + step, scorer.queries)
             hidden = part_of(test.hidden, first, last)
             totals, (towers, others) = scorer.scores(first, last, hidden), scorer.parts(first, last, hidden)
-            lists = read(totals, towers, others, scorer.context, features, self.depth, first)
+            lists = read_lists(totals, towers, others, scorer.context, features, self.depth, first)
             for query, one in enumerate(lists, start=first):
                 pairs = test.candidate[(test.query == query) & (test.candidate >= 0)]
                 chosen = np.bincount(pairs, minlength=size)[one.rows].astype(np.float32)
@@ -172,7 +193,14 @@ class Ranker:
 
     def _learned(self, features: NDArray[np.float32], chosen: NDArray[np.float32], seed: int) -> Network:
         """The network of lists ``[lists, depth, features]``; places beyond the end of a list are NaN."""
-        torch.manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._learned_at_random(features, chosen, np.random.default_rng(seed))
+
+    def _learned_at_random(
+        self, features: NDArray[np.float32], chosen: NDArray[np.float32], generator: np.random.Generator
+    ) -> Network:
+        """As ``_learned``, with the random numbers that torch gives now."""
         there = ~np.isnan(features[:, :, 0])
         flat = features[there].astype(np.float64)
         mean, deviation = flat.mean(0), np.maximum(flat.std(0), 1e-6)
@@ -182,7 +210,6 @@ class Ranker:
         x[~there] = 0
         net = _Net(x.shape[2], self.hidden, self.dropout)
         optimizer = torch.optim.AdamW(net.parameters(), self.learning_rate, weight_decay=self.weight_decay)
-        generator = np.random.default_rng(seed)
         batches = max(1, round(len(x) / LIST_BATCH))
         steps, step = self.epochs * batches, 0
         net.train()
