@@ -62,7 +62,7 @@ def read(
     """What a second stage of this depth would read of each row's list; arguments as for ``in_order``."""
     for number, (rows, _, sources) in enumerate(_lists(totals, towers, others, depth)):
         history, groups = context.histories.row(first + number), context.groups[first + number]
-        yield Read(rows, features.of_pairs(history, groups, rows, sources[:, rows].T, np.arange(len(rows))))
+        yield Read(rows, features.of_list(history, groups, rows, sources[:, rows].T))
 
 
 def _of_rows(sources: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:

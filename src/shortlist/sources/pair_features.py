@@ -123,8 +123,8 @@ class PairFeatures:
     """The numbers that a second stage reads of a query and a candidate.
 
     In this order: of each towers the score less that of the best; of each other source the share of its best score; the logarithm of
-    the place by the first stage; that of the candidate's count, of the history's length, and of the count less its mean in the
-    history; a ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that have groups.
+    the place by the first stage; of more than one source that of the place by each, which is how many of the list have a higher score;
+    the logarithm of the candidate's count, of the history's length, and of the count less its mean in the history; a ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that have groups.
 
     Args:
         counts: int64 ``[candidates]``, how often each was chosen.
@@ -171,7 +171,7 @@ class PairFeatures:
 
     def width(self, sources: int) -> int:
         """How many numbers there are for a mixture of so many sources."""
-        return sources + OWN + len(self.tastes) + len(self.likings)
+        return sources + (sources if sources > 1 else 0) + OWN + len(self.tastes) + len(self.likings)
 
     def check_tables(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
         """ConfigError for tables without the columns that are read, or with other values in them."""
@@ -184,7 +184,8 @@ class PairFeatures:
 
     def names(self, sources: Sequence[str]) -> list[str]:
         """What each number is; ``sources`` are the names of the mixture's."""
-        own = ["place", "popularity", "history length", "popularity to history"]
+        places = [f"place by {one}" for one in sources] if len(sources) > 1 else []
+        own = ["place", *places, "popularity", "history length", "popularity to history"]
         tastes = [f"taste for {one.grouping.column}" for one in self.tastes]
         return [*sources, *own, *tastes, *(f"liking by {one.grouping.column}" for one in self.likings)]
 
@@ -202,6 +203,16 @@ class PairFeatures:
         ]
         return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
 
+    def of_list(
+        self,
+        history: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        sources: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The numbers of one query and its list by the first stage, as ``of_pairs``."""
+        return self.of_pairs(history, groups, rows, sources, np.arange(len(rows)), sources)
+
     def of_pairs(
         self,
         history: NDArray[np.int64],
@@ -209,6 +220,7 @@ class PairFeatures:
         rows: NDArray[np.int64],
         sources: NDArray[np.float32],
         places: NDArray[np.int64],
+        listed: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """The numbers of one query and candidate rows, float32 ``[rows, features]``.
 
@@ -217,6 +229,7 @@ class PairFeatures:
             groups: of the query, int64 ``[likings]``.
             sources: ``[rows, sources]``, as the class describes them.
             places: of each candidate by the first stage, from 0.
+            listed: as ``sources``, of the candidates of the list by the first stage.
         """
         chosen = self._known(np.unique(history[-self.length :]))
         known, there = np.minimum(rows, len(self) - 1), rows < len(self)  # others are not known here
@@ -224,7 +237,12 @@ class PairFeatures:
         shares = counts / max(float(self.total), 1.0)
         popular = np.log1p(counts)
         usual = np.log1p(self.counts[chosen]).mean() if len(chosen) else 0.0
-        own = [np.log1p(places), popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
+        by_source = [
+            np.log1p(np.searchsorted(np.sort(-in_list), -mine))
+            for in_list, mine in zip(listed.T, sources.T, strict=True)
+        ]
+        by_source = by_source if len(by_source) > 1 else []
+        own = [np.log1p(places), *by_source, popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
         tastes = [np.where(there, one.values(chosen, known), 0) for one in self.tastes]
         likings = [one.values(int(group), rows, shares) for one, group in zip(self.likings, groups, strict=True)]
         return np.column_stack([sources, *own, *tastes, *likings]).astype(np.float32)

@@ -67,11 +67,13 @@ class FirstList(NamedTuple):
         rows: int64, candidate rows, best first.
         totals: float64, their scores by the first stage.
         scores: float64, those by the second.
+        sources: float32 ``[candidates, sources]``, see ``PairFeatures``.
     """
 
     rows: NDArray[np.int64]
     totals: NDArray[np.float64]
     scores: NDArray[np.float64]
+    sources: NDArray[np.float32]
 
     @property
     def lowest(self) -> float:
@@ -158,10 +160,12 @@ class SecondStage:
             history: what the query chose, oldest first.
             groups: see ``PairFeatures.groups``.
         """
+        of_list = sources(rows)
         if not len(rows):
-            return FirstList(rows, totals, np.zeros(0))
-        read = self.features.of_pairs(history, groups, rows, sources(rows), np.arange(len(rows)))
-        return FirstList(rows, totals, self.network.scores(read))
+            return FirstList(rows, totals, np.zeros(0), of_list)
+        return FirstList(
+            rows, totals, self.network.scores(self.features.of_list(history, groups, rows, of_list)), of_list
+        )
 
     def scores(
         self,
@@ -191,7 +195,7 @@ class SecondStage:
         other = inside & ~listed_itself
         if other.any():
             mine = rows[other]
-            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other])
+            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other], listed.sources)
             found[other] = self.network.scores(read)
         return found
 

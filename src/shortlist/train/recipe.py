@@ -300,10 +300,11 @@ class Recipe(OneModel, frozen=True):
         if not self.sources:
             return
         shares = [one.weight for one in self.sources]
-        if not all(share > 0 for share in shares) or sum(shares) >= 1:
+        read = self.ranker is not None  # a source without weight is read by the second stage alone
+        if not all(share > 0 or (read and share == 0) for share in shares) or sum(shares) >= 1:
             raise ConfigError(
                 f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
-                hint="the towers and the neighbours have the rest",
+                hint="the towers and the neighbours have the rest; with [ranker] a weight may be 0",
             )
         for one in self.sources:
             one.check()
