@@ -1,4 +1,4 @@
-"""Heads that clients send again and again, byte for byte: what was read from one is kept, so that it is parsed once."""
+"""Heads that clients send again and again, byte for byte: the fields of such a head are kept, so that it is not parsed each time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ READ = ("method", "path", "raw_path", "query_string")  # of a request's scope
 
 
 class Head(NamedTuple):
-    """What was read from a head.
+    """The fields of a head.
 
     Attributes:
         size: its bytes, with the empty line.
         whole: its bytes, and those of its body.
         url: as it was sent.
         headers: names in small letters.
-        scope: what a request's scope has of it.
+        scope: the keys of a request's scope that it settles.
     """
 
     size: int
@@ -42,15 +42,15 @@ class KnownHeads:
         self._once: set[int] = set()
 
     def of(self, data: bytes) -> Head | None:
-        """What was read from the head of ``data``; None unless that is known, and ``data`` the whole request."""
+        """The head of ``data``; None unless it is known, and ``data`` is the whole request."""
         head = self._known.get(data[: data.find(HEAD_END, 0, LONGEST) + len(HEAD_END)])
         return head if head is not None and head.whole == len(data) else None
 
     def keep(self, data: bytes, url: bytes, scope: Mapping[str, Any]) -> None:
-        """Keep what was read from ``data``, which began with a request, if its head occurs again.
+        """Keep the head with which ``data`` begins, if it has occurred before.
 
         Args:
-            data: what was read from a connection, little enough to be parsed in one piece.
+            data: bytes of a connection, few enough to be parsed in one piece.
             url: of the request.
             scope: of the request.
         """
