@@ -31,7 +31,7 @@ from shortlist.index.halves import Halves, whole
 from shortlist.index.pruning import threads_here
 from shortlist.index.ranking import Bounds, Ranked, ranked
 from shortlist.index.storage import Reader, Writer, scratch
-from shortlist.index.values import Floats, Hits, Ints
+from shortlist.index.values import Floats, Hits, Ints, Lists
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,10 +155,10 @@ class ApproximateIndex(LiveIndex):
                 (Path(folder) / name).write_bytes(content)
             return self._read_native(Reader(Path(folder), verify=False), snapshot)
 
-    def _plain(self, queries: Floats, k: int) -> Hits | None:
-        """The answer to one well-formed query, in an index without changes; None for others."""
+    def _plain(self, queries: Floats, k: int, exclude: Lists | None) -> Hits | None:
+        """The answer to one well-formed query without filters, in an index without changes; None for others."""
         now = self._snapshot
-        if now is None or now.native is None or now.base.dead is not None or now.extra.ids.size:
+        if exclude is not None or now is None or now.native is None or now.base.dead is not None or now.extra.ids.size:
             return None
         if not (type(queries) is np.ndarray and type(k) is int and queries.dtype == np.float32):
             return None

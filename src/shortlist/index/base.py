@@ -161,7 +161,7 @@ class LiveIndex(ABC):
             SearchError: for queries that are not a float32 matrix of the index's dim, k below 1, and filters that do not
                 fit the queries.
         """
-        if exclude is None and allow is None and deny is None and (hits := self._plain(queries, k)) is not None:
+        if allow is None and deny is None and (hits := self._plain(queries, k, exclude)) is not None:
             return hits
         snapshot = self._now()
         number = check_k(k)
@@ -184,8 +184,8 @@ class LiveIndex(ABC):
         chosen[~old] = snapshot.extra.ids[both.positions[~old] - ids.size]
         return _hits(both, chosen, array.shape[0])
 
-    def _plain(self, queries: Floats, k: int) -> Hits | None:
-        """The answer to a search without filters, where an index has a shorter way to it; neither argument is checked yet."""
+    def _plain(self, queries: Floats, k: int, exclude: Lists | None) -> Hits | None:
+        """The answer to a search without filters for all queries, where an index has a shorter way to it; no argument is checked yet."""
         return None
 
     # Changing.

@@ -11,10 +11,11 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest
 from shortlist.index.exact import Matches
+from shortlist.index.few import best_of_few
 from shortlist.index.halves import Halves
 from shortlist.index.scan_arrays import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
 from shortlist.index.storage import Reader, Writer
-from shortlist.index.values import Floats
+from shortlist.index.values import Floats, Hits, Lists
 
 __all__ = ["BruteForce"]
 
@@ -61,6 +62,15 @@ class BruteForce(LiveIndex):
 
     def _train(self, vectors: Floats | Halves) -> Bfloat16 | Int8 | None:
         return packed(vectors, self._settings.storage)
+
+    def _plain(self, queries: Floats, k: int, exclude: Lists | None) -> Hits | None:
+        """The answer to well-formed queries among a few candidates, in an index without changes whose ids are 0, 1, 2, …; None for others."""
+        now = self._snapshot
+        if now is None or now.native is not None or now.base.dead is not None or now.extra.ids.size:
+            return None
+        if not now.base.positions.counting or not (exclude is None or isinstance(exclude, Lists)):
+            return None
+        return best_of_few(now.base.vectors, now.base.max_norm, queries, k, exclude)
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         return snapshot.base.search(request, filters, snapshot.native)

@@ -13,7 +13,7 @@ from shortlist.compiled import best_instructions, library_for, turned_off
 
 __all__ = ["OUTSIDE", "TOO_FEW", "addresses", "index_library", "library_trouble"]
 
-ABI = 2  # that of rank.c
+ABI = 3  # that of rank.c
 FOLDER = Path(__file__).parent / "native"
 TOO_FEW, OUTSIDE = 1, 2  # of scores.h
 

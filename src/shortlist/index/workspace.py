@@ -47,7 +47,7 @@ class Workspace(threading.local):
         for name, array in arrays.items():
             setattr(self, name, array)
 
-    def borrow(self, owner: object, arrays: dict[str, npt.NDArray[Any]], **numbers: int) -> None:
+    def borrow(self, owner: object, arrays: dict[str, npt.NDArray[Any]], **numbers: float) -> None:
         """Notes the addresses of arrays that live as long as ``owner``, and the numbers that go with them."""
         self.owner = _none
         self._note(arrays)

@@ -172,10 +172,8 @@ def _keys(hits: Hits) -> NDArray[np.int64]:
 
 
 def _full(hits: Hits, k: int, state: State) -> bool:
-    """Whether no list is shorter than k, or than the catalogue."""
-    if len(hits) == 1:
-        return len(hits.ids) >= min(k, state.size)
-    return bool((np.diff(hits.offsets) >= min(k, state.size)).all())
+    """Whether no list is shorter than k, or than the catalogue; none is longer."""
+    return len(hits.ids) >= len(hits) * min(k, state.size)
 
 
 def _popular(number: int, k: int, filters: Filters, state: State, found: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -57,6 +57,8 @@ def embedded(
     """
     state = served.state
     vectors = _from_tower(served, request, rows, known)
+    if not chosen:
+        return vectors
     moving = np.flatnonzero([len(one) for one in chosen])
     if len(moving):
         fold, lists = served.fold_in, [chosen[number] for number in moving.tolist()]

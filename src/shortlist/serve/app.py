@@ -28,6 +28,7 @@ from shortlist.serve.http import (
     plain_body,
     read_body,
 )
+from shortlist.serve.known_heads import KnownHeads
 from shortlist.serve.preparing import AFTER
 from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
@@ -70,6 +71,7 @@ class App:
         self.unsent = Unsent(service.settings.limits.unsent, service.settings.limits.send_seconds)
         self.received = Received(service.settings.limits.body, service.settings.limits.under_way)
         self.intake = Intake()
+        self.heads = KnownHeads()
         service.metrics.unsent.set_function(lambda: self.unsent.total)
         self.draining = False  # whether each reply is its connection's last
         self.finishing = False  # whether nobody else is to come

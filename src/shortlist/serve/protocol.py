@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
 from shortlist.serve.app import ALWAYS, BODY, COMPLETE, LATE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
+from shortlist.serve.known_heads import HEAD_END, Head
 from shortlist.serve.leaving import Leaving
 from shortlist.serve.problems import TYPE, Problem
 from shortlist.serve.request_heads import (
@@ -37,7 +38,6 @@ CHUNKED = 512  # of a chunked body, until its chunks are seen to be long
 DENSE = 256  # and of one in short chunks: each takes as long as hundreds of bytes
 CHUNK = 128  # bytes of a chunk, with what frames it, that is not short
 FEW = 2  # chunks of a piece that are not many, however short they are
-HEAD_END = b"\r\n\r\n"
 UNSENT = 4096  # bytes: a connection with more of its replies unsent is not read
 JOINED = 65_536  # bytes of a body that is copied behind its head, to be sent in one call of the system
 GRACE = 0.25  # seconds between the wish to stop and the end of a connection that has nothing to say
@@ -98,6 +98,7 @@ class Connection(HttpToolsProtocol):
         self._unparsed = b""  # read, and not parsed yet
         self._received = self._application.received
         self._intake = self._application.intake
+        self._heads = self._application.heads
         self._size = 0  # bytes read of the request that is not answered yet
         self._leaving = Leaving(self._application.is_change)
         self._queued = False  # whether its request waits at the gate
@@ -237,9 +238,38 @@ class Connection(HttpToolsProtocol):
             return
         if self._admission.full and self._refused_early(data):
             return
-        if self._between_requests and not data.strip(b"\r\n"):
-            return  # empty lines before a request begin none, and keep no idle connection open
+        if self._between_requests:
+            head = None if self._rests or self.transport.is_closing() else self._heads.of(data)
+            if head is not None:
+                self._take(head, data)
+                return
+            if not data.strip(b"\r\n"):
+                return  # empty lines before a request begin none, and keep no idle connection open
         self._parse(data)
+
+    def _take(self, head: Head, data: bytes) -> None:
+        """Take a whole request whose head was read before, as if it were parsed."""
+        self.on_message_begin()
+        self.url = head.url
+        self.headers.extend(head.headers)
+        self.scope.update(head.scope)  # type: ignore[typeddict-item]
+        self.cycle = RequestResponseCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=True,
+            on_response=self.on_response_complete,
+        )
+        self.cycle.body += data[head.size :]
+        self._size = len(data)
+        self.on_message_complete()
+        self._enter(self.cycle)
 
     def _parse(self, data: bytes) -> None:
         """Parse what was read of one request, until it is complete or others have their turn: the rest can wait.
@@ -247,8 +277,8 @@ class Connection(HttpToolsProtocol):
         A request that waits behind another one of its connection is bytes: parsed, it would take fifty times as much
         memory, and its time would be lost where the client has hung up meanwhile.
         """
-        self._reading = True
-        if self._between_requests:
+        self._reading, begins = True, self._between_requests
+        if begins:
             data = data.lstrip(b"\r\n")  # the parser skips them too
         at, long = 0, len(data) > PIECE
         while at < len(data) and not self._waits and not self.transport.is_closing():
@@ -279,6 +309,8 @@ class Connection(HttpToolsProtocol):
         if self._parsed is not None:
             parsed, self._parsed = self._parsed, None
             if not self.transport.is_closing():
+                if begins and len(data) <= PIECE:
+                    self._heads.keep(data, self.url, parsed.scope)
                 self._enter(parsed)
 
     def _piece_of(self, data: bytes, at: int) -> bytes:

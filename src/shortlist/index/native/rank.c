@@ -8,7 +8,7 @@
  * No Python, no memory that is kept. */
 #include "scores.h"
 
-#define ABI 2 /* `library.py` has the same number: change both with any argument, here or in another file of this folder */
+#define ABI 3 /* `library.py` has the same number: change both with any argument, here or in another file of this folder */
 
 typedef struct {
     int64_t n, dim;

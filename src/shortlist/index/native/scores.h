@@ -31,18 +31,24 @@ static inline int64_t place_of(const int64_t *rising, int64_t count, int64_t val
     return low < count && rising[low] == value ? low : -1;
 }
 
-static inline float rough(const float *row, const float *query, int64_t dim) {
+/* Sixteen numbers added up to four. */
+static inline four quarter(sixteen numbers) {
     union {
         sixteen all;
         eight half[2];
-    } sum = {.all = {0}};
-    int64_t d = 0;
-    for (; d + 16 <= dim; d += 16) sum.all += *(const sixteen *)(row + d) * *(const sixteen *)(query + d);
+    } sum = {.all = numbers};
     union {
         eight all;
         four half[2];
     } folded = {.all = sum.half[0] + sum.half[1]};
-    four last = folded.half[0] + folded.half[1];
+    return folded.half[0] + folded.half[1];
+}
+
+static inline float rough(const float *row, const float *query, int64_t dim) {
+    sixteen sum = {0};
+    int64_t d = 0;
+    for (; d + 16 <= dim; d += 16) sum += *(const sixteen *)(row + d) * *(const sixteen *)(query + d);
+    four last = quarter(sum);
     float score = (last[0] + last[1]) + (last[2] + last[3]);
     for (; d < dim; d++) score += row[d] * query[d];
     return score;
