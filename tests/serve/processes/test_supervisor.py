@@ -436,6 +436,61 @@ def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundle
     supervisor._children.selector.close()
 
 
+@pytest.mark.parametrize(
+    ("limit", "needs", "holds", "replaced", "low"),
+    [
+        (100, 20, 99, False, False),
+        (100, 20, 101, True, False),
+        (100, 79, 101, True, False),
+        (100, 90, 101, False, True),  # another one would soon hold as much
+        (100, 90, 113, True, True),
+        (100, 200, 240, False, True),  # with the log as it is by now
+        (100, 200, 251, True, True),
+    ],
+)
+def test_a_worker_is_not_replaced_by_one_that_holds_hardly_less(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, limit: int, needs: int, holds: int, replaced: bool, low: bool
+) -> None:
+    from types import SimpleNamespace
+
+    from shortlist.serve.processes import system
+
+    memory = [needs]
+    monkeypatch.setattr(system, "own_memory", lambda pid: memory[0] << 20)
+    out = io.StringIO()
+    supervisor = idle_supervisor(bundles, out)
+    supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")
+    worker = SimpleNamespace(pid=1, end_reason=None, opened=1.0, slot=0)
+    supervisor._children.workers = [worker]
+    for _ in range(3):
+        supervisor._check_memory(worker, limit << 20)
+    memory[0] = holds
+    supervisor._check_workers_memory(limit << 20)
+    assert worker.end_reason == ("memory" if replaced else None)
+    supervisor._log.flush()
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    said = [{"event": "memory_limit_low", "limit": limit, "needs": needs}] if low else []
+    assert [{name: one[name] for name in ("event", "limit", "needs")} for one in events] == said  # once
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
+
+
+def test_a_server_whose_log_has_grown_beyond_its_memory_starts_again(several: Callable[..., Several]) -> None:
+    server = several()
+    needs = max(own_memory(pid) for pid in server.workers()) >> 20
+    chosen = [{"query": f"{'q' * 1000}{number:06}", "candidate": f"{'c' * 1000}{number:06}"} for number in range(400)]
+    for number in range(80):
+        events = [{**one, "query": f"{number}{one['query'][4:]}"} for one in chosen]
+        assert (
+            httpx.post(f"{server.url}/v1/events", json={"events": events}, headers=KEY, timeout=LONG).status_code == 200
+        )
+    server.stop()
+    server = several("--max-memory", needs + 8)
+    assert change(server, delete=["c"]).status_code == 200
+    assert [one["limit"] for one in server.events("memory_limit_low")] == [needs + 8]
+    assert server.stop() == 0
+
+
 def test_a_signal_at_any_moment_of_the_start_wakes_the_supervisor(
     bundles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
