@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -415,6 +416,35 @@ def test_a_pause_of_the_whole_server_is_nobodys_silence(bundles: Path, monkeypat
         its.close()
     supervisor._children.listening.close()
     supervisor._children.selector.close()
+
+
+@pytest.mark.parametrize("drains", [True, False], ids=["while it drains", "while it stops"])
+def test_changes_are_made_though_the_writing_process_ends_while_the_server_stops(
+    several: Callable[..., Several], drains: bool
+) -> None:
+    """Another one takes its place until no worker needs it, and the end is logged; the server does not wait for nobody."""
+    server = several(*(("--drain-seconds", "600") if drains else ()))
+    event = {"events": [{"query": "cat", "candidate": "c"}]}
+    body = json.dumps(event).encode()
+    head = f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY['x-api-key']}\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer = server.writer()
+    os.kill(writer, signal.SIGSTOP)
+    with contextlib.ExitStack() as opened:
+        sent = [opened.enter_context(socket.create_connection(("127.0.0.1", server.port), LONG)) for _ in range(4)]
+        for one in sent:
+            one.sendall(head.encode() + body)
+        server.until(lambda: server.figure("shortlist_requests_under_way") >= 4)
+        server.process.send_signal(signal.SIGTERM)
+        server.until(lambda: server.events("stopping"))
+        os.kill(writer, signal.SIGKILL)
+        assert [one.recv(12) for one in sent] == [b"HTTP/1.1 200"] * 4
+    if drains:
+        assert change(server, delete=["c"]).status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LONG) == 0
+    server._reader.join(LONG)
+    assert [(one["reason"], one["code"]) for one in server.events("writer_ended")] == [("died", -9)]
+    assert not any(map(lives, server.pids()))
 
 
 def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundles: Path) -> None:

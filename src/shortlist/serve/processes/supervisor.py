@@ -45,6 +45,7 @@ LASTS = 1.0  # seconds that a worker answers, after which its end says nothing a
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
 MEMORY_CHECK = 1.0  # seconds between two looks at the workers' memory
 GROWN = 1.25  # times what a worker holds once it is loaded: below that another one would hold hardly less
+FINISHED = ("finished", "stopped")  # reasons to end the writing process that are no failure of its own
 STOOD_STILL = 1.0  # seconds between two looks at everything, beyond which this process was stopped
 
 
@@ -137,7 +138,7 @@ class Supervisor:
             if now - one.last_message > self._plan.silence and one.end_reason != "hung":
                 children.kill(one, "hung")
         if self._stop_by is not None:
-            self._check_stopping(now)
+            self._check_stopping(now, self._stop_by)
             return
         if self._plan.memory is not None and now >= self._next_memory_check:
             self._next_memory_check = now + MEMORY_CHECK
@@ -222,7 +223,7 @@ class Supervisor:
         self._scraping.ended(child)
         if child is children.writer:
             children.writer = None
-            if not stopping:
+            if child.end_reason not in FINISHED:
                 self._writer_ended(child, code)
         elif child in children.retiring:
             children.retiring.remove(child)
@@ -252,11 +253,14 @@ class Supervisor:
 
     def _writer_ended(self, child: Child, code: int) -> None:
         if self._swapping.ready is None:
+            if self._stop_by is not None:
+                return
             raise _error_of(child.failed, f"the writing process could not start (exit code {code}).")
         self._pause(child.ready is not None)
         error = {} if child.failed is None else {"kind": child.failed.kind, "message": child.failed.message}
         self._log.event("writer_ended", reason=child.end_reason or "died", code=code, **error)
-        self._swapping.writer_ended()
+        if self._stop_by is None:
+            self._swapping.writer_ended()
 
     def _pause(self, lasted: bool) -> None:
         """When the next one may start: at once, and later and later while they do not last."""
@@ -365,17 +369,29 @@ class Supervisor:
                     one.channel.send(Stop())
         if self._signals > 2:  # a third signal means: do not wait
             for one in children.running:
-                system.kill(one.pid)
+                children.kill(one, "stopped")
 
-    def _check_stopping(self, now: float) -> None:
-        """End the writing process when no worker is left that could send a change."""
-        writer, running = self._children.writer, self._children.running
-        if self._stop_by is not None and now > self._stop_by:
+    def _check_stopping(self, now: float, stop_by: float) -> None:
+        """End the writing process when no worker is left that could send a change; until then there has to be one."""
+        children = self._children
+        writer, running = children.writer, children.running
+        if now > stop_by or self._signals > 2:
             for one in running:
-                system.kill(one.pid)
-        if writer is not None and running == [writer] and writer.end_reason is None:
+                children.kill(one, "stopped")
+        elif writer is None:
+            if children.logs and now >= self._next_start and any(one.opened is not None for one in running):
+                try:
+                    children.start_writer(self._swapping.source)
+                    self._scraping.counts.writers.inc()
+                except OSError as error:
+                    self._log.event("start_failed", errno=error.errno)
+                    self._pause(lasted=False)
+        elif running == [writer] and writer.end_reason is None:
             writer.end_reason = "finished"
-            writer.channel.send(Finish())
+            if writer.ready is None:  # nobody waits for it any more
+                system.kill(writer.pid)
+            else:
+                writer.channel.send(Finish())
 
 
 def _prepare_for_all(settings: Settings) -> None:
