@@ -14,7 +14,7 @@ __all__ = ["Gate"]
 class Gate:
     """Lets requests through in the order of arrival.
 
-    What a request becomes once it is read takes many times the bytes of its body, so it is read inside.
+    A request that is read takes many times the bytes of its body, so it is read inside.
 
     Args:
         inside: requests inside.

@@ -45,7 +45,7 @@ LASTS = 1.0  # seconds that a worker answers, after which its end says nothing a
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
 MEMORY_CHECK = 1.0  # seconds between two looks at the workers' memory
 GROWN = 1.25  # times what a worker holds once it is loaded: below that another one would hold hardly less
-FINISHED = ("finished", "stopped")  # reasons to end the writing process that are no failure of its own
+FINISHED = ("finished", "stopped")  # reasons to end the writing process, which did not fail
 STOOD_STILL = 1.0  # seconds between two looks at everything, beyond which this process was stopped
 
 
@@ -280,7 +280,7 @@ class Supervisor:
         """Note what a worker holds once it is loaded.
 
         Raises:
-            ConfigError: when the limit is too low for the bundle alone. With what its log has grown to the server starts
+            ConfigError: when the limit is too low for the bundle alone. If its log has grown since, the server starts
                 nevertheless: nothing was wrong when it was started last.
         """
         needs = self._needs = system.own_memory(child.pid)
