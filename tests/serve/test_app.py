@@ -306,4 +306,4 @@ def test_few_requests_with_long_bodies_wait(clients: Callable[..., Any], compres
     codes = client.loop.run_until_complete(talk())
     assert (codes.count(200), codes.count(503)) == (34, 6)
     assert 'shortlist_refused_total{reason="wait"} 6.0' in client.get("/metrics").text
-    assert client.app._large_waiting == 0
+    assert client.app._large.waiting == client.app._large.inside == 0

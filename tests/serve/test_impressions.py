@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from tests.serve.test_journal import AWAY
 
 from shortlist.serve import change_routes, impressions
 from shortlist.serve.impression_files import FOLDER, records_of, segments
+from shortlist.serve.impressions import ImpressionLog
+from shortlist.serve.logs import Log
 
 SHOWN = {"query": "ann", "items": [{"candidate": "a"}, {"candidate": "b"}], "at": 5.0}
 
@@ -214,3 +217,54 @@ def test_what_is_acknowledged_after_a_file_was_taken_away_is_in_the_log(
         assert send(client, {**SHOWN, "request": "third"}).status_code == 200
     assert send(client, {**SHOWN, "request": "fourth"}).status_code == 200
     assert {"third", "fourth"} <= {record["request"] for record in logged(tmp_path)}
+
+
+def test_a_disk_that_stays_full_is_logged_once_and_events_are_said_to_count(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flood of requests at a full disk, whose log is perhaps on the same one; what is in the lists by then is said to be."""
+    client = writable()
+    send(client, SHOWN)
+    said: list[str] = []
+    client.app.service.log.event = lambda name, **what: said.append(name)
+    whole = os.pwrite
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    for times in (1, 2):
+        monkeypatch.setattr(os, "pwrite", full)
+        for _ in range(3):
+            assert send(client, SHOWN).json()["detail"] == "this could not be written to the impression log."
+            event = {"events": [{"query": "ann", "candidate": "c"}]}
+            reply = client.post("/v1/events", event, headers=KEY)
+            assert (reply.status_code, reply.headers["retry-after"]) == (503, "5")
+            assert "were recorded" in reply.json()["detail"]
+        assert '"c"' in client.get("/v1/history", params={"query": "ann"}).text
+        monkeypatch.setattr(os, "pwrite", whole)
+        assert send(client, SHOWN).status_code == 200
+        assert said == ["impressions_failed"] * times
+
+
+@pytest.mark.parametrize("most", [1 << 20, 16 << 20, 1 << 30])
+def test_files_are_short_where_several_processes_write(tmp_path: Path, most: int) -> None:
+    log = ImpressionLog(tmp_path, most, Log(requests=False))
+    assert {1 << 20: 1 << 16, 16 << 20: 1 << 16, 1 << 30: 1 << 22}[most] == log._longest
+    log.close()
+
+
+def test_the_log_of_several_processes_is_no_longer_than_that_of_one(tmp_path: Path) -> None:
+    """Each writes to a file of its own, which no other deletes."""
+    most, made = 16 << 20, []
+    record = {"op": "shown", "at": 1.0, "query": "q" * 9_000, "items": [], "bundle": "b"}
+
+    async def all_of() -> None:
+        logs = [ImpressionLog(tmp_path, most, Log(requests=False)) for _ in range(8)]
+        for _ in range(300):
+            await asyncio.gather(*(log.add([record]) for log in logs))
+            made.append(sum(path.stat().st_size for path in segments(tmp_path / FOLDER)))
+        for log in logs:
+            log.close()
+
+    asyncio.run(all_of())
+    assert most // 2 < max(made) <= most

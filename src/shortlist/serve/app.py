@@ -10,12 +10,13 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 from shortlist.serve.admission import Admission, Probes
+from shortlist.serve.gate import Gate
 from shortlist.serve.http import (
     CLOSE,
     Decompression,
@@ -45,13 +46,17 @@ ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})  # answered however much
 PORT = re.compile(rb":\d*$")
 COMPLETE = "shortlist.complete"  # in a request's scope: when its last byte was read, by time.perf_counter
 BODY = "shortlist.body"  # and the body, where it is short and has arrived whole
+PLACE = "shortlist.place"  # of one on a connection: gives its place in the queue back; and what ``_turn`` calls
 LATE = "shortlist.late"  # of one that takes its place in the queue once its body has arrived: called where that is full; see ``_turn``
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._:/=+-]{1,128}")
 TRACE = re.compile(rb"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")  # W3C Trace Context
-LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once
+LARGE = 2  # requests with a body beyond ``SMALL`` that are read and answered at once, and as many changes
 WAITING = (
     32  # of them that may wait, with what they brought: fewer than ``admission.SLOTS``, so that others have a place
 )
+CHANGES = 128  # of shorter changes, which wait for the disk
+CHANGES_SIZE = 1 << 20  # bytes of their bodies
+WAITING_SIZE = 8 << 20  # bytes of those that wait to be read
 STALLED = 20.0  # seconds without an answer, while some are waited for, after which the server is not ready
 NO_BODY = frozenset({"GET", "HEAD"})
 CLIENT_CLOSED = 499  # in figures and logs, the status of a request whose asker hung up before its answer
@@ -80,8 +85,10 @@ class App:
         self._under_way = 0
         self._in_progress: dict[asyncio.Task[Any], float] = {}  # what is being answered, since when; the oldest first
         self._cancellable: set[asyncio.Task[Any]] = set()  # of them, those that change nothing
-        self._large = asyncio.Semaphore(LARGE)  # for requests with a long body, which take many times its size
-        self._large_waiting = 0  # that wait for it
+        limits = service.settings.limits
+        self._large = Gate(LARGE, waiting=WAITING)  # for requests with a long body, which take many times its size
+        self._large_changes = Gate(LARGE, waiting=WAITING, waiting_size=self.received.most // 2)
+        self._changes = Gate(CHANGES, CHANGES_SIZE, max(1, limits.under_way // 2), WAITING_SIZE)
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.batcher.arrived = lambda: self.admission.begun
@@ -174,8 +181,11 @@ class App:
             incoming = Incoming(path, scope["query_string"], headers, body)
             if incoming.query and method == "POST":
                 parameters(incoming)  # takes none: what was meant for the body would be ignored in silence
-            late = None if LATE not in scope else (begun, scope[LATE])
-            reply = await (route.handler(service, incoming) if path in ALWAYS else self._answer(route, incoming, late))
+            if path in ALWAYS:
+                reply = await route.handler(service, incoming)
+            else:
+                late = None if LATE not in scope else (begun, scope[LATE])
+                reply = await self._answer(route, incoming, late, scope.get(PLACE))
             self._check_size(reply)
         except Problem as problem:
             reply, close = _problem(problem, request_id), problem.close
@@ -249,7 +259,11 @@ class App:
             self._traces.end(span, scope["method"], label, status, bundle=bundle, queue_seconds=queue)
 
     async def _answer(
-        self, route: Route, incoming: Incoming, late: tuple[list[float], Callable[[], int]] | None
+        self,
+        route: Route,
+        incoming: Incoming,
+        late: tuple[list[float], Callable[[], int]] | None,
+        place: tuple[Callable[[], None], Callable[[], int]] | None = None,
     ) -> Reply:
         """The reply of a route.
 
@@ -257,28 +271,38 @@ class App:
             route: that was asked for.
             incoming: the request.
             late: where it has no place in the queue yet, gets the time of its turn, and what ``_turn`` calls; else None.
+            place: gives its place in the queue back, and refuses it as ``late`` does; None without a connection.
 
         Raises:
             Problem: when it takes too long.
         """
-        task, entered = asyncio.current_task(), False
+        task, entered, writes = asyncio.current_task(), False, route.access == "write"
         assert task is not None
         self._in_progress[task] = time.monotonic()
         turns = self.service.turns
         turns.enter()
         try:
-            if route.access != "write":
+            if not writes:
                 self._cancellable.add(task)
             if late is not None:
                 begun, refused = late
                 await self._turn(refused)
                 entered = True
                 begun.append(time.perf_counter())
+            if writes:  # it waits for the disk, and for other processes: the place is for others
+                if place is not None:
+                    place[0]()
+                if entered:
+                    entered = False
+                    self.admission.leave(asyncio.get_running_loop().time())
             body = plain_body(incoming, LIGHT, self.service.settings.limits.body)
             if not isinstance(body, Decompression) and len(body) <= SMALL:
                 plain = incoming if body is incoming.body else incoming._replace(body=body)
-                return await route.handler(self.service, plain)
-            async with self._one_of_few():
+                if not writes:
+                    return await route.handler(self.service, plain)
+                async with self._through(self._changes, len(body), place):
+                    return await route.handler(self.service, plain)
+            async with self._through(self._large_changes if writes else self._large, len(incoming.body), place):
                 if isinstance(body, Decompression):
                     body = await turns.take(Lane.LARGE, partial(body.finish, turns.yield_to_loop))
                 return await route.handler(self.service, incoming._replace(body=body))
@@ -292,7 +316,7 @@ class App:
                 "the request was not answered in time.",
                 retry_after=5,
                 reason="late",
-                hint="a change may still be made; send it again" if route.access == "write" else "send it again later",
+                hint="a change may still be made; send it again" if writes else "send it again later",
             ) from None
         except Problem as problem:
             drop_traceback(problem)  # its frames hold what is freed below
@@ -326,25 +350,20 @@ class App:
         finally:
             self._under_way += 1
 
-    @contextlib.asynccontextmanager
-    async def _one_of_few(self) -> AsyncIterator[None]:
-        """The turn of a request with a long body.
+    def _through(
+        self, gate: Gate, size: int, place: tuple[Callable[[], None], Callable[[], int]] | None
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """The turn of a request with so many bytes at a gate.
 
         Raises:
             Problem: when too many wait for theirs.
         """
-        if self._large_waiting >= WAITING and not self.finishing:
-            raise _overloaded("wait")
-        self._large_waiting += 1
-        try:
-            with self.service.turns.off_loop():
-                await self._large.acquire()
-        finally:
-            self._large_waiting -= 1
-        try:
-            yield
-        finally:
-            self._large.release()
+        if gate.full(size) and not self.finishing:
+            problem = _overloaded("wait")
+            if place is not None:
+                problem.retry_after = place[1]()
+            raise problem
+        return gate.through(size, self.service.turns.off_loop())
 
     def cancel_overdue(self, now: float) -> None:
         """Answer requests that have waited for too long by 503.

@@ -79,7 +79,16 @@ async def events(service: Service, incoming: Incoming) -> Reply:
     with service.turns.off_loop():
         count = await service.change(record)
         if service.impressions.begun:  # the events that follow a list are part of its log
-            await service.impressions.add([record])
+            try:
+                await service.impressions.add([record])
+            except Problem as problem:
+                raise Problem(
+                    503,
+                    "the events were recorded, but could not be written to the impression log.",
+                    retry_after=problem.retry_after,
+                    reason=problem.reason,
+                    hint=problem.hint,
+                ) from None
     return Reply(msgspec.json.encode({"recorded": count}))
 
 

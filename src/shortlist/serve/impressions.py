@@ -18,14 +18,16 @@ from shortlist.serve.turns import Turns
 __all__ = ["ImpressionLog"]
 
 AT_ONCE = 256  # records by one fsync, or those of one request
-PARTS = 16  # files that the log has when it is full
+PARTS = 256  # files that the log has when it is full: several processes write to one each, which cannot be deleted
+SHORTEST = 1 << 16  # bytes of a file, unless the log may have few
+RESERVE = 16  # a part of the log that is free when a file is begun
 
 
 class ImpressionLog:
     """Brings impressions, and the events that follow them, to the disk; many by one fsync, in a thread of its own.
 
     Each process has its own files in ``folder/impressions``; the oldest are deleted when all have more than ``most``
-    bytes.
+    bytes: never more than that and what is written at a time, as long as some sixteen processes write.
 
     Args:
         folder: of the log; None where nothing is logged.
@@ -38,9 +40,11 @@ class ImpressionLog:
         self._folder = None if folder is None else folder / FOLDER
         self._most = most
         self._log = log
+        self._longest = max(most // PARTS, min(most // RESERVE, SHORTEST))  # bytes of a file that is written to
         self._segment: Segment | None = None
         self._waiting: deque[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
+        self._failed = False  # whether the last write failed
         self._pause: Callable[[], object] = _no_pause if turns is None else turns.yield_to_loop
         self._thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
 
@@ -73,8 +77,11 @@ class ImpressionLog:
             failed: Exception | None = None
             try:
                 await loop.run_in_executor(self._thread, self._write, [some for some, _ in batch])
+                self._failed = False
             except OSError as error:
-                self._log.event("impressions_failed", kind=type(error).__name__, errno=error.errno)
+                if not self._failed:
+                    self._log.event("impressions_failed", kind=type(error).__name__, errno=error.errno)
+                self._failed = True
                 failed = Problem(
                     503,
                     "this could not be written to the impression log.",
@@ -107,12 +114,12 @@ class ImpressionLog:
             OSError: when it cannot be made.
         """
         assert self._folder is not None
-        if self._segment is not None and (self._segment.size >= self._most // PARTS or not self._segment.whole):
+        if self._segment is not None and (self._segment.size >= self._longest or not self._segment.whole):
             last, self._segment = self._segment, None
             last.close()
         if self._segment is None:
             self._segment = Segment(self._folder)
-            if deleted := prune(self._folder, self._most - self._most // PARTS):
+            if deleted := prune(self._folder, self._most - self._most // RESERVE):
                 self._log.event("impressions_pruned", files=deleted)
         return self._segment
 

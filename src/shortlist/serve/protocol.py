@@ -13,7 +13,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from shortlist.serve.admission import Admission, is_plain, overloaded
-from shortlist.serve.app import ALWAYS, BODY, COMPLETE, LATE, App
+from shortlist.serve.app import ALWAYS, BODY, COMPLETE, LATE, PLACE, App
 from shortlist.serve.http import CLOSE, Answer, Headers, reply_head
 from shortlist.serve.known_heads import HEAD_END, Head
 from shortlist.serve.leaving import Leaving
@@ -431,7 +431,7 @@ class Connection(HttpToolsProtocol):
         Args:
             cycle: of uvicorn.
             answer: answers it.
-            leave: called at its end.
+            leave: called at its end, or when it gives its place back.
 
         Returns:
             False if the client has hung up.
@@ -441,6 +441,14 @@ class Connection(HttpToolsProtocol):
         if (self._unparsed or self._queued) and self._leaving.has_left(cycle, bool(self._unparsed)):
             self.transport.abort()
             return False
+
+        def give_back() -> None:
+            nonlocal leave
+            if leave is not None:
+                held, leave = leave, None
+                held(self.loop.time())
+
+        cycle.scope[PLACE] = give_back, self._rest_after_reply
         task = self._task = self.loop.create_task(answer(cycle.scope, cycle.receive, partial(self._write, cycle)))
         self.tasks.add(task)
 
@@ -451,8 +459,7 @@ class Connection(HttpToolsProtocol):
             if task.cancelled() and not cycle.response_complete:
                 self.transport.close()
             cycle.on_response = None  # it refers to this connection, which refers to it
-            if leave is not None:
-                leave(self.loop.time())
+            give_back()
 
         task.add_done_callback(done)
         return True

@@ -92,6 +92,7 @@ class Service:
         scrapes: gathers all metrics.
         change: writes one change, and returns when it is acknowledged; raises Problem.
         writes: whether changes are still being written.
+        closing: called first when it closes.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Service:
         self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
+        self.closing: Callable[[], None] = lambda: None
         self.impressions = ImpressionLog(self.settings.state, self.settings.impression_bytes, self.log, self.turns)
         self.activate(self.writer.replay(follows))
 
@@ -357,6 +359,7 @@ class Service:
     def close(self) -> None:
         """Stop answering."""
         self.ready = False
+        self.closing()
         self.writer.close()
         self.impressions.close()
         self.turns.close()

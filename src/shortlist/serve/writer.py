@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,13 +24,13 @@ from shortlist.serve.metrics import Metrics
 from shortlist.serve.misfits import misfit
 from shortlist.serve.preparing import Preparation
 from shortlist.serve.problems import Problem
+from shortlist.serve.recent import Recent
 from shortlist.serve.turns import Turns
 from shortlist.store.allocation import trim
 
 __all__ = ["ChangeWriter"]
 
 AT_ONCE = 256  # changes by one fsync
-TAIL = 512  # records of the log's end that are kept for those who follow it
 PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
 LOOK = 1.0  # seconds between two looks at whether the log is still there
 
@@ -80,7 +79,7 @@ class ChangeWriter:
         done: called in the event loop with changes that are on the disk and applied, in their order, before any of them
             is acknowledged.
         preparation: imports what upserts need.
-        tail: the last changes that were in the log at the start, of those that another process sent.
+        recent: the last changes that were in the log at the start, of those that another process sent.
     """
 
     def __init__(self, service: Answering, folder: Path | None) -> None:
@@ -98,7 +97,7 @@ class ChangeWriter:
         self._expired: list[Any] = []  # candidates that have expired, which is not in the log yet
         self._due: list[Any] = []  # those that are still served
         self.done: Callable[[Sequence[dict[str, Any]]], None] = _no_followers
-        self.tail: deque[dict[str, Any]] = deque(maxlen=TAIL)
+        self.recent = Recent()
         service.metrics.log_bytes.set_function(lambda: 0 if self._log is None else self._log.size)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
@@ -138,10 +137,10 @@ class ChangeWriter:
             raise _other_tables(error) from None
 
     def _read(self, log: ChangeLog) -> Iterator[dict[str, Any]]:
-        """Every record of the log; the last ones of another process are kept in ``tail``."""
+        """Every record of the log; the last ones of another process are kept in ``recent``."""
         for record in log.read():
             if "name" in record:
-                self.tail.append(record)
+                self.recent.add(record)
             yield record
 
     def _with_changes(self, loaded: Loaded) -> Loaded:

@@ -226,3 +226,38 @@ def test_a_position_of_the_process_before_says_nothing_to_the_next(house: Any) -
         assert not has(two, "c")
 
     house(do)
+
+
+def test_a_worker_that_closes_applies_nothing_more_and_nobody_waits_for_it(house: Any) -> None:
+    """It has answered all of its requests; changes of others that arrive after that are no failure of its own."""
+
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        two, following = await at.worker()
+        events: list[str] = []
+        two.log.event = lambda name, **what: events.append(name)  # type: ignore[method-assign]
+        two.closing = following.close
+        hold = asyncio.Event()
+        apply = two.writer.change
+
+        async def slow(record: dict[str, Any]) -> Any:
+            await hold.wait()
+            return await apply(record)
+
+        two.writer.change = slow  # type: ignore[method-assign]
+        first = asyncio.create_task(one.change(gone("a")))
+        while not following._channel._received and following._batches.empty() and at.hub._position < 1:
+            await asyncio.sleep(0)
+        two.close()
+        hold.set()
+        assert list(await asyncio.wait_for(first, 60))[:2] == [0, 1]
+        assert list(await asyncio.wait_for(one.change(gone("c")), 60))[:2] == [0, 1]
+        assert events == []
+        assert at.replaced == []
+        end, other = pair()
+        following.renew(end)  # a writing process that starts at the same time
+        assert end.fileno() == -1
+        other.close()
+        at.workers.pop()
+
+    house(do)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -417,6 +418,35 @@ def test_a_pause_of_the_whole_server_is_nobodys_silence(bundles: Path, monkeypat
     supervisor._children.selector.close()
 
 
+@pytest.mark.parametrize("drains", [True, False], ids=["while it drains", "while it stops"])
+def test_changes_are_made_though_the_writing_process_ends_while_the_server_stops(
+    several: Callable[..., Several], drains: bool
+) -> None:
+    """Another one takes its place until no worker needs it, and the end is logged; the server does not wait for nobody."""
+    server = several(*(("--drain-seconds", "600") if drains else ()))
+    event = {"events": [{"query": "cat", "candidate": "c"}]}
+    body = json.dumps(event).encode()
+    head = f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY['x-api-key']}\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer = server.writer()
+    os.kill(writer, signal.SIGSTOP)
+    with contextlib.ExitStack() as opened:
+        sent = [opened.enter_context(socket.create_connection(("127.0.0.1", server.port), LONG)) for _ in range(4)]
+        for one in sent:
+            one.sendall(head.encode() + body)
+        server.until(lambda: server.figure("shortlist_requests_under_way") >= 4)
+        server.process.send_signal(signal.SIGTERM)
+        server.until(lambda: server.events("stopping"))
+        os.kill(writer, signal.SIGKILL)
+        assert [one.recv(12) for one in sent] == [b"HTTP/1.1 200"] * 4
+    if drains:
+        assert change(server, delete=["c"]).status_code == 200
+        server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LONG) == 0
+    server._reader.join(LONG)
+    assert [(one["reason"], one["code"]) for one in server.events("writer_ended")] == [("died", -9)]
+    assert not any(map(lives, server.pids()))
+
+
 def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundles: Path) -> None:
     """One was put there and refused: the next worker finds it, too. After a swap the next one finds the right one."""
     from types import SimpleNamespace
@@ -434,6 +464,61 @@ def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundle
     assert ended(object()) == 0
     supervisor._children.listening.close()
     supervisor._children.selector.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "needs", "holds", "replaced", "low"),
+    [
+        (100, 20, 99, False, False),
+        (100, 20, 101, True, False),
+        (100, 79, 101, True, False),
+        (100, 90, 101, False, True),  # another one would soon hold as much
+        (100, 90, 113, True, True),
+        (100, 200, 240, False, True),  # with the log as it is by now
+        (100, 200, 251, True, True),
+    ],
+)
+def test_a_worker_is_not_replaced_by_one_that_holds_hardly_less(
+    bundles: Path, monkeypatch: pytest.MonkeyPatch, limit: int, needs: int, holds: int, replaced: bool, low: bool
+) -> None:
+    from types import SimpleNamespace
+
+    from shortlist.serve.processes import system
+
+    memory = [needs]
+    monkeypatch.setattr(system, "own_memory", lambda pid: memory[0] << 20)
+    out = io.StringIO()
+    supervisor = idle_supervisor(bundles, out)
+    supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")
+    worker = SimpleNamespace(pid=1, end_reason=None, opened=1.0, slot=0)
+    supervisor._children.workers = [worker]
+    for _ in range(3):
+        supervisor._check_memory(worker, limit << 20)
+    memory[0] = holds
+    supervisor._check_workers_memory(limit << 20)
+    assert worker.end_reason == ("memory" if replaced else None)
+    supervisor._log.flush()
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    said = [{"event": "memory_limit_low", "limit": limit, "needs": needs}] if low else []
+    assert [{name: one[name] for name in ("event", "limit", "needs")} for one in events] == said  # once
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
+
+
+def test_a_server_whose_log_has_grown_beyond_its_memory_starts_again(several: Callable[..., Several]) -> None:
+    server = several()
+    needs = max(own_memory(pid) for pid in server.workers()) >> 20
+    chosen = [{"query": f"{'q' * 1000}{number:06}", "candidate": f"{'c' * 1000}{number:06}"} for number in range(400)]
+    for number in range(80):
+        events = [{**one, "query": f"{number}{one['query'][4:]}"} for one in chosen]
+        assert (
+            httpx.post(f"{server.url}/v1/events", json={"events": events}, headers=KEY, timeout=LONG).status_code == 200
+        )
+    server.stop()
+    server = several("--max-memory", needs + 8)
+    assert change(server, delete=["c"]).status_code == 200
+    assert [one["limit"] for one in server.events("memory_limit_low")] == [needs + 8]
+    assert server.stop() == 0
 
 
 def test_a_signal_at_any_moment_of_the_start_wakes_the_supervisor(

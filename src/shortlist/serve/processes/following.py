@@ -53,6 +53,8 @@ class Following:
         self._has_written = True  # whether the writing process has sent a message
         self._caught_up: asyncio.Future[None] | None = None
         self._joined_at: int | None = None
+        self._applying: asyncio.Task[None] | None = None
+        self._closed = False
         self.retiring = False
 
     def snapshot(self) -> Sequence[Mapping[str, Any]]:
@@ -85,6 +87,9 @@ class Following:
 
     def renew(self, end: socket.socket) -> None:
         """Follow another writing process."""
+        if self._closed:
+            end.close()
+            return
         self._channel.close()
         self._channel = Channel(end)
         self._channel.attach(self._take, self._lost)
@@ -202,5 +207,8 @@ class Following:
             waiting.set_result(None)
 
     def close(self) -> None:
-        """Stop following."""
+        """Stop following: no change waits for this worker from now on, and it applies none."""
+        self._closed = True
+        if self._applying is not None:
+            self._applying.cancel()
         self._channel.close()

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import msgspec
 from prometheus_client import Gauge
 
 from shortlist.serve.problems import Problem, drop_traceback
@@ -26,7 +27,6 @@ from shortlist.serve.processes.messages import (
     StartOver,
 )
 from shortlist.serve.service import Service
-from shortlist.serve.writer import TAIL
 
 __all__ = ["Hub"]
 
@@ -70,7 +70,7 @@ class Hub:
         self._position = 0
         self._positions: dict[str, int] = {}  # of changes that are handed out and not acknowledged
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._tail: deque[dict[str, Any]] = deque(self._writer.tail, maxlen=TAIL)
+        self._recent = self._writer.recent
         self._under_way: set[str] = set()  # names of changes
         self._tasks: set[asyncio.Task[None]] = set()
         self._lag = Gauge(
@@ -145,8 +145,7 @@ class Hub:
         for record in records:
             self._position += 1
             self._positions[record["name"]] = self._position
-        self._tail.extend(records)
-        content = Channel.encoded(Records(self._position, list(records)))
+        content = Channel.encoded(Records(self._position, [self._recent.add(record) for record in records]))
         for one in self._followers:
             if one.follows:
                 one.channel.send_encoded(content)
@@ -195,7 +194,7 @@ class Hub:
             one.channel.send(Records(self._position, missing))
             one.follows = one.counts = True
 
-    def _after(self, last: str | None, names: list[str]) -> list[dict[str, Any]] | None:
+    def _after(self, last: str | None, names: list[str]) -> list[msgspec.Raw] | None:
         """The changes after the one called ``last``; None if some of them are no longer known.
 
         Args:
@@ -206,8 +205,7 @@ class Hub:
             if last not in names:
                 return None
             names = names[names.index(last) + 1 :]
-        records = {record["name"]: record for record in self._tail}
-        return [records[name] for name in names] if all(name in records for name in names) else None
+        return self._recent.of(names)
 
     async def pulse(self) -> None:
         """Report to the workers again and again that the log is still being written, as long as it is."""

@@ -252,10 +252,10 @@ class Snapshot(_Message):
 
 
 class Records(_Message):
-    """The next changes; with them a worker is at ``position``."""
+    """The next changes, encoded or not; with them a worker is at ``position``."""
 
     position: int
-    records: list[dict[str, Any]]
+    records: list[Any]
 
 
 class Joined(_Message):

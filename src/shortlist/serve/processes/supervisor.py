@@ -16,6 +16,7 @@ from typing import Any
 from shortlist import errors
 from shortlist.errors import BundleError, ConfigError, ShortlistError
 from shortlist.serve import page
+from shortlist.serve.journal import NAME
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
 from shortlist.serve.processes.children import SIGNALS, Child, Children, Plan
@@ -43,6 +44,8 @@ TICK = 0.1  # seconds between two looks at everything
 LASTS = 1.0  # seconds that a worker answers, after which its end says nothing about the next one
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between two starts where workers do not last
 MEMORY_CHECK = 1.0  # seconds between two looks at the workers' memory
+GROWN = 1.25  # times what a worker holds once it is loaded: below that another one would hold hardly less
+FINISHED = ("finished", "stopped")  # reasons to end the writing process, which did not fail
 STOOD_STILL = 1.0  # seconds between two looks at everything, beyond which this process was stopped
 
 
@@ -61,6 +64,8 @@ class Supervisor:
         self._swapping = Swapping(plan, self._children, self._scraping, log)
         self._next_memory_check = self._next_start = 0.0
         self._last_look = time.monotonic()
+        self._needs = 0  # bytes of its own that the last worker held once it was loaded
+        self._limit_is_low = False  # whether that is too near to the limit, which is logged
         self._short_lived = 0  # ends in a row of workers that did not last
         self._stop_by: float | None = None
         self._signals = 0
@@ -133,7 +138,7 @@ class Supervisor:
             if now - one.last_message > self._plan.silence and one.end_reason != "hung":
                 children.kill(one, "hung")
         if self._stop_by is not None:
-            self._check_stopping(now)
+            self._check_stopping(now, self._stop_by)
             return
         if self._plan.memory is not None and now >= self._next_memory_check:
             self._next_memory_check = now + MEMORY_CHECK
@@ -197,11 +202,12 @@ class Supervisor:
 
     def _is_ready(self, child: Child, ready: Ready) -> None:
         swapping = self._swapping
+        if self._plan.memory is not None:
+            self._check_memory(child, self._plan.memory)
         if child in self._children.starting:
             swapping.is_ready(ready)
             return
         if swapping.ready is None:
-            self._check_memory(child)
             swapping.first(ready)
         assert swapping.ready is not None
         if child in self._children.workers and ready.bundle == swapping.ready.bundle:
@@ -217,7 +223,7 @@ class Supervisor:
         self._scraping.ended(child)
         if child is children.writer:
             children.writer = None
-            if not stopping:
+            if child.end_reason not in FINISHED:
                 self._writer_ended(child, code)
         elif child in children.retiring:
             children.retiring.remove(child)
@@ -247,11 +253,14 @@ class Supervisor:
 
     def _writer_ended(self, child: Child, code: int) -> None:
         if self._swapping.ready is None:
+            if self._stop_by is not None:
+                return
             raise _error_of(child.failed, f"the writing process could not start (exit code {code}).")
         self._pause(child.ready is not None)
         error = {} if child.failed is None else {"kind": child.failed.kind, "message": child.failed.message}
         self._log.event("writer_ended", reason=child.end_reason or "died", code=code, **error)
-        self._swapping.writer_ended()
+        if self._stop_by is None:
+            self._swapping.writer_ended()
 
     def _pause(self, lasted: bool) -> None:
         """When the next one may start: at once, and later and later while they do not last."""
@@ -262,18 +271,36 @@ class Supervisor:
     # Memory.
 
     def _check_workers_memory(self, limit: int) -> None:
+        most = max(limit, int(GROWN * self._needs))
         for one in self._children.wanted:
-            if one.opened is not None and system.own_memory(one.pid) > limit:
+            if one.opened is not None and system.own_memory(one.pid) > most:
                 one.end_reason = "memory"
 
-    def _check_memory(self, child: Child) -> None:
-        limit = self._plan.memory
-        needs = system.own_memory(child.pid) if limit is not None else 0
-        if limit is not None and needs > limit:
+    def _check_memory(self, child: Child, limit: int) -> None:
+        """Note what a worker holds once it is loaded.
+
+        Raises:
+            ConfigError: when the limit is too low for the bundle alone. If its log has grown since, the server starts
+                nevertheless: nothing was wrong when it was started last.
+        """
+        needs = self._needs = system.own_memory(child.pid)
+        if needs > limit and self._swapping.ready is None and not self._has_changes:
             raise ConfigError(
                 f"--max-memory is {limit >> 20} MiB; a worker holds {needs >> 20} MiB of its own once it is loaded.",
                 hint="give it more, or leave --max-memory out",
             )
+        low = GROWN * needs > limit
+        if low and not self._limit_is_low:
+            self._log.event("memory_limit_low", limit=limit >> 20, needs=needs >> 20)
+        self._limit_is_low = low
+
+    @property
+    def _has_changes(self) -> bool:
+        """Whether the log of changes has any."""
+        state = self._plan.settings.state
+        with contextlib.suppress(OSError):
+            return state is not None and (state / NAME).stat().st_size > 0
+        return False
 
     def _retire_replaced(self) -> None:
         """Retire the workers to be replaced, once the others accept connections."""
@@ -342,17 +369,29 @@ class Supervisor:
                     one.channel.send(Stop())
         if self._signals > 2:  # a third signal means: do not wait
             for one in children.running:
-                system.kill(one.pid)
+                children.kill(one, "stopped")
 
-    def _check_stopping(self, now: float) -> None:
-        """End the writing process when no worker is left that could send a change."""
-        writer, running = self._children.writer, self._children.running
-        if self._stop_by is not None and now > self._stop_by:
+    def _check_stopping(self, now: float, stop_by: float) -> None:
+        """End the writing process when no worker is left that could send a change; until then there has to be one."""
+        children = self._children
+        writer, running = children.writer, children.running
+        if now > stop_by or self._signals > 2:
             for one in running:
-                system.kill(one.pid)
-        if writer is not None and running == [writer] and writer.end_reason is None:
+                children.kill(one, "stopped")
+        elif writer is None:
+            if children.logs and now >= self._next_start and any(one.opened is not None for one in running):
+                try:
+                    children.start_writer(self._swapping.source)
+                    self._scraping.counts.writers.inc()
+                except OSError as error:
+                    self._log.event("start_failed", errno=error.errno)
+                    self._pause(lasted=False)
+        elif running == [writer] and writer.end_reason is None:
             writer.end_reason = "finished"
-            writer.channel.send(Finish())
+            if writer.ready is None:  # nobody waits for it any more
+                system.kill(writer.pid)
+            else:
+                writer.channel.send(Finish())
 
 
 def _prepare_for_all(settings: Settings) -> None:

@@ -210,6 +210,7 @@ class _Worker:
         if following is not None:
             service.change = following.change
             service.writes = lambda: following.alive
+            service.closing = following.close
 
     async def live(self, server: Server) -> None:
         """Send signs of life and read the supervisor's messages until the server ends."""
