@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 POLICIES = {
     getattr(os, f"SCHED_{name.upper()}"): name
@@ -82,7 +82,7 @@ def _take(place: Place) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, place.nice)
 
 
-def place_of(thread: int) -> dict:
+def place_of(thread: int) -> dict[str, Any]:
     """What the system has given to a process or thread: its cores, its policy, its priority or else how nice it is."""
     if not hasattr(os, "sched_getaffinity"):
         return {}
