@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--broken", type=int, default=30)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5, help="of the overload, and of each attack")
+    parser.add_argument("--rounds", type=int, default=5, help="of the overload, and of cores")
     parser.add_argument("--rate", type=float, default=300.0, help="requests per second during the soak")
     parser.add_argument("--candidates", type=int, default=CANDIDATES)
     parser.add_argument("--workers", type=int, default=4, help="of the measurement of memory")

@@ -3,8 +3,8 @@
 `python -m benchmarks.serving.attackers busy SHARE` attacks nobody, and uses that share of a processor: what the attacker takes
 from the machine, without what it does to the server.
 
-Each is named after the row of the issue that found it. Bodies are made once, so that an attacker costs little on the cores that it
-shares with the server; what comes back is read and thrown away, unless not reading is the attack.
+Each is named after the row of the issue that found it. Bodies are made once; what comes back is read and thrown away, unless not reading is the
+attack. When it is ended (SIGTERM), an attacker prints what it has got through, as JSON.
 """
 
 from __future__ import annotations
@@ -14,14 +14,57 @@ import gzip
 import json
 import os
 import re
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 KEY = "benchmark-write-key-0123456789"
 EMPTY = b'{"queries":[{"id":"1"}]}'
+
+
+class _Count:
+    """What all threads together have got through: connections, bytes sent, and replies read to their end."""
+
+    def __init__(self) -> None:
+        self._lock, self._begun = threading.Lock(), time.perf_counter()
+        self.connections = self.sent = self.replies = 0
+
+    def add(self, connections: int = 0, sent: int = 0, replies: int = 0) -> None:
+        with self._lock:
+            self.connections, self.sent, self.replies = (
+                self.connections + connections,
+                self.sent + sent,
+                self.replies + replies,
+            )
+
+    def said(self) -> dict[str, float]:
+        """The counts, and the seconds that they took."""
+        seconds = time.perf_counter() - self._begun
+        return {"seconds": seconds, "connections": self.connections, "sent": self.sent, "replies": self.replies}
+
+
+COUNT = _Count()
+
+
+class _Socket(socket.socket):
+    """A connection to the server; what it sends is counted."""
+
+    def connect(self, address: Any) -> None:
+        super().connect(address)
+        COUNT.add(connections=1)
+
+    def send(self, content: Any, flags: int = 0) -> int:
+        sent = super().send(content, flags)
+        COUNT.add(sent=sent)
+        return sent
+
+    def sendall(self, content: Any, flags: int = 0) -> None:
+        super().sendall(content, flags)
+        COUNT.add(sent=len(content))
 
 
 def post(path: str, body: bytes, *lines: str) -> bytes:
@@ -178,6 +221,7 @@ def _exchange(connection: socket.socket, request: bytes) -> None:
         while len(came) < missing:
             missing, came = missing - len(came), _more(connection)
         came = came[missing:]
+        COUNT.add(replies=1)
     if sender is not None:
         sender.join()
     if told:
@@ -197,7 +241,14 @@ def _more(connection: socket.socket) -> bytes:
 
 
 def _connected(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=60)
+    connection = _Socket()
+    try:
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", port))
+    except OSError:
+        connection.close()
+        raise
+    return connection
 
 
 # Connections that are held, or fed for ever.
@@ -209,7 +260,7 @@ def _unread(port: int, count: int = 60) -> None:
     held: list[socket.socket] = []
     while True:
         while len(held) < count:
-            one = socket.socket()
+            one = _Socket()
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             one.connect(("127.0.0.1", port))
             one.sendall(post("/v1/recommend", body))
@@ -351,18 +402,15 @@ def busy(share: float) -> None:
             time.sleep(step * (1 - share))
 
 
-def _stand_back() -> None:
-    """Leave the cores to the server and its honest clients first: an attacker would have its own."""
-    policy = os.sched_getscheduler(0)
-    priority = os.sched_getparam(0).sched_priority
-    if priority > 1:
-        os.sched_setscheduler(0, policy, os.sched_param(priority - 1))
-    else:
-        os.nice(5)
+def _end(*_: object) -> None:
+    """Print what was got through, and end, whatever the threads do."""
+    os.write(1, _json(COUNT.said()) + b"\n")
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    _stand_back()
+    signal.signal(signal.SIGTERM, _end)
+    print("begins", flush=True)
     if sys.argv[1] == "busy":
         busy(float(sys.argv[2]))
     attack(sys.argv[1], int(sys.argv[2]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import re
 import statistics
 import subprocess
@@ -15,15 +17,20 @@ from pathlib import Path
 from benchmarks.machine import cpu_seconds
 from benchmarks.serving.attackers import NAMES
 from benchmarks.serving.callers import Callers
+from benchmarks.serving.placing import ahead_of_other_sessions, place_of, placed
 from benchmarks.serving.server import Connection, Server
 
 QUERIES, DIM = 1000, 32
 SMALL, LARGE = 1682, 300_000  # candidates; the large one for what grows with a catalogue
 ON_LARGE = ("3 ", "7 ", "13 texts", "requests that hang up")
 RATES = {SMALL: 200.0, LARGE: 40.0}  # of the honest clients a second: far below what the server can answer
+SLICES = {SMALL: 1.5, LARGE: 3.0}  # seconds
+ENOUGH = {SMALL: 3000, LARGE: 960}  # requests with an attack, and without it, where it is measured more closely
 CONNECTIONS = 8
-CLOSE = 1.5  # times as long, from which it matters how much is the machine's
+PAUSE = 0.5  # seconds before a slice, that are not measured
+CLOSE = 1.5  # times as long, from which it is measured more closely
 LONG = 30  # seconds of the attacks that are measured again
+NOTHING = {"seconds": 1.0, "connections": 0, "sent": 0, "replies": 0}
 
 
 def make(path: Path, candidates: int) -> None:
@@ -59,16 +66,23 @@ def make(path: Path, candidates: int) -> None:
 def attacks(options: argparse.Namespace) -> dict:
     """For each attack: the honest clients' p50 and p99 without it and with it, in turn, and the server's memory.
 
-    Where the p99 is more than ``CLOSE`` times as long, also next to a process that uses as much of a processor as the attacker
-    and sends nothing: what the machine's cores take, and not the server. The ``worst`` attacks are measured again, for ``LONG``
-    seconds. The bundles are made at the path given, with ``.small`` and ``.large`` after it, if they are not there.
+    1. Server, honest clients and attacker have their places, see ``placing``; ``places`` says which the system gave them.
+    2. They are measured in slices of ``SLICES`` seconds without and with the attack in turn, so that a slow second of the machine hits both. A
+       new attacker begins before each slice, and ends after it.
+    3. The p99 is that of all slices together. Where it is more than ``CLOSE`` times as long, slices are added until there are ``ENOUGH`` requests of each
+       kind. ``p99_times_of_halves`` has the ratio of every other slice, and of those between: how far it can be believed.
+    4. Where it is still more than ``CLOSE`` times as long, also next to a process that uses as much of a processor as the attacker and sends
+       nothing: what the machine takes, and not the server.
+
+    The ``worst`` attacks are measured again, for ``LONG`` seconds. What the attacker got through in a second is in ``attacker``. The bundles are made at the
+    path given, with ``.small`` and ``.large`` after it, if they are not there.
     """
     names = [name for name in NAMES if any(part in name for part in options.attack.split("|"))]
     found = {name: _said(name, options, options.seconds) for name in names}
     slowest = sorted(found, key=lambda name: -found[name]["p99_times"])
     for name in slowest[: options.worst]:
         found[name] = _said(name, options, LONG)
-    return {"rounds": options.rounds, "attacks": found,
+    return {"attacks": found,
             "worst_p99_times": max(one["p99_times"] for one in found.values()),
             "most_grown_mb": max(one["grown_mb"] for one in found.values())}  # fmt: skip
 
@@ -79,61 +93,89 @@ def _said(name: str, options: argparse.Namespace, seconds: float) -> dict:
     bundle = options.bundles[0].with_name(options.bundles[0].name + (".large" if large else ".small"))
     candidates = LARGE if large else SMALL
     make(bundle, candidates)
-    found = _attacked(name, bundle, RATES[candidates], seconds * (2 if large and seconds < LONG else 1), options.rounds)
-    shown = ("p99_times", "busy_p99_times", "busy_share", "grown_mb", "wrong")
-    print(name, {key: round(found[key], 2) for key in shown if key in found}, file=sys.stderr, flush=True)
+    with ahead_of_other_sessions(), placed("honest"):
+        found = _attacked(name, bundle, candidates, seconds)
+    halves = ", ".join(f"{one:.2f}" for one in found["p99_times_of_halves"])
+    shown = ("busy_p99_times", "busy_share", "grown_mb", "wrong")
+    more = {key: round(found[key], 2) for key in shown if key in found}
+    print(f"{name}: p99 {found['p99_times']:.2f} ({halves})", more, file=sys.stderr, flush=True)
     return found
 
 
-def _attacked(name: str, bundle: Path, rate: float, seconds: float, rounds: int) -> dict:
-    """One attack, in rounds: a share of the seconds without it, then with it."""
-    times: dict[str, list[float]] = {"before": [], "with": [], "busy": []}
-    shares, lasted = [], True
+def _attacked(name: str, bundle: Path, candidates: int, seconds: float) -> dict:
+    """One attack, on a server of its own, with at least so many seconds of slices."""
+    rate, length = RATES[candidates], SLICES[candidates]
+    least, enough = max(2, math.ceil(seconds / length)), math.ceil(ENOUGH[candidates] / rate / length)
+    slices: dict[str, list[list[float]]] = {"before": [], "with": [], "busy": []}
+    attackers: list[_Beside] = []
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(bundle, "--no-log", "--state", folder)
+        with placed("server"):
+            server = Server(bundle, "--no-log", "--state", folder)
         _warm(server.port)
         callers = Callers(server.port, rate, [str(one) for one in range(1, QUERIES + 1)], connections=CONNECTIONS, k=10)
         time.sleep(1)
         peak = _Peak(server)
-        for _ in range(rounds):
-            times["before"] += _times(callers, seconds / rounds)
+        while (made := len(slices["with"])) < least or (made < enough and _times_of(slices) > CLOSE):
+            slices["before"].append(_times(callers, length))
             with _Beside(name, str(server.port)) as attacker:
-                times["with"] += _times(callers, seconds / rounds)
-                shares.append(attacker.share())
-                lasted = lasted and attacker.process.poll() is None
-        share = statistics.mean(shares)
-        if _p99(times["with"]) > CLOSE * _p99(times["before"]):
-            for _ in range(rounds):
+                slices["with"].append(_times(callers, length))
+            attackers.append(attacker)
+        share = statistics.mean(one.share for one in attackers)
+        if _times_of(slices) > CLOSE:
+            for _ in range(least):
                 with _Beside("busy", f"{min(share, 1.0):.2f}"):
-                    times["busy"] += _times(callers, seconds / rounds)
+                    slices["busy"].append(_times(callers, length))
+        places = {
+            "server": place_of(server.process.pid),
+            "honest": place_of(callers.thread),
+            "attacker": attackers[0].place,
+        }
         said = callers.stop()
         grown = peak.stop()
         cut = _metrics(server.port)
         server.stop()
-    measured = {what: _percentiles(some) for what, some in times.items() if some}
+    measured = {what: _percentiles(_pooled(some)) for what, some in slices.items() if some}
     before, attacked = measured["before"], measured["with"]
     busy = {"busy_p99_times": measured["busy"]["p99_ms"] / before["p99_ms"]} if "busy" in measured else {}
     return {
         "rate": rate,
-        "seconds": seconds,
+        "slice_seconds": length,
+        "slices": len(slices["with"]),
         **measured,
         "busy_share": share,
         "p50_times": attacked["p50_ms"] / before["p50_ms"],
         "p99_times": attacked["p99_ms"] / before["p99_ms"],
+        "p99_times_of_halves": [_times_of(slices, half) for half in (0, 1)],
         **busy,
         "wrong": said["wrong"],
         "first_wrong": said["first_wrong"],
         "grown_mb": grown,
-        "attacker_lasted": lasted,
+        "attacker_lasted": all(one.lasted for one in attackers),
+        "attacker": {
+            what: sum(one.said[what] for one in attackers) / sum(one.said["seconds"] for one in attackers)
+            for what in ("connections", "sent", "replies")
+        },
+        "places": places,
         "server": cut,
     }
 
 
 def _times(callers: Callers, seconds: float) -> list[float]:
-    """The times of the answers of the next seconds."""
-    time.sleep(0.5)  # until the last process's requests are over
+    """The times of the answers of the next slice."""
+    time.sleep(PAUSE)  # until what was before is over
     callers.during(seconds)
-    return callers.times
+    return list(callers.times)  # others are added until the next slice
+
+
+def _times_of(slices: dict[str, list[list[float]]], first: int | None = None) -> float:
+    """How many times as long the p99 with the attack is; of every other slice from ``first`` on, or of all. 0 for no slices."""
+    taken = slice(None) if first is None else slice(first, None, 2)
+    before, attacked = (_pooled(slices[what][taken]) for what in ("before", "with"))
+    return _p99(attacked) / _p99(before) if before and attacked else 0.0
+
+
+def _pooled(slices: list[list[float]]) -> list[float]:
+    return [one for times in slices for one in times]
 
 
 def _percentiles(times: list[float]) -> dict:
@@ -151,24 +193,38 @@ def _p99(times: list[float]) -> float:
 
 
 class _Beside:
-    """A process next to the honest clients, see ``attackers``; begun a second before."""
+    """A process next to the honest clients, see ``attackers``; begun a moment before.
+
+    Attributes:
+        share: of a processor, that it has used.
+        lasted: whether it ran to the end.
+        place: what the system has given it, see ``placing``.
+        said: what it got through.
+    """
 
     def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.serving.attackers", *arguments])
+        with placed("attacker"):
+            command = [sys.executable, "-m", "benchmarks.serving.attackers", *arguments]
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
 
     def __enter__(self) -> _Beside:
-        time.sleep(1)
-        self._since = time.perf_counter(), cpu_seconds(self.process.pid) or 0.0
+        assert self._process.stdout is not None
+        self._process.stdout.readline()  # it begins
+        self.place = place_of(self._process.pid)
+        self._since = time.perf_counter(), cpu_seconds(self._process.pid) or 0.0
         return self
 
-    def share(self) -> float:
-        """Of a processor, that it has used since then."""
-        since, used = self._since
-        return ((cpu_seconds(self.process.pid) or used) - used) / (time.perf_counter() - since)
-
     def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        since, used = self._since
+        self.share = ((cpu_seconds(self._process.pid) or used) - used) / (time.perf_counter() - since)
+        self.lasted = self._process.poll() is None
+        self._process.terminate()
+        try:
+            said, _ = self._process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            said, _ = self._process.communicate()
+        self.said = json.loads(said) if said else NOTHING
 
 
 def _warm(port: int) -> None:

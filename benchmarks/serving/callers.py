@@ -67,6 +67,11 @@ class Callers:
         loop.run_until_complete(self._all(loop))
         loop.close()
 
+    @property
+    def thread(self) -> int:
+        """The system's number of its thread."""
+        return self._thread.native_id or 0
+
     async def _all(self, loop: asyncio.AbstractEventLoop) -> None:
         chance = random.Random(7)
         callers = []

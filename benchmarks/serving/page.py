@@ -187,9 +187,11 @@ def _attacks(result: dict) -> list[tuple[str, str, str]]:
 
 
 def _times(one: dict) -> str:
-    """How much longer the p99 is, and how much of that a process as busy as the attacker takes by itself."""
+    """How much longer the p99 is, how far halves of the slices agree, and what a process as busy as the attacker takes by itself."""
+    halves = sorted(one.get("p99_times_of_halves", ()))
+    spread = f" ({halves[0]:.2f} to {halves[1]:.2f})" if halves else ""
     busy = f", next to a process as busy {one['busy_p99_times']:.2f}" if "busy_p99_times" in one else ""
-    return f"{one['p99_times']:.2f}{busy}"
+    return f"{one['p99_times']:.2f}{spread}{busy}"
 
 
 def _cores(result: dict) -> list[tuple[str, str, str]]:

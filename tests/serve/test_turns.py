@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from shortlist.serve.clock import Work
-from shortlist.serve.turns import Lane, Turns
+from shortlist.serve.turns import WORKED, Lane, Turns
 
 
 @pytest.fixture
@@ -325,3 +326,68 @@ def test_other_threads_wait_for_small_work(turns: Turns, monkeypatch: pytest.Mon
 
     asyncio.run(both())
     assert order == ["small", "other"]
+
+
+@pytest.fixture
+def rests(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads that have rested; from one reading of the clock to the next, each has worked for long enough."""
+    rested: list[int] = []
+    clock = itertools.count(1)
+    monkeypatch.setattr("shortlist.serve.turns.time.perf_counter", lambda: 2 * WORKED * next(clock))
+    monkeypatch.setattr("shortlist.serve.turns.time.sleep", lambda seconds: rested.append(threading.get_ident()))
+    monkeypatch.setattr("shortlist.serve.turns.LATELY", 1e9)
+    monkeypatch.setattr(turns, "_loop_answered", -1e18)
+    monkeypatch.setattr(turns, "_small_answered", -1e18)
+    return rested
+
+
+def pause_in_turn(turns: Turns, lane: Lane) -> None:
+    """A turn that pauses three times."""
+    asyncio.run(turns.take(lane, lambda: [turns.yield_to_loop() for _ in range(3)]))
+
+
+@pytest.mark.parametrize("lane", [Lane.LARGE, Lane.FILTERS])
+def test_long_work_rests_at_its_pauses_where_small_requests_arrive(turns: Turns, rests: list[int], lane: Lane) -> None:
+    pause_in_turn(turns, lane)
+    assert rests == []  # none has arrived
+    turns.loop_answers()
+    pause_in_turn(turns, lane)
+    assert rests == [turns._answering] * 3
+
+
+def test_other_threads_rest_too(turns: Turns, rests: list[int]) -> None:
+    turns.loop_answers()
+    turns.yield_to_loop()
+    assert rests == [threading.get_ident()]
+
+
+def test_a_thread_works_for_a_while_between_two_rests(turns: Turns, rests: list[int]) -> None:
+    turns.loop_answers()
+    turns._rested[threading.get_ident()] = 1e9
+    turns.yield_to_loop()
+    assert rests == []
+
+
+def test_small_work_never_rests_nor_does_what_it_waits_for(turns: Turns, rests: list[int]) -> None:
+    turns.loop_answers()
+    pause_in_turn(turns, Lane.SMALL)
+    turns._no_small.clear()
+    turns._thread.submit(turns.yield_to_loop).result()
+    assert rests == []
+
+
+def test_small_work_does_not_rest_in_a_turn_that_it_interrupts(
+    turns: Turns, rests: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    turns.loop_answers()
+    during: list[int] = []
+
+    def small() -> None:
+        before = len(rests)
+        turns.yield_to_loop()
+        during.append(len(rests) - before)
+
+    done, _ = sliced(turns, 3, [small])
+    assert done == ["small", 0, 1, 2]
+    assert during == [0]

@@ -246,7 +246,7 @@ def table_of(
     Args:
         rows: of the candidates.
         schema: of the catalogue.
-        pause: called between columns.
+        pause: called between parts of the work.
 
     Returns:
         The table, and for each column that not all rows have, which of them have it.
@@ -254,11 +254,14 @@ def table_of(
     Raises:
         DataError: for values that do not fit; it names their column.
     """
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in _some_at_a_time(rows, pause) for name in row))
     columns, given = [], {}
     for name in names:
         pause()
-        columns.append(column_of(name, [row.get(name) for row in rows], schema))
+        values = [row.get(name) for row in rows]
+        pause()
+        columns.append(column_of(name, values, schema))
+        pause()
         given[name] = [name in row for row in rows]
     pause()
     return frame_of(columns), {name: mask for name, mask in given.items() if not all(mask)}

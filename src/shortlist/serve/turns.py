@@ -23,6 +23,8 @@ PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, 
 SHARE = 0.25  # of the time of small work, that other work may take while small work waits
 DEBT = TURN / 2  # seconds by which it may have taken more, before it lets small work have several turns
 SLICE = 0.001  # seconds of processor time that a turn works before it lets small work go first
+WORKED = 0.0005  # seconds that a thread works before it rests, where small requests arrive now and then
+REST = 0.0003  # seconds that it rests
 LATELY = 0.1  # seconds since a small request was last answered, in which another one is expected
 
 T = TypeVar("T")
@@ -85,12 +87,13 @@ class Turns:
         self._clocks: list[int] = []  # of the processor time of Python threads next to it
         self._no_small = threading.Event()  # whether no small work waits or has its turn
         self._no_small.set()
+        self._rested: dict[int, float] = {}  # when each thread last did, by its ident
         self._offers: deque[_Offer] = deque()  # one at most: small work for a pause of the turn
         self._offered = False  # whether there is one, or it is being done
         self._interruptible = False  # whether the turn does small work at its pauses
         self._interrupted = False  # whether it has
         self._resumed = 0.0  # processor time of its thread when it began, or was last interrupted
-        self._small_work = NO_WORK  # all that was done at pauses
+        self._aside = NO_WORK  # small work and rests, at pauses
         self._freeing = Freeing(self._thread, self.yield_to_loop, self._keeps_from_freeing)
 
     def enter(self) -> None:
@@ -137,32 +140,52 @@ class Turns:
             self._clocks.append(clock)
 
     def work(self) -> Work:
-        """This moment in the work of the thread that has the turns, without what small work takes at pauses of others."""
-        return Work.now(self.loop_clock, self._clocks).less(self._small_work)
+        """This moment in the work of the thread that has the turns, without what small work and rests take at pauses of others."""
+        return Work.now(self.loop_clock, self._clocks).less(self._aside)
 
     @property
     def interruptions(self) -> float:
-        """Seconds by the clock that small work has taken at pauses of others, in all."""
-        return self._small_work.wall
+        """Seconds by the clock that small work and rests have taken at pauses of others, in all."""
+        return self._aside.wall
 
     def yield_to_loop(self) -> float:
         """Let the event loop go first, in another thread: both would wait for each other many times. Then small work.
 
         To be called after about a millisecond of work. On the loop itself it does nothing. Within the turn of a long
-        request small work that waits is done here; another thread waits until it is done.
+        request small work that waits is done here; another thread waits until it is done. Where small requests arrive now and then,
+        long work rests for ``REST`` after ``WORKED``: a loop that wakes finds the core and the interpreter free. The system would let it
+        wait for the end of the thread's time on the core, which is milliseconds.
 
         Returns:
-            The seconds waited, without those of small work that was done here.
+            The seconds waited, without those of small work that was done here, and of rests.
         """
         me = threading.get_ident()
         if me == self._loop:
             return 0.0
         waited = _waited_for(self._free)
         if me != self._answering:
-            return waited + _waited_for(self._no_small)
+            waited += _waited_for(self._no_small)
+            self._rest(me)
+            return waited
         if self._interruptible and self._offers and time.thread_time() - self._resumed >= SLICE:
             self._interrupt()
+        if (self._interruptible or not self._running) and self._no_small.is_set():
+            rested = self._rest(me)
+            self._aside = self._aside.plus(Work(rested, 0.0, 0.0))
         return waited
+
+    def _rest(self, me: int) -> float:
+        """Do nothing for a moment, if this thread, with this ident, has worked for one and small requests arrive now and then.
+
+        Returns:
+            The seconds.
+        """
+        begun = time.perf_counter()
+        if begun - self._rested.get(me, 0.0) < WORKED or not self.others_lately:
+            return 0.0
+        time.sleep(REST)
+        self._rested[me] = time.perf_counter()
+        return self._rested[me] - begun
 
     def _interrupt(self) -> None:
         """Do the small work that is offered, in the turn of other work."""
@@ -177,7 +200,7 @@ class Turns:
             work = Work.now(self.loop_clock, self._clocks)
         finally:
             self._interruptible = True
-        self._small_work = self._small_work.plus(work.less(begun))
+        self._aside = self._aside.plus(work.less(begun))
         self._resumed = time.thread_time()
         with contextlib.suppress(RuntimeError):  # the loop is at its end
             offer.loop.call_soon_threadsafe(self._small_done, offer.future, outcome, work.since(begun))
@@ -262,12 +285,13 @@ class Turns:
     def _run(self, work: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         """Let work have its turn in the thread."""
         interruptible, self._interrupted = self._last != Lane.SMALL, False
+        self._running = True  # before the thread looks
         try:
             done = asyncio.get_running_loop().run_in_executor(self._thread, self._turn, work, interruptible)
         except BaseException as error:
+            self._running = False
             future.set_exception(_raisable(error))
             return
-        self._running = True
         done.add_done_callback(lambda done: self._done(done, future))
 
     def _offer(self) -> None:
