@@ -20,7 +20,7 @@ OF_LIKING: dict[str, Any] = {"offsets": np.int64, "rows": np.int32, "often": np.
 
 
 def stage_arrays(stage: SecondStage) -> dict[str, NDArray[Any]]:
-    """What it learned and counted, by name; counts of candidates and the groups that they are in are in the bundle's table."""
+    """Its arrays by name, without each candidate's count and groups, which are in the bundle's table."""
     return {f"stage.{name}": array for name, array in stage.arrays.items()}
 
 

@@ -195,7 +195,7 @@ class Recipe(OneModel, frozen=True):
             towers: as ``train_towers`` returns them.
             data: the training data.
             tables: the neighbours and ranked lists where they are fitted, None in the place of towers to train.
-            again: options of ``fit`` for the trainings on parts of the data that a second stage learns from.
+            again: options of ``fit`` for the trainings on parts of the data, from which a second stage is learned.
             shared: options of ``fit`` that all towers have.
 
         Raises:
@@ -217,7 +217,7 @@ class Recipe(OneModel, frozen=True):
     def _first_stage(
         self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None, shared: Mapping[str, Any]
     ) -> TwoTower | Mixture:
-        """All of ``mixed`` but the second stage."""
+        """As ``mixed``, without the second stage."""
         tables = self._tables(data) if tables is None else tables
         if not tables:
             return towers
