@@ -316,9 +316,13 @@ class Mixture:
             queries: a table with the column of ids; columns that it lacks are read from the queries of the training data.
             histories: the choices of each query as candidate rows, oldest first.
             vectors: the queries' vectors of each further towers, where they are used.
+
+        Raises:
+            ConfigError: for vectors that are not a list of arrays.
         """
+        arrays = tuple(checked_list(vectors, "Mixture.context_of(vectors=)", "arrays"))
         queries = self._with_columns(queries)
-        return Context(histories, self.added.segments(queries), tuple(vectors), self.added.groups(queries))
+        return Context(histories, self.added.segments(queries), arrays, self.added.groups(queries))
 
     def segments_of(self, queries: pl.DataFrame) -> NDArray[np.int64]:
         """The list of each ranked source for each query, int64 ``[queries, lists]``.
