@@ -226,7 +226,7 @@ class Recipe(OneModel, frozen=True):
     def _first_stage(
         self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None, shared: Mapping[str, Any]
     ) -> TwoTower | Mixture:
-        """All of ``mixed`` but the second stage."""
+        """As ``mixed``, without the second stage."""
         tables = self._tables(data) if tables is None else tables
         if not tables:
             return towers
