@@ -126,9 +126,13 @@ class Liking:
 class PairFeatures:
     """The numbers that a second stage reads of a query and a candidate.
 
-    In this order: of each towers the score less that of the best; of each other source the share of its best score; the logarithm of
-    the place by the first stage; of more than one source that of the place by each, which is how many of the list have a higher score;
-    the logarithm of the candidate's count, of the history's length, and of the count less its mean in the history; a ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that have groups.
+    In this order:
+
+    1. The score by each source: of towers less that of their best candidate, of another source as a share of its best score.
+    2. The logarithm of the place by the first stage; of several sources also that of the place by each, which is how many
+       candidates of the list have a higher score.
+    3. The logarithms of the candidate's count and of the history's length, and the first less its mean in the history.
+    4. A ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that has groups.
 
     Args:
         counts: int64 ``[candidates]``, how often each was chosen.
