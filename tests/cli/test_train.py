@@ -58,7 +58,7 @@ def test_train_learns_a_second_stage(folder: Path) -> None:
         "--test",
         "0",
     )
-    done = shortlist(*asked, "--set", "ranker.folds=3", "--out", "staged.shortlist", cwd=folder)
+    done = shortlist(*asked, "--set", "ranker.folds=3", "--force", "--out", "staged.shortlist", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "the first stage is trained 4 times, for [ranker]; these lines belong to the first" in done.stderr
     manifest = json.loads((folder / "staged.shortlist/manifest.json").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def test_train_learns_a_second_stage(folder: Path) -> None:
     done = shortlist("recommend", "staged.shortlist", 0, "--k", 3, "--json", cwd=folder)
     assert len(json.loads(done.stdout)[0]["items"]) == 3
     for options, says in (
-        (("--warm-start", "staged.shortlist"), "for [ranker]; that does not support warm start"),
+        (("--warm-start", "staged.shortlist", "--again"), "for [ranker]; that does not support warm start"),
         (
             ("--warm-start", "staged.shortlist", "--only-new"),
             "this recipe counts choices and would forget all earlier ones",
