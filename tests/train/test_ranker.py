@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -250,6 +252,10 @@ def test_what_it_does_not_support_is_refused_with_words(tmp_path: Path) -> None:
         ConfigError, match=r"trains its first stage several times, for \[ranker\]; that does not support warm start"
     ):
         recipe.train(data(), warm_start=sl.WarmStart(sl.popularity(data())))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sys.modules["shortlist.train.recipe"], "joined", lambda: SimpleNamespace(size=2, first=True))
+        with pytest.raises(ConfigError, match=r"for \[ranker\]; that does not support several processes"):
+            recipe.train(data())
     quota = {"ranker": {}, "sources": [{"kind": "popular", "weight": 0.1, "quota": 0.1}]}
     with pytest.raises(ConfigError, match=r"the recipe has quotas and \[ranker\]"):
         sl.recipes.load(quota)
