@@ -40,6 +40,7 @@ SECTIONS = {
     "fit": "FitSection",
     "neighbours": "NeighboursSection",
     "[sources]": "SourceSection",
+    "ranker": "RankerSection",
     "[joined]": "JoinedSection",
 }
 

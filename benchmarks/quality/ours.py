@@ -40,7 +40,8 @@ def trained(problem: Problem, seed: int, name: str, changes: Mapping[str, Any], 
 
 def model_of(problem: Problem, seed: int, recipe: sl.recipes.Recipe, kept: Kept) -> sl.TwoTower | sl.Mixture:
     """The recipe's model of the problem's training data."""
-    return recipe.mixed(kept.towers(recipe, problem.train, seed), problem.train, again={"seed": seed})
+    towers = kept.towers(recipe, problem.train, seed)
+    return recipe.mixed(towers, problem.train, again=lambda part: kept.towers(recipe, part, seed), seed=seed)
 
 
 def scorer(model: sl.TwoTower | sl.Mixture, problem: Problem) -> Scorer:

@@ -76,8 +76,9 @@ def run(
 
 
 def is_mixture(settings: Mapping[str, Any]) -> bool:
-    """Whether a recipe's settings name other sources than its towers."""
-    return bool(settings.get("sources")) or isinstance(settings.get("neighbours"), Mapping)
+    """Whether a recipe's settings name other sources than its towers, or a second stage."""
+    others = bool(settings.get("sources")) or isinstance(settings.get("neighbours"), Mapping)
+    return others or isinstance(settings.get("ranker"), Mapping)
 
 
 def _runs_before(before: Mapping[str, Any] | None, settings: dict[str, Any]) -> list[dict[str, Any]]:

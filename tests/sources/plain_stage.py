@@ -102,12 +102,26 @@ def liking(
     return math.log((mine + 5) / (all_of_it * share + 5))
 
 
-def own(counts: Sequence[int], history: Sequence[int], candidate: int, place: int) -> list[float]:
-    """The four numbers of place, popularity and history."""
+def places_by_source(listed: Sequence[Sequence[float]], sources: Sequence[float]) -> list[int]:
+    """How many of the list have a higher score by each source; nothing for one source.
+
+    Args:
+        listed: the scores by each source of the candidates of the list.
+        sources: those of one candidate.
+    """
+    counted = [sum(one[number] > mine for one in listed) for number, mine in enumerate(sources)]
+    return counted if len(sources) > 1 else []
+
+
+def own(
+    counts: Sequence[int], history: Sequence[int], candidate: int, place: int, by_source: Sequence[int] = ()
+) -> list[float]:
+    """The numbers of places, popularity and history."""
     items = [one for one in set(history) if one < len(counts)]
     often = counts[candidate] if candidate < len(counts) else 0
     usual = sum(math.log1p(counts[one]) for one in items) / len(items) if items else 0.0
-    return [math.log1p(place), math.log1p(often), math.log1p(len(items)), math.log1p(often) - usual]
+    places = [math.log1p(one) for one in (place, *by_source)]
+    return [*places, math.log1p(often), math.log1p(len(items)), math.log1p(often) - usual]
 
 
 def network_score(network: Network, features: Sequence[float]) -> float:
@@ -175,14 +189,20 @@ class Made:
         return PairFeatures(np.array(self.counts), (taste,), (liking,), sum(self.counts), 5)
 
     def plain(
-        self, sources: Sequence[float], history: Sequence[int], group: int, candidate: int, place: int
+        self,
+        sources: Sequence[float],
+        history: Sequence[int],
+        group: int,
+        candidate: int,
+        place: int,
+        listed: Sequence[Sequence[float]],
     ) -> list[float]:
-        """The features of one candidate."""
+        """The features of one candidate; ``listed`` has the scores by each source of the list."""
         latest = [*history][-5:]
         near = [[1.0, 0.0], [0.0, 1.0]]
         return [
             *sources,
-            *own(self.counts, latest, candidate, place),
+            *own(self.counts, latest, candidate, place, places_by_source(listed, sources)),
             taste(self.members, self.counts, 3, latest, candidate),
             liking(near, self.chosen, self.counts, group, candidate),
         ]

@@ -56,13 +56,15 @@ def data_of(case: dict[str, Any]) -> sl.Dataset:
     return sl.Dataset(frame, "who", "film", weight="w", queries=queries, candidates=candidates)
 
 
-def expected_of(case: dict[str, Any], features: PairFeatures, candidate: int, place: int) -> list[float]:
+def expected_of(
+    case: dict[str, Any], features: PairFeatures, candidate: int, place: int, by_source: list[int]
+) -> list[float]:
     """All numbers but those of sources, by loops."""
     chosen = [(who, film) for who, film, weight in case["rows"] if weight > 0]
     often = Counter(film for _, film in chosen)
     counts = [often[film] for film in range(FILMS)]
     history = [one for one in case["history"][-4:] if one < FILMS]
-    out = plain.own(counts, history, candidate, place)
+    out = plain.own(counts, history, candidate, place, by_source)
     for one in features.tastes:
         members = [plain.groups_of(one.grouping, value) for value in case[one.grouping.column]]
         new = candidate >= FILMS
@@ -92,11 +94,13 @@ def test_all_numbers_are_those_of_loops(case: dict[str, Any]) -> None:
     rows = np.arange(FILMS + 2)[::-1]  # two of which are not known
     places = np.arange(FILMS + 2)
     sources = np.arange(2.0 * len(rows), dtype=np.float32).reshape(-1, 2)
-    found = features.of_pairs(np.array(case["history"], np.int64), groups, rows, sources, places)
+    listed = np.array([[3, 0], [3, 9], [5, 1]], np.float32)
+    found = features.of_pairs(np.array(case["history"], np.int64), groups, rows, sources, places, listed)
     assert found.dtype == np.float32
     assert found.shape == (len(rows), features.width(2)) == (len(rows), len(features.names(["a", "b"])))
     for number, candidate in enumerate(rows.tolist()):
-        expected = [*sources[number], *expected_of(case, features, candidate, number)]
+        by_source = plain.places_by_source(listed.tolist(), sources[number].tolist())
+        expected = [*sources[number], *expected_of(case, features, candidate, number, by_source)]
         assert found[number].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
@@ -115,8 +119,8 @@ def test_others_keep_their_numbers_when_candidates_are_deleted(case: dict[str, A
     history = np.array([one for one in case["history"] if one in left], np.int64)
     groups, nothing, places = features.groups(data.queries)[case["row"]], np.zeros((len(left), 0)), np.arange(len(left))
     found = [
-        features.of_pairs(history, groups, np.array(left), nothing, places),
-        after.of_pairs(row[history], groups, np.arange(len(left)), nothing, places),
+        features.of_pairs(history, groups, np.array(left), nothing, places, nothing),
+        after.of_pairs(row[history], groups, np.arange(len(left)), nothing, places, nothing),
     ]
     np.testing.assert_array_equal(*found)
 
@@ -175,7 +179,7 @@ def test_columns_that_a_request_lacks_or_has_otherwise() -> None:
     with pytest.raises(DataError, match="the column 'land' is of type Int64"):
         features.groups(pl.DataFrame({"land": [3]}))
     nothing = PairFeatures.of(sl.Dataset({"q": [1, 2], "c": [1, 2]}, "q", "c"))
-    assert (nothing.reads, nothing.groupings, nothing.width(2)) == ((), (), 6)
+    assert (nothing.reads, nothing.groupings, nothing.width(1), nothing.width(2)) == ((), (), 5, 8)
     assert nothing.groups(pl.DataFrame({"q": [1, 2]})).shape == (2, 0)
 
 

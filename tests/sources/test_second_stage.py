@@ -45,7 +45,7 @@ def test_by_hand() -> None:
 
 
 def test_places() -> None:
-    listed = FirstList(np.array([5, 2, 9]), np.array([0.9, 0.5, 0.5]), np.array([1.0, 3.0, 2.0]))
+    listed = FirstList(np.array([5, 2, 9]), np.array([0.9, 0.5, 0.5]), np.array([1.0, 3.0, 2.0]), np.zeros((3, 1)))
     found = listed.places(np.array([9, 5, 2, 7, 8, 1]), np.array([0.5, 0.9, 0.5, 0.95, 0.6, 0.5]))
     assert found.tolist() == [
         2,
@@ -55,7 +55,7 @@ def test_places() -> None:
         1,
         -1,
     ]  # 7 and 8, which it may not have, are where their scores would put them
-    nothing = FirstList(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+    nothing = FirstList(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros((0, 1)))
     assert nothing.places(np.array([1, 2]), np.array([1.0, 2.0])).tolist() == [-1, -1]
 
 
@@ -77,8 +77,10 @@ def test_all_scores_are_those_of_the_plain_definition(
     query: tuple[Any, ...] = (sources.__getitem__, np.array(history, np.int64), np.array([group]))
     first = np.array(order[:depth], np.int64)
     listed = two.first(first, np.array([own[one] for one in order[:depth]]), *query)
+    in_list = [sources[one].tolist() for one in order[:depth]]
     features = {
-        one: MADE.plain(sources[one].tolist(), history, group, one, place) for place, one in enumerate(order[:depth])
+        one: MADE.plain(sources[one].tolist(), history, group, one, place, in_list)
+        for place, one in enumerate(order[:depth])
     }
     scores, expected = listed.scores, staged(two.network, depth, own, features)
     assert listed.rows.tolist() == order[:depth]
@@ -125,20 +127,20 @@ def test_arrays_that_do_not_belong_together_are_refused(name: str) -> None:
 
 
 def test_a_depth_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="a depth of 0 and a network of 8 features"):
+    with pytest.raises(ConfigError, match="a depth of 0 and a network of 10 features"):
         stage(0)
 
 
 def test_another_number_of_sources_is_refused() -> None:
     queries, candidates = MADE.candidates.select(land="kind").explode("land"), MADE.candidates
     stage(3).check(2, queries.with_columns(land=None), candidates)
-    with pytest.raises(ConfigError, match="a second stage reads 8 features; behind 3 sources 9 were expected"):
+    with pytest.raises(ConfigError, match="a second stage reads 10 features; behind 3 sources 12 were expected"):
         stage(3).check(3, queries, candidates)
 
 
 def test_it_has_a_name_a_size_and_copies() -> None:
     two = stage(3)
-    assert repr(two) == "SecondStage(the first 3, 8 features, 3 hidden)"
+    assert repr(two) == "SecondStage(the first 3, 10 features, 3 hidden)"
     assert (len(two), two.ids) == (FILMS, None)
     again = pickle.loads(pickle.dumps(two))
     assert {name: array.tolist() for name, array in again.arrays.items()} == {

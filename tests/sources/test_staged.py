@@ -68,8 +68,10 @@ def expected_of(
     assert added.stage is not None
     order = [*totals]
     sources, group = sources_of(case, number, [*totals]), int(context.groups[number, 0])
+    listed = [sources[one] for one in order[: added.stage.depth]]
     features = {
-        one: MADE.plain(sources[one], case["histories"][number], group, one, place) for place, one in enumerate(order)
+        one: MADE.plain(sources[one], case["histories"][number], group, one, place, listed)
+        for place, one in enumerate(order)
     }
     return staged(added.stage.network, added.stage.depth, totals, features)
 

@@ -1,4 +1,4 @@
-"""A second stage over whole rows of scores, as a search orders its lists; and what it reads, to learn it."""
+"""A second stage over whole rows of scores, in the order that a search has; and its input, to learn it from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Read", "in_order", "read"]
 
 
 class Read(NamedTuple):
-    """What a second stage reads of one query's list.
+    """The input of a second stage for one query's list.
 
     Attributes:
         rows: int64 ``[candidates]``, best first by the first stage.
@@ -31,12 +31,14 @@ class Read(NamedTuple):
 def in_order(
     totals: Tensor, towers: Sequence[Tensor], others: Sequence[Tensor], context: Context, stage: SecondStage, first: int
 ) -> Tensor:
-    """Scores in the order of the second stage, float64 ``[rows, candidates]``; −inf stays.
+    """Scores in the order of the second stage, float64 ``[rows, candidates]``; −inf stays −inf.
 
     Args:
-        totals: of the first stage, ``[rows, candidates]``, −inf for candidates that a query may not have.
-        towers: scores of each towers, of the same shape.
-        others: those of each other source.
+        totals: scores by the first stage, ``[rows, candidates]``, −inf for candidates that a query may not have.
+        towers: scores by each towers, of the same shape.
+        others: scores by each other source.
+        context: of all queries.
+        stage: the second stage.
         first: the query of the first row.
     """
     found = torch.empty_like(totals, dtype=torch.float64)
@@ -59,10 +61,10 @@ def read(
     depth: int,
     first: int,
 ) -> Iterator[Read]:
-    """What a second stage of this depth would read of each row's list; arguments as for ``in_order``."""
+    """The input of a second stage of this depth for the list of each row; arguments as for ``in_order``."""
     for number, (rows, _, sources) in enumerate(_lists(totals, towers, others, depth)):
         history, groups = context.histories.row(first + number), context.groups[first + number]
-        yield Read(rows, features.of_pairs(history, groups, rows, sources[:, rows].T, np.arange(len(rows))))
+        yield Read(rows, features.of_list(history, groups, rows, sources[:, rows].T))
 
 
 def _of_rows(sources: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -74,8 +76,8 @@ def _of_rows(sources: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[n
 def _lists(
     totals: Tensor, towers: Sequence[Tensor], others: Sequence[Tensor], depth: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32]]]:
-    """Of each row the candidates of its first list, the totals as a search has them, and all sources' scores as ``PairFeatures`` describes
-    them."""
+    """For each row: its list by the first stage, all totals rounded as in a search, and each source's scores as ``PairFeatures``
+    describes them."""
     rounded = totals.float().double().numpy()
     near = [one - one.amax(1, keepdim=True) for one in towers]
     for other in others:

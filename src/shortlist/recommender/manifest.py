@@ -140,7 +140,7 @@ class GroupingEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class StageEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A second stage: the values that are not in its arrays."""
+    """A second stage: its settings and groups; the rest is in arrays."""
 
     depth: int
     length: int

@@ -21,7 +21,7 @@ FARTHEST, LONGEST, GROUPS = 1_000_000, 1_000_000_000, 32_000  # a depth, a histo
 
 
 def stage_arrays(stage: SecondStage) -> dict[str, NDArray[Any]]:
-    """What it learned and counted, by name; the columns that it reads are in the bundle's tables."""
+    """Its arrays by name; the columns that it reads are in the bundle's tables."""
     return {f"stage.{name}": array for name, array in stage.arrays.items()}
 
 
@@ -41,7 +41,7 @@ def read_stage(entry: StageEntry, tensors: Mapping[str, NDArray[Any]], state: St
     """The second stage; BundleError where it does not belong to the catalogue of ``state``.
 
     Args:
-        sources: how many the mixture has.
+        sources: how many sources the mixture has.
     """
     counts = _array(tensors, "counts", np.int64)
     network = Network(*(_array(tensors, f"network.{name}", np.float32) for name in Network._fields))

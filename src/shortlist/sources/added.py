@@ -28,7 +28,7 @@ class Context:
         histories: the candidate rows that each chose, oldest first.
         segments: int64 ``[queries, lists]``, see ``RankedList.segments``.
         vectors: the queries' vectors of each further towers, ``[queries, heads · dim]``.
-        groups: int64 ``[queries, columns]``, see ``PairFeatures.groups``; only read by a second stage.
+        groups: int64 ``[queries, columns]``, see ``PairFeatures.groups``; only a second stage reads them.
     """
 
     histories: Lists
@@ -93,7 +93,7 @@ class Added:
 
     @property
     def reads_in_all(self) -> tuple[str, ...]:
-        """The same, and those that the second stage reads."""
+        """The columns of queries that ranked lists or the second stage read."""
         return self.reads if self.stage is None else tuple(dict.fromkeys([*self.reads, *self.stage.features.reads]))
 
     @property
@@ -120,7 +120,7 @@ class Added:
     def of_queries(self, rows: NDArray[np.int64], more: Sequence[NDArray[np.int64]] = ()) -> Lists:
         """The histories of stored queries ``rows`` (−1: one that is not stored), each with what it chose since.
 
-        Where weights or a second stage depend on the length of a history, each candidate is there once, as in the stored histories.
+        Where weights or a second stage depend on the length of a history, each candidate occurs once, as in the stored histories.
         """
         nothing = np.zeros(0, np.int64)
         lists = [self.histories.row(row) if row >= 0 else nothing for row in rows.tolist()]
@@ -138,7 +138,7 @@ class Added:
         return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
 
     def groups(self, queries: pl.DataFrame) -> NDArray[np.int64]:
-        """The groups that the second stage reads of each row of ``queries``, int64 ``[queries, columns]``; columns may be missing."""
+        """Each row's groups for the second stage, int64 ``[queries, columns]``; ``queries`` may lack columns."""
         return np.zeros((len(queries), 0), np.int64) if self.stage is None else self.stage.features.groups(queries)
 
     def check_column(self, values: pl.Series) -> None:

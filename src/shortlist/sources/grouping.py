@@ -1,4 +1,4 @@
-"""The values of a column as numbers of groups: words and whole numbers by value, other numbers by bins."""
+"""Groups of a column's values: one for each frequent word or whole number, and bins for other numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Grouping"]
 MOST = 64  # groups of a column
 BINS = 16  # of a column of numbers
 WIDTH = 8  # groups that one row can be in
-FAR = 0.05  # nearness that is none
-LARGEST = 1e150  # of a number, whose square is still one
-LEAST = 0.5  # share of the values that the groups must hold
+FAR = 0.05  # nearness below which groups count nothing for each other
+LARGEST = 1e150  # numbers are cut off here, so that their squares are finite
+LEAST = 0.5  # share of all values that must be in a group
 Value = str | int | bool
 
 
@@ -25,11 +25,13 @@ Value = str | int | bool
 class Grouping:
     """The groups of a column: one for each of its most frequent values, or one for each bin of its numbers.
 
+    Groups have numbers from 0. A row of a column of lists can be in several.
+
     Args:
         column: its name.
-        values: of words, whole numbers or booleans, or of lists of them; group i has ``values[i]``.
-        edges: of other numbers and of times, rising; group i has the numbers from ``edges[i - 1]`` to below ``edges[i]``.
-        times: whether the edges are of times.
+        values: for words, whole numbers and booleans, and lists of these; group i has ``values[i]``.
+        edges: for other numbers and for times, rising; group i has the numbers from ``edges[i - 1]`` to below ``edges[i]``.
+        times: whether the column has times.
 
     Example:
         >>> Grouping("genre", values=("drama", "war")).numbers(pl.Series([["war", "drama"], ["sport"], None])).tolist()
@@ -48,9 +50,10 @@ class Grouping:
 
     @classmethod
     def of(cls, column: pl.Series) -> Grouping | None:
-        """The groups of a column's values: at most ``MOST`` values, or ``BINS`` bins of as many numbers each.
+        """The groups of a column: its most frequent values, at most ``MOST``, or ``BINS`` bins with as many numbers each.
 
-        None where there are none: other types, one value alone, or words of which the most frequent ``MOST`` are not ``LEAST`` of all.
+        Whole numbers with more than ``BINS`` different values get bins too. None for a column without groups: of another type, with
+        a single value, or with so many words that the most frequent ``MOST`` are less than ``LEAST`` of all.
         """
         flat = column.explode().drop_nulls() if isinstance(column.dtype, pl.List) else column.drop_nulls()
         kind: pl.DataType = flat.dtype
@@ -72,10 +75,10 @@ class Grouping:
         return cls(column.name, edges=tuple(edges.tolist()), times=kind.is_temporal()) if len(edges) else None
 
     def numbers(self, column: pl.Series) -> NDArray[np.int16]:
-        """The groups of each row, each once, int16 ``[rows, at most WIDTH]``; −1 where there are no more.
+        """The numbers of each row's groups, each once, int16 ``[rows, at most WIDTH]``; −1 where there are no more.
 
         Raises:
-            DataError: for values of another kind than those of the groups.
+            DataError: for a column of another type than in training.
         """
         if column.dtype == pl.Null or not len(column):
             return np.full((len(column), 1), -1, np.int16)
@@ -104,11 +107,14 @@ class Grouping:
         return out
 
     def nearness(self, column: pl.Series, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-        """How much a group counts for another, ``[groups, groups]``: of numbers exp(−d² / 2), with d the distance of their means in
-        halves of the standard deviation; less than ``FAR`` is nothing. The mean of a group that nobody is in is the middle of its edges. Of values each group counts for itself alone.
+        """How much each group counts for each other one, ``[groups, groups]``.
+
+        For bins of numbers it is exp(−d² / 2), with d the distance between the means of the two bins in half standard deviations
+        of the column, and 0 below ``FAR``. A bin without numbers has the middle of its edges in place of a mean. For values it is 1
+        for the group itself and 0 for all others.
 
         Args:
-            column: of training.
+            column: of the training data.
             numbers: the group of each row.
         """
         if self.values:
@@ -136,8 +142,7 @@ class Grouping:
 
 
 def _floats(column: pl.Series) -> NDArray[np.float64]:
-    """The numbers of a column, NaN for null, at most ``LARGEST`` from 0 where they are finite; times in microseconds, whatever
-    their unit."""
+    """The numbers of a column, NaN for null; finite ones are cut off at ±``LARGEST``. Times are in microseconds."""
     if column.dtype.is_temporal():
         column = column.cast(pl.Datetime("us") if column.dtype in (pl.Date, pl.Datetime) else pl.Duration("us")).cast(
             pl.Int64

@@ -55,7 +55,7 @@ class Mixture:
         quotas: for each of ``sources`` a share of the places that goes to its own best candidates, whatever the weights
             say: of each list's first n places at least ⌊quota · n⌋; at most half of the places together. Scores do not
             change, so a list's scores may rise at such a place. They hold in lists by rules too, see ``Rerank``.
-        stage: a second stage, which orders the first candidates of each list anew; made by ``Ranker.fit``.
+        stage: a second stage, which gives the first candidates of each list a new order; ``Ranker.fit`` makes it.
 
     Raises:
         ConfigError: for something that is not a source, towers that were not trained, sources with different catalogues,
@@ -242,7 +242,7 @@ class Mixture:
 
     @property
     def reads_ids_alone(self) -> bool:
-        """Whether no source reads anything of a query but its id and its history; a second stage, which finds nothing, may."""
+        """Whether no source reads anything of a query but its id and its history. A second stage, which finds no candidates, may read more."""
         towers = (self.towers, *self.others)
         return all(one.reads_ids_alone for one in towers) and not self.added.reads
 
@@ -265,7 +265,7 @@ class Mixture:
         return self.with_weights(blend.weights)
 
     def with_weights(self, weights: Weights) -> Mixture:
-        """The same sources with other weights, and without a second stage, which is learned for one choice of them.
+        """The same sources with other weights, and without a second stage, which is learned for one set of weights.
 
         Args:
             weights: in the order of ``sources``.
@@ -276,8 +276,8 @@ class Mixture:
         """The same sources and weights with another second stage, or with none.
 
         Args:
-            stage: of the same training data.
-            train: the training data, from which histories are read as far as the stage looks.
+            stage: learned from the same training data; None for no second stage.
+            train: the training data, from which each query's history is read, as long as the stage needs it.
         """
         return self._with(self.weights, train, stage)
 
@@ -315,12 +315,16 @@ class Mixture:
         """The input of all sources but the first towers.
 
         Args:
-            queries: a table with the id's column; other columns that it lacks are read from the training's queries.
-            histories: what each chose, as candidate rows, oldest first.
-            vectors: of each further towers, where they are read.
+            queries: a table with the column of ids; columns that it lacks are read from the queries of the training data.
+            histories: the choices of each query as candidate rows, oldest first.
+            vectors: the queries' vectors of each further towers, where they are used.
+
+        Raises:
+            ConfigError: for vectors that are not a list of arrays.
         """
+        arrays = tuple(checked_list(vectors, "Mixture.context_of(vectors=)", "arrays"))
         queries = self._with_columns(queries)
-        return Context(histories, self.added.segments(queries), tuple(vectors), self.added.groups(queries))
+        return Context(histories, self.added.segments(queries), arrays, self.added.groups(queries))
 
     def segments_of(self, queries: pl.DataFrame) -> NDArray[np.int64]:
         """The list of each ranked source for each query, int64 ``[queries, lists]``.
@@ -331,7 +335,7 @@ class Mixture:
         return self.added.segments(self._with_columns(queries))
 
     def _with_columns(self, queries: pl.DataFrame) -> pl.DataFrame:
-        """The queries with the columns that they lack."""
+        """The queries, with the columns that they lack from the training data."""
         catalogue = self.catalogue
         lacking = [name for name in self.added.reads_in_all if name not in queries.columns]
         if not lacking:

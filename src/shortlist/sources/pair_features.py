@@ -1,4 +1,4 @@
-"""What a second stage reads of a query and its candidates: scores, popularity, and what the columns of both have to do with choices."""
+"""The input of a second stage for a query and a candidate: scores, popularity, and how the columns of both relate to choices."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from shortlist.sources.grouping import Grouping
 
 __all__ = ["Liking", "PairFeatures", "Taste"]
 
-PRIOR = 10.0  # choices that a history is thought to have had as all others
-EXPECTED = 5.0  # choices added to those counted and to those expected
+PRIOR = 10.0  # choices that are added to each history, spread as everybody's
+EXPECTED = 5.0  # choices added to the counted ones and to the expected ones
 OWN = 4  # numbers that are neither a source's nor a column's
 
 
 @dataclass(frozen=True, eq=False)
 class Taste:
-    """How much more often than others a query chose candidates with the values that a candidate has, in one column.
+    """How much more often than everybody a query chose candidates with the same values of one column, such as the same genres.
 
-    With n_g the items of the history in group g, N their sum and b_g the group's share of all choices, a candidate has the mean
-    over its groups of log((n_g + 10 b_g) / ((N + 10) b_g)); 0 where it is in none.
+    1. n_g is the number of the history's items in group g, N the sum of all n_g, b_g the group's share of everybody's choices.
+    2. The taste for a group is log((n_g + 10 b_g) / ((N + 10) b_g)).
+    3. A candidate's value is the mean over its groups; 0 where it has none.
 
     Args:
         grouping: of a column of the candidates.
@@ -42,14 +43,14 @@ class Taste:
 
     @classmethod
     def of(cls, grouping: Grouping, candidates: pl.DataFrame, counts: NDArray[np.int64]) -> Taste:
-        """That of a column, from how often each candidate was chosen."""
+        """The taste by a column, from the number of times that each candidate was chosen."""
         members = grouping.numbers(candidates[grouping.column])
         chosen = np.broadcast_to(counts[:, None], members.shape)[members >= 0]
         often = np.bincount(members[members >= 0], chosen, grouping.size) + 1.0
         return cls(grouping, members, (often / often.sum()).astype(np.float32))
 
     def values(self, history: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The taste of one query for candidate rows, float32 ``[rows]``."""
+        """The values of candidate rows for one query, float32 ``[rows]``."""
         of_history = self.members[history].ravel()
         often = np.bincount(of_history[of_history >= 0], minlength=self.grouping.size)
         shares = self.shares.astype(np.float64)
@@ -62,18 +63,19 @@ class Taste:
 
 @dataclass(frozen=True, eq=False)
 class Liking:
-    """How much more often than others the queries with one value of a column chose a candidate.
+    """How much more often than everybody the queries with one value of a column chose a candidate, such as people of one occupation.
 
-    With o the choices of the candidate by queries of the group and e those expected (the group's choices times the candidate's
-    share of all), log((o + 5) / (e + 5)); 0 for a query without a group. Of a column of numbers, choices by queries of other
-    groups count too, by ``Grouping.nearness``.
+    1. o is the number of choices of the candidate by queries of the group. Where the column has numbers, choices by
+       queries of near groups count too, by ``Grouping.nearness``.
+    2. e is the expected number: all choices of the group times the candidate's share of everybody's choices.
+    3. The value is log((o + 5) / (e + 5)); 0 for a query without a group.
 
     Args:
         grouping: of a column of the queries.
-        offsets: int64 ``[groups + 1]``; group g has chosen ``rows[offsets[g]:offsets[g + 1]]``.
+        offsets: int64 ``[groups + 1]``; group g chose ``rows[offsets[g]:offsets[g + 1]]``.
         rows: int32, candidate rows, rising within a group.
         often: float32, how often the group chose each.
-        sizes: float64 ``[groups]``, the choices of each group in training, those of candidates that were deleted since included.
+        sizes: float64 ``[groups]``, the number of choices of each group in training, with those of candidates that were deleted since.
     """
 
     grouping: Grouping
@@ -84,7 +86,7 @@ class Liking:
 
     @classmethod
     def of(cls, grouping: Grouping, train: Dataset) -> Liking:
-        """That of a column, from choices."""
+        """The liking by a column, from training data."""
         of_queries = grouping.numbers(train.queries[grouping.column])[:, 0].astype(np.int64)
         nearness = grouping.nearness(train.queries[grouping.column], of_queries)
         group, size = of_queries[train.query_rows], len(train.candidates)
@@ -104,10 +106,12 @@ class Liking:
         )
 
     def values(self, group: int, rows: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.float32]:
-        """That of candidate rows for a query of the group (−1: of none), float32 ``[rows]``.
+        """The values of candidate rows for a query of a group, float32 ``[rows]``.
 
         Args:
-            shares: of all choices, of each of ``rows``.
+            group: the number of the group; −1 for none.
+            rows: of the candidates.
+            shares: each one's share of everybody's choices.
         """
         if group < 0:
             return np.zeros(len(rows), np.float32)
@@ -122,16 +126,20 @@ class Liking:
 class PairFeatures:
     """The numbers that a second stage reads of a query and a candidate.
 
-    In this order: of each towers the score less that of the best; of each other source the share of its best score; the logarithm of
-    the place by the first stage; that of the candidate's count, of the history's length, and of the count less its mean in the
-    history; a ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that have groups.
+    In this order:
+
+    1. The score by each source: of towers less that of their best candidate, of another source as a share of its best score.
+    2. The logarithm of the place by the first stage; of several sources also that of the place by each, which is how many
+       candidates of the list have a higher score.
+    3. The logarithms of the candidate's count and of the history's length, and the first less its mean in the history.
+    4. A ``Taste`` for each column of the candidates and a ``Liking`` for each column of the queries that has groups.
 
     Args:
         counts: int64 ``[candidates]``, how often each was chosen.
         tastes: by columns of the candidates.
         likings: by columns of the queries.
-        total: the choices of training, those of candidates that were deleted since included.
-        length: how many of the latest items of a history are read.
+        total: the number of choices in training, with those of candidates that were deleted since.
+        length: how many of a history's latest items are read.
         ids: of the candidates, in the order of rows; None where they are not known.
     """
 
@@ -144,7 +152,7 @@ class PairFeatures:
 
     @classmethod
     def of(cls, train: Dataset, length: int = 1000) -> PairFeatures:
-        """Those of training data: of each column of its tables, other than ids, that has groups."""
+        """The features of training data, with each column of its two tables that has groups, ids excepted."""
         train = choices_alone(train)
         counts = np.asarray(train.candidate_counts, np.int64)
         of_items = [Grouping.of(train.candidates[name]) for name in train.candidates.columns if name != train.candidate]
@@ -161,17 +169,17 @@ class PairFeatures:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The queries' columns that are read."""
+        """The columns of the queries that are read."""
         return tuple(one.grouping.column for one in self.likings)
 
     @property
     def groupings(self) -> tuple[Grouping, ...]:
-        """Those of all columns that are read."""
+        """The groupings of all columns that are read."""
         return (*(one.grouping for one in self.tastes), *(one.grouping for one in self.likings))
 
     def width(self, sources: int) -> int:
-        """How many numbers there are for a mixture of so many sources."""
-        return sources + OWN + len(self.tastes) + len(self.likings)
+        """How many numbers there are for a mixture with this many sources."""
+        return sources + (sources if sources > 1 else 0) + OWN + len(self.tastes) + len(self.likings)
 
     def check_tables(self, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
         """ConfigError for tables without the columns that are read, or with other values in them."""
@@ -183,8 +191,9 @@ class PairFeatures:
                 raise _other_column(liking.grouping.column, "queries")
 
     def names(self, sources: Sequence[str]) -> list[str]:
-        """What each number is; ``sources`` are the names of the mixture's."""
-        own = ["place", "popularity", "history length", "popularity to history"]
+        """A name for each number, such as "taste for genre"; ``sources`` are those of the mixture's sources."""
+        places = [f"place by {one}" for one in sources] if len(sources) > 1 else []
+        own = ["place", *places, "popularity", "history length", "popularity to history"]
         tastes = [f"taste for {one.grouping.column}" for one in self.tastes]
         return [*sources, *own, *tastes, *(f"liking by {one.grouping.column}" for one in self.likings)]
 
@@ -202,6 +211,16 @@ class PairFeatures:
         ]
         return np.stack(found, 1) if found else np.zeros((len(queries), 0), np.int64)
 
+    def of_list(
+        self,
+        history: NDArray[np.int64],
+        groups: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        sources: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """The numbers of one query and its list by the first stage, as ``of_pairs``."""
+        return self.of_pairs(history, groups, rows, sources, np.arange(len(rows)), sources)
+
     def of_pairs(
         self,
         history: NDArray[np.int64],
@@ -209,6 +228,7 @@ class PairFeatures:
         rows: NDArray[np.int64],
         sources: NDArray[np.float32],
         places: NDArray[np.int64],
+        listed: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """The numbers of one query and candidate rows, float32 ``[rows, features]``.
 
@@ -217,14 +237,20 @@ class PairFeatures:
             groups: of the query, int64 ``[likings]``.
             sources: ``[rows, sources]``, as the class describes them.
             places: of each candidate by the first stage, from 0.
+            listed: as ``sources``, of the candidates of the list by the first stage.
         """
         chosen = self._known(np.unique(history[-self.length :]))
-        known, there = np.minimum(rows, len(self) - 1), rows < len(self)  # others are not known here
+        known, there = np.minimum(rows, len(self) - 1), rows < len(self)  # later candidates have no features here
         counts = np.where(there, self.counts[known], 0)
         shares = counts / max(float(self.total), 1.0)
         popular = np.log1p(counts)
         usual = np.log1p(self.counts[chosen]).mean() if len(chosen) else 0.0
-        own = [np.log1p(places), popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
+        by_source = [
+            np.log1p(np.searchsorted(np.sort(-in_list), -mine))
+            for in_list, mine in zip(listed.T, sources.T, strict=True)
+        ]
+        by_source = by_source if len(by_source) > 1 else []
+        own = [np.log1p(places), *by_source, popular, np.full(len(rows), np.log1p(len(chosen))), popular - usual]
         tastes = [np.where(there, one.values(chosen, known), 0) for one in self.tastes]
         likings = [one.values(int(group), rows, shares) for one, group in zip(self.likings, groups, strict=True)]
         return np.column_stack([sources, *own, *tastes, *likings]).astype(np.float32)
@@ -257,7 +283,7 @@ class PairFeatures:
         """The same after candidates were added or changed.
 
         Args:
-            candidates: the table by now.
+            candidates: the table after the change.
             changed: rows of the candidates that were added or changed.
         """
         counts = np.concatenate([self.counts, np.zeros(len(candidates) - len(self), np.int64)])

@@ -97,7 +97,7 @@ class Scale:
     Attributes:
         best: float64 ``[queries, sources]``, of the towers, then of the others; 0 for one of the others without a score.
         last: float64 ``[queries, towers]``, the score of the last of the k that each towers found.
-        lists: of each query the list of the first stage, where there is a second one.
+        lists: each query's list by the first stage, where there is a second stage.
     """
 
     best: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""A second stage: a small network that orders anew the first candidates of each list, by more than their score."""
+"""A second stage: a small network gives the first candidates of each list a new order, by more than their score."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ FARTHEST = 5.0  # standard deviations of a feature
 
 
 class Network(NamedTuple):
-    """The weights of the network: a score is ``linear · x + out · silu(inner x + bias)``, with x the features less ``mean`` over
-    ``deviation``, at most 5 from 0.
+    """The weights of the network, a linear part and one hidden layer.
+
+    1. x = (features − ``mean``) / ``deviation``, cut off at −5 and 5.
+    2. A score is ``linear · x + out · silu(inner x + bias)``.
 
     Attributes:
         mean: float32 ``[features]``.
@@ -41,18 +43,18 @@ class Network(NamedTuple):
 
     @property
     def shapes(self) -> bool:
-        """Whether the shapes of the arrays belong together."""
+        """Whether the arrays have shapes that belong together."""
         features, hidden = self.mean.size, self.bias.size
         expected = [(features,), (features,), (features,), (hidden, features), (hidden,), (hidden,)]
         return [one.shape for one in self] == expected
 
     def standardized(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The features as the network reads them."""
+        """The features as the network reads them: step 1 of the class."""
         found: NDArray[np.float32] = np.clip((features - self.mean) / self.deviation, -FARTHEST, FARTHEST)
         return found
 
     def scores(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The score of each row ``[rows, features]``."""
+        """The score of each row of ``[rows, features]``, float64 ``[rows]``."""
         x = self.standardized(features).astype(np.float64)
         hidden = x @ self.inner.T.astype(np.float64) + self.bias
         hidden = hidden / (1 + np.exp(-hidden))
@@ -61,26 +63,30 @@ class Network(NamedTuple):
 
 
 class FirstList(NamedTuple):
-    """The list of one query by the first stage, which the second stage orders anew, and how others compare with it.
+    """The list of one query by the first stage, which the second stage puts in another order.
 
     Attributes:
         rows: int64, candidate rows, best first.
         totals: float64, their scores by the first stage.
         scores: float64, those by the second.
+        sources: float32 ``[candidates, sources]``, see ``PairFeatures``.
     """
 
     rows: NDArray[np.int64]
     totals: NDArray[np.float64]
     scores: NDArray[np.float64]
+    sources: NDArray[np.float32]
 
     @property
     def lowest(self) -> float:
-        """The lowest score by the second stage."""
+        """The lowest score that the second stage gives one of them; all other candidates are below it."""
         return float(self.scores.min(initial=np.inf)) if len(self.scores) else 0.0
 
     def places(self, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> NDArray[np.int64]:
-        """The places of candidates, from 0, −1 of those behind the list. One that the query may not have has the place that its score would
-        give it."""
+        """The places of candidates in the list, from 0; −1 for those behind it.
+
+        A candidate that the query may not have is not in the list; it gets the place that its score would give it.
+        """
         if not len(self.rows):
             return np.full(len(rows), -1)
         order = np.argsort(self.rows)
@@ -91,19 +97,19 @@ class FirstList(NamedTuple):
 
 
 Sources = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Gives of candidate rows each source's score as ``PairFeatures`` describes it, ``[rows, sources]``."""
+"""A function from candidate rows to each source's score, float32 ``[rows, sources]``, as ``PairFeatures`` describes it."""
 
 
 @dataclass(frozen=True, eq=False)
 class SecondStage:
-    """Orders the ``depth`` first candidates of a mixture's list anew, by a network over ``PairFeatures``.
+    """Gives the first ``depth`` candidates of a mixture's list a new order, by the scores of a network over ``PairFeatures``.
 
-    Candidates behind them keep their order. Made by ``Ranker.fit``.
+    Candidates behind them keep their order, with scores below. ``Ranker.fit`` makes it.
 
     Args:
-        features: what the network reads.
-        network: its weights.
-        depth: how many candidates of the first stage it orders.
+        features: the input of the network, for any query and candidate.
+        network: the weights.
+        depth: how many of a list's first candidates it orders.
 
     Raises:
         ConfigError: for arrays that do not belong together.
@@ -125,7 +131,16 @@ class SecondStage:
         return len(self.features)
 
     def check(self, sources: int, queries: pl.DataFrame, candidates: pl.DataFrame) -> None:
-        """ConfigError unless it was learned for so many sources, and for such tables."""
+        """Refuses a first stage of another number of sources, and other tables.
+
+        Args:
+            sources: how many sources the mixture has.
+            queries: its table of queries.
+            candidates: its table of candidates.
+
+        Raises:
+            ConfigError: where the second stage was not learned for these.
+        """
         read, expected = len(self.network.mean), self.features.width(sources)
         if read != expected:
             raise ConfigError(
@@ -136,7 +151,7 @@ class SecondStage:
 
     @property
     def ids(self) -> pl.Series | None:
-        """Of the candidates, in the order of rows; None where they are not known."""
+        """The candidates' ids in the order of rows; None where they are not known."""
         return self.features.ids
 
     def __repr__(self) -> str:
@@ -153,15 +168,18 @@ class SecondStage:
         """One query's list by the first stage, and the scores of its candidates by the second.
 
         Args:
-            rows: the ``depth`` best by the first stage, best first; fewer where there are no more.
-            totals: their scores by it.
-            history: what the query chose, oldest first.
+            rows: the ``depth`` best candidates by the first stage, best first; fewer where there are no more.
+            totals: their scores by the first stage.
+            sources: each source's scores of any candidate rows.
+            history: the query's choices, oldest first.
             groups: see ``PairFeatures.groups``.
         """
+        of_list = sources(rows)
         if not len(rows):
-            return FirstList(rows, totals, np.zeros(0))
-        read = self.features.of_pairs(history, groups, rows, sources(rows), np.arange(len(rows)))
-        return FirstList(rows, totals, self.network.scores(read))
+            return FirstList(rows, totals, np.zeros(0), of_list)
+        return FirstList(
+            rows, totals, self.network.scores(self.features.of_list(history, groups, rows, of_list)), of_list
+        )
 
     def scores(
         self,
@@ -172,7 +190,7 @@ class SecondStage:
         history: NDArray[np.int64],
         groups: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """The scores of any candidates of a query: those of the network in the list, below all of them the others by their order.
+        """The scores of any candidates of a query: the network's for those in the list, below all of these the others in their order.
 
         Nothing is computed again for candidates in the list.
 
@@ -180,6 +198,9 @@ class SecondStage:
             listed: as ``first`` returns it.
             rows: candidates, in any order.
             totals: their scores by the first stage.
+            sources: each source's scores of any candidate rows.
+            history: the query's choices, oldest first.
+            groups: see ``PairFeatures.groups``.
         """
         places = listed.places(rows, totals)
         inside = places >= 0
@@ -191,7 +212,7 @@ class SecondStage:
         other = inside & ~listed_itself
         if other.any():
             mine = rows[other]
-            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other])
+            read = self.features.of_pairs(history, groups, mine, sources(mine), places[other], listed.sources)
             found[other] = self.network.scores(read)
         return found
 
@@ -200,12 +221,17 @@ class SecondStage:
         return replace(self, features=self.features.renumbered(row))
 
     def grown(self, candidates: pl.DataFrame, changed: NDArray[np.int64]) -> SecondStage:
-        """The same after candidates were added or changed, see ``PairFeatures.grown``."""
+        """The same after candidates were added or changed, see ``PairFeatures.grown``.
+
+        Args:
+            candidates: the table after the change.
+            changed: rows of the candidates that were added or changed.
+        """
         return replace(self, features=self.features.grown(candidates, changed))
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What it learned and counted, by name."""
+        """The network's weights and the counts of the features, by name."""
         found: dict[str, NDArray[Any]] = {f"network.{name}": array for name, array in self.network._asdict().items()}
         found["counts"] = self.features.counts
         for number, taste in enumerate(self.features.tastes):

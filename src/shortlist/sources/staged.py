@@ -1,4 +1,4 @@
-"""The search of a mixture, whose first candidates a second stage may order anew."""
+"""The search of a mixture with a second stage, which gives the first candidates a new order."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def search_all_stages(
 ) -> tuple[Hits, Scale]:
     """As ``search_with_scale``, in the order of the second stage where the mixture has one.
 
-    The second stage orders the ``depth`` first candidates by ``filters``, whatever ``within`` is, so that a candidate has one score in
-    all searches with one scale.
+    The second stage orders the first ``depth`` of all candidates that ``filters`` leave, whatever ``within`` is. So a candidate has
+    the same score in all searches with one scale.
     """
     stage = added.stage
     if stage is None:
@@ -60,7 +60,7 @@ def search_all_stages(
 def scores_of_all_stages(
     towers: Sequence[Searched], added: Added, context: Context, filters: Filters, rows: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """As ``scores_of``, by the second stage where the mixture has one: the scores of a list of ``search_all_stages``."""
+    """As ``scores_of``, by the second stage where the mixture has one: the scores that lists of ``search_all_stages`` have."""
     if added.stage is None:
         return scores_of(towers, added, context, filters, rows)
     found, open_ = _scores_of(towers, added, context, filters, rows, added.stage)
@@ -89,17 +89,21 @@ def _scores_of(
 
 
 def _first(hits: Hits, number: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The list of one query that the second stage orders."""
+    """The list of one query that the second stage orders: rows and scores of its first ``depth`` hits."""
     rows, totals = hits.row(number)
     return rows, totals.astype(np.float64)
 
 
 class _Scored:
-    """Scores of candidates by the second stage.
+    """The second stage's scores of the candidates of some queries.
 
     Args:
-        filters: by which the lists of the first stage are made.
-        closed: whether candidates are scored that a query may not have. They have no more of a source than the best that it may have.
+        towers: as for ``search``.
+        added: the other sources.
+        context: input of the other sources.
+        filters: candidates that may be in the lists of the first stage.
+        stage: the second stage.
+        closed: whether candidates that a query may not have are scored too. Each source's score counts for them up to its best open one.
     """
 
     def __init__(
@@ -116,13 +120,13 @@ class _Scored:
         self._all = nearby(added, context, Filters()) if closed else self._near
 
     def first(self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> FirstList:
-        """The list of one query by the first stage, with how others compare with it."""
+        """The list of one query by the first stage."""
         return self._stage.first(rows, totals, partial(self._sources, number, scale), *self._query(number))
 
     def of(
         self, number: int, scale: Scale, rows: NDArray[np.int64], totals: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """The scores of candidates of one query, from those of the first stage."""
+        """The second stage's scores of candidates of one query; ``totals`` are those of the first stage."""
         sources = partial(self._sources, number, scale)
         return self._stage.scores(scale.lists[number], rows, totals, sources, *self._query(number))
 
@@ -130,7 +134,7 @@ class _Scored:
         return self._context.histories.row(number), self._context.groups[number]
 
     def _sources(self, number: int, scale: Scale, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of each source the score as ``PairFeatures`` describes it, ``[rows, sources]``."""
+        """Each source's score as ``PairFeatures`` describes it, ``[rows, sources]``."""
         best, many = scale.best[number], len(self._towers)
         found = [
             np.minimum(one.scores(number, rows), most) - most for one, most in zip(self._towers, best, strict=False)

@@ -1,4 +1,4 @@
-"""Learning a second stage from choices that the first stage did not see."""
+"""Learning a second stage from choices that the first stage was not trained on."""
 
 from __future__ import annotations
 
@@ -35,30 +35,31 @@ FOLDS = 20  # at most
 
 @dataclass(frozen=True)
 class Ranker:
-    """Settings of a second stage, a small network that orders the first candidates of each list anew.
+    """Settings of a second stage: a small network that gives the first candidates of each list a new order.
 
-    1. A part of the choices is held out; the first stage is trained on the rest, and gives each query its list, without what the
-       query chose in the rest. So the network learns from lists as the first stage makes them for choices that it does not know.
-    2. A list's candidates are described by ``PairFeatures``: their scores and places, how popular they are, how often the history has
-       the values of their columns, how often queries with the same values chose them.
-    3. The network, one hidden layer beside a linear part, is trained by a softmax over each list (of Cao et al. 2007, "Learning to
-       rank: from pairwise approach to listwise approach", the top-one form).
-    4. The first stage is trained on all choices, and the features are counted in all.
+    1. A part of the choices is held out. The first stage is trained on the rest and makes each query's list, without the
+       query's choices in the rest. So the network learns from lists of choices that the first stage was not trained on.
+    2. ``PairFeatures`` describe each candidate of a list: its scores and its place, how popular it is, how often the query chose
+       candidates with the same values of a column, and how often queries with the same values chose it.
+    3. The network, a linear part and one hidden layer, is trained by a softmax over each list (the top-one form of Cao et al. 2007,
+       "Learning to rank: from pairwise approach to listwise approach").
+    4. The first stage is trained on all choices, and the features are counted in all of them.
 
-    Learning from held-out parts is the stacking of Wolpert 1992. It takes ``folds`` + 1 trainings of the first stage. It pays where the
-    tables of queries and candidates have columns that the first stage does not use; without such columns leave it out.
+    To learn from held-out parts is stacking (Wolpert 1992, "Stacked generalization"). It takes ``folds`` + 1 trainings of the first
+    stage, or two where the last choices are held out. It pays where the tables of queries and candidates have columns that the
+    first stage does not use; without such columns, leave it out.
 
     Args:
         depth: how many of each list's candidates it orders.
         folds: parts of the choices that are held out, one after another.
-        held_out: "random" divides all choices into folds at random. "last" holds out the last choice of each query, once, for
-            lists of what comes next. "auto" is "last" where the data have a timestamp.
+        held_out: "random" divides all choices into folds at random. "last" holds out the last choice of each query, once, so that the
+            lists are about the next choice. "auto" is "last" where the data have a timestamp, else "random".
         hidden: width of the network.
         epochs: passes over all lists.
         learning_rate: at the start; it falls to 0.
         weight_decay: of AdamW.
         dropout: share of the hidden numbers that a step leaves out.
-        lists: at most so many lists are learned from, evenly spread over the queries.
+        lists: the network learns from at most this many lists, evenly spread over the queries.
 
     Raises:
         ConfigError: for settings out of range.
@@ -106,13 +107,13 @@ class Ranker:
         """The first stage with a second one behind it.
 
         Args:
-            first_stage: trains it on a part of ``train``, which has the same tables.
-            train: a Dataset.
+            first_stage: a function that trains the first stage on a part of ``train``, which has the same two tables.
+            train: the training data.
             seed: of the parts that are held out, and of the network.
-            trained: the first stage of all of ``train``, where it is trained already.
+            trained: the first stage, if it was trained on all of ``train`` before.
 
         Raises:
-            ConfigError: for a mixture with quotas, or with a second stage.
+            ConfigError: for a mixture with quotas, or with a second stage, and where no held-out choice is in a list.
             DataError: for anything but a Dataset, and where every weight is 0.
         """
         check_choices(train, "Ranker.fit(train)")
@@ -141,7 +142,7 @@ class Ranker:
         return self.held_out == "last" or (self.held_out == "auto" and train.timestamp is not None)
 
     def _parts(self, train: Dataset, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
-        """Each part to learn from, and the choices that it does not have. ShortlistError where there are too few."""
+        """Each part that the first stage is trained on, with the choices held out of it. ShortlistError for too few choices."""
         if self._holds_out_last(train):
             learnt, held_out = split_last(train)
             yield learnt, held_out
@@ -162,9 +163,12 @@ class Ranker:
     def _lists(
         self, first_stage: Callable[[Dataset], TwoTower | Mixture], learnt: Dataset, held: Dataset, most: int
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """The features ``[depth, features]`` of each list with a held-out choice, and how often each candidate was chosen ``[depth]``.
+        """For each list with a held-out choice: the features ``[depth, features]``, and how often each candidate was chosen ``[depth]``.
 
         Args:
+            first_stage: as for ``fit``.
+            learnt: what the first stage is trained on.
+            held: the choices that are held out.
             most: lists.
         """
         model = _mixture(first_stage(learnt), learnt)
@@ -192,7 +196,7 @@ class Ranker:
                     yield _padded(one.features, self.depth), _padded(chosen, self.depth)
 
     def _learned(self, features: NDArray[np.float32], chosen: NDArray[np.float32], seed: int) -> Network:
-        """The network of lists ``[lists, depth, features]``; places beyond the end of a list are NaN."""
+        """The network, learned from lists ``[lists, depth, features]``; places beyond the end of a list are NaN."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return self._learned_at_random(features, chosen, np.random.default_rng(seed))
@@ -229,7 +233,7 @@ class Ranker:
 
 
 class _Net(nn.Module):
-    """The network in training; it starts as the order of the first towers' scores."""
+    """The network in training; at first its order is that of the first towers' scores."""
 
     def __init__(self, features: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -251,7 +255,7 @@ class _Net(nn.Module):
 
 
 def _mixture(model: TwoTower | Mixture, data: Dataset) -> Mixture:
-    """A first stage as a mixture, of one source where it is towers alone. ConfigError for one with quotas or a second stage."""
+    """A first stage as a mixture, of a single source if it is a two-tower model. ConfigError for quotas or a second stage."""
     check_model(model, "Ranker.fit(first_stage)")
     if isinstance(model, TwoTower):
         return Mixture([model], data)
@@ -264,7 +268,7 @@ def _mixture(model: TwoTower | Mixture, data: Dataset) -> Mixture:
 
 
 def _some(held: Dataset, most: int) -> Dataset:
-    """The choices of at most so many of the queries, evenly spread."""
+    """The choices of at most ``most`` queries, evenly spread."""
     asked = np.unique(held.query_rows)
     if len(asked) <= most:
         return held
@@ -273,7 +277,7 @@ def _some(held: Dataset, most: int) -> Dataset:
 
 
 def _padded(rows: NDArray[np.float32], depth: int) -> NDArray[np.float32]:
-    """So many rows; NaN in features, 0 in counts, where there are no more."""
+    """The rows, filled up to ``depth``: features with NaN, counts with 0."""
     nothing = np.nan if rows.ndim == 2 else 0.0
     out = np.full((depth, *rows.shape[1:]), nothing, np.float32)
     out[: len(rows)] = rows

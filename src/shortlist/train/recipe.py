@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -168,8 +168,15 @@ class Recipe(OneModel, frozen=True):
             data
         )  # first: they take seconds, and find what does not fit the data before towers are trained
         towers, history = self.train_towers(data, **options)
-        again = {name: options[name] for name in AGAIN if name in options}
-        return self.mixed(towers, data, tables, again=again, **shared), history
+        again = {name: options[name] for name in (*AGAIN, *shared) if name in options}
+        return self.mixed(
+            towers,
+            data,
+            tables,
+            again=lambda part: self.train_towers(part, **again)[0],
+            seed=options.get("seed"),
+            **shared,
+        ), history
 
     def _tables(self, data: Dataset | Shards) -> list[Any]:
         """The fitted neighbours and ranked lists in the order of the recipe, None in the place of towers to train."""
@@ -186,7 +193,8 @@ class Recipe(OneModel, frozen=True):
         data: Dataset | Shards,
         tables: Sequence[Any] | None = None,
         *,
-        again: Mapping[str, Any] | None = None,
+        again: Callable[[Dataset], TwoTower] | None = None,
+        seed: int | None = None,
         **shared: Any,
     ) -> TwoTower | Mixture:
         """Trained towers with the recipe's other sources of ``data`` and its second stage; the towers themselves where it has none.
@@ -195,7 +203,8 @@ class Recipe(OneModel, frozen=True):
             towers: as ``train_towers`` returns them.
             data: the training data.
             tables: the neighbours and ranked lists where they are fitted, None in the place of towers to train.
-            again: options of ``fit`` for the trainings on parts of the data that a second stage learns from.
+            again: trains the towers on a part of the data, from which a second stage learns; by default as ``train_towers`` does.
+            seed: of the second stage; by default that of the training.
             shared: options of ``fit`` that all towers have.
 
         Raises:
@@ -205,19 +214,19 @@ class Recipe(OneModel, frozen=True):
             return self._first_stage(towers, data, tables, shared)
         if not isinstance(data, Dataset):
             raise ranker_in_memory()
-        recipe, options = msgspec.structs.replace(self, ranker=None), {**(again or {}), **shared}
-        seed: Any = options.get("seed", self.fit.seed)
-        return self.ranker.settings().fit(
-            lambda part: recipe.train(part, **options)[0],
-            data,
-            seed=seed,
-            trained=self._first_stage(towers, data, tables, shared),
-        )
+        own: Any = self.fit.seed if seed is None else seed
+
+        def first_stage(part: Dataset) -> TwoTower | Mixture:
+            learnt = self.train_towers(part, seed=own, **shared)[0] if again is None else again(part)
+            return self._first_stage(learnt, part, None, shared)
+
+        whole = self._first_stage(towers, data, tables, shared)
+        return self.ranker.settings().fit(first_stage, data, seed=own, trained=whole)
 
     def _first_stage(
         self, towers: TwoTower, data: Dataset | Shards, tables: Sequence[Any] | None, shared: Mapping[str, Any]
     ) -> TwoTower | Mixture:
-        """All of ``mixed`` but the second stage."""
+        """As ``mixed``, without the second stage."""
         tables = self._tables(data) if tables is None else tables
         if not tables:
             return towers
@@ -291,10 +300,11 @@ class Recipe(OneModel, frozen=True):
         if not self.sources:
             return
         shares = [one.weight for one in self.sources]
-        if not all(share > 0 for share in shares) or sum(shares) >= 1:
+        read = self.ranker is not None  # a source without weight is read by the second stage alone
+        if not all(share > 0 or (read and share == 0) for share in shares) or sum(shares) >= 1:
             raise ConfigError(
                 f"the recipe's [[sources]] have the weights {shares}; numbers above 0 whose sum is below 1 were expected.",
-                hint="the towers and the neighbours have the rest",
+                hint="the towers and the neighbours have the rest; with [ranker] a weight may be 0",
             )
         for one in self.sources:
             one.check()

@@ -16,6 +16,7 @@ from shortlist.loss.kinds import PARTS
 from shortlist.model import Tower
 from shortlist.sources import Blend
 from shortlist.train.fit import fit
+from shortlist.train.ranker import Ranker
 from shortlist.train.recipe import Recipe
 from shortlist.train.sections import LISTS, NEIGHBOURS, OPTIMIZERS, AddedSection, options_of
 
@@ -32,6 +33,7 @@ CONFIGURED: dict[str, tuple[Any, ...]] = {
     "NeighboursSection": (Blend,),
     "SourceSection": (AddedSection,),
     "JoinedSection": (Recipe,),
+    "RankerSection": (Ranker,),
     "TowersSection": (Recipe,),
     **{made.__name__: (made,) for part in PARTS.values() for made in part.values()},
 }
