@@ -70,8 +70,9 @@ def test_by_loops(depth: int) -> None:
         {0: [-2.0, 0.0], 1: [-1.0, 0.0], 2: [0.0, 0.0]},
     ]
     for number, (order, history, group) in enumerate([([1, 0, 3, 2], [0, 2], 0), ([2, 1, 0], [], -1)]):
+        listed = [sources[number][one] for one in order[:depth]]
         features = {
-            one: MADE.plain(sources[number][one], history, group, one, place) for place, one in enumerate(order)
+            one: MADE.plain(sources[number][one], history, group, one, place, listed) for place, one in enumerate(order)
         }
         expected = staged(stage.network, depth, {one: float(totals[number, one]) for one in order}, features)
         assert [float(found[number, one]) for one in order] == pytest.approx(
