@@ -11,6 +11,7 @@ import sys
 from contextlib import suppress
 from contextvars import Context
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.cli.typed import Done, shortlist
 from tests.store.faults import files_up_to
 
 import shortlist as sl
+from shortlist.cli import daily
 from shortlist.cli.daily_config import OURS
 from shortlist.recommender.manifest import MANIFEST, decoded
 from shortlist.recommender.promotion import alone, promotions
@@ -341,3 +343,15 @@ def test_the_first_day_leaves_out_what_cannot_be_measured_yet(
     assert ("are left out today" in done.stderr) == left_out
     week.arrives(1)
     assert "are left out today" not in week.run(1).stderr
+
+
+@pytest.mark.parametrize(
+    ("recipe", "has"),
+    [
+        ("factorization", True), ("als", False), ("auto", False), ({"ranker": {}}, False), ({"joined": [{"weight": 0.5}]}, False),
+        ({"towers": "popularity"}, False), ({}, True),
+    ],
+)  # fmt: skip
+def test_a_training_of_several_models_has_no_steps_to_resume(tmp_path: Path, recipe: Any, has: bool) -> None:
+    plan: Any = SimpleNamespace(train={"recipe": recipe}, folder=tmp_path)
+    assert daily._has_steps(plan, None) == has

@@ -35,6 +35,51 @@ def test_train_solves_and_joins(bundle: Path, folder: Path) -> None:
         assert json.loads(done.stdout)[0]["items"][0]["id"] == "b0"
 
 
+STAGED = """
+towers = "popularity"
+[ranker]
+epochs = 2
+depth = 10
+"""
+
+
+def test_train_learns_a_second_stage(folder: Path) -> None:
+    """By a recipe of a file with changes: the bundle has it, recommends by it, and cannot be trained from."""
+    (folder / "staged.toml").write_text(STAGED, encoding="utf-8")
+    asked = (
+        "train",
+        "choices.csv",
+        "--query",
+        "reader",
+        "--candidate",
+        "book",
+        "--recipe",
+        "staged.toml",
+        "--test",
+        "0",
+    )
+    done = shortlist(*asked, "--set", "ranker.folds=3", "--force", "--out", "staged.shortlist", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "the first stage is trained 4 times, for [ranker]; these lines belong to the first" in done.stderr
+    manifest = json.loads((folder / "staged.shortlist/manifest.json").read_text(encoding="utf-8"))
+    assert manifest["stage"]["depth"] == 10
+    done = shortlist("recommend", "staged.shortlist", 0, "--k", 3, "--json", cwd=folder)
+    assert len(json.loads(done.stdout)[0]["items"]) == 3
+    for options, says in (
+        (("--warm-start", "staged.shortlist", "--again"), "for [ranker]; that does not support warm start"),
+        (
+            ("--warm-start", "staged.shortlist", "--only-new"),
+            "this recipe counts choices and would forget all earlier ones",
+        ),
+        (("--stream",), "a recipe with [ranker] is trained in memory"),
+        (("--set", "ranker.folds=1"), "Ranker got folds=1"),
+        (("--set", "ranker.fold=3"), "folds"),
+    ):
+        done = shortlist(*asked, *options, "--out", "other.shortlist", cwd=folder)
+        assert done.returncode in (1, 2), done.stderr
+        assert says in " ".join(done.stderr.split()), done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

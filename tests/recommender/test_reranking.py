@@ -17,6 +17,7 @@ from tests.recommender.test_many_sources import FILMS
 from tests.recommender.test_many_sources import data as many_data
 from tests.recommender.test_many_sources import mixture as many_sources
 from tests.recommender.test_mixture import data, mixture
+from tests.sources.plain_stage import stage_of
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
@@ -199,9 +200,13 @@ def test_anything_but_rules_is_refused(recommender: sl.Recommender) -> None:
             recommender.recommend(["ann"], rerank=wrong)  # type: ignore[arg-type]
 
 
-def test_scores_of_a_mixture_compare_whatever_rule_placed_an_item() -> None:
-    # two towers, a table and three lists, whose scores are shares of the best that a query may have
-    recommender = sl.Recommender(many_sources(), sl.BruteForce(), many_data())
+@pytest.mark.parametrize("depth", [None, 3, 200])
+def test_scores_of_a_mixture_compare_whatever_rule_placed_an_item(depth: int | None) -> None:
+    # two towers, a table and three lists, whose scores are shares of the best that a query may have, or of a second stage
+    model = many_sources()
+    if depth is not None:
+        model = model.with_stage(stage_of(many_data(), len(model.sources), depth), many_data())
+    recommender = sl.Recommender(model, sl.BruteForce(), many_data())
     recommender.fallback = ()
     for where in (None, "year >= 1992"):
         asked = {"where": where, "exclude_seen": False}

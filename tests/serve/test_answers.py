@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.recommender import test_stage_files as staged
 
 import shortlist as sl
 from shortlist.recommender.pipeline import recommend
@@ -302,3 +303,48 @@ def test_scores_of_no_candidate_the_catalogue_has(
         reply = client.post("/v1/score", {"queries": queries, "candidates": given})
         assert reply.status_code == 200, reply.text
         assert [one["scores"] for one in reply.json()["results"]] == [expected] * count
+
+
+@pytest.mark.parametrize("second_stage", [True, False])
+@pytest.mark.parametrize(
+    ("features", "fits"),
+    [
+        ({"age": 60}, True), ({"age": None}, True), ({"land": "kr"}, True), ({"land": "elsewhere", "age": 18}, True),
+        ({"age": "old"}, False), ({"age": 60.5}, False), ({"age": True}, False), ({"age": [60]}, False),
+        ({"land": 3}, False), ({"land": ["kr"]}, False), ({"land": False}, False),
+        ({"age": 60, "land": 1.5}, False), ({"born": 1990}, False), ({"born": "1990-01-01"}, False),
+    ],
+)  # fmt: skip
+def test_columns_that_only_a_list_or_a_second_stage_reads_are_checked_before_anything_is_queued(
+    clients: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    second_stage: bool,
+    features: dict[str, Any],
+    fits: bool,
+) -> None:
+    model = staged.MODEL if second_stage else staged.MODEL.with_stage(None, staged.data())
+    client = clients(recommender=sl.Recommender(model, sl.BruteForce(), staged.data(), cold_start="unknown"))
+    fits = fits or (not second_stage and "land" not in features)  # which nothing reads then
+    body = {"queries": [{"id": "p0"}, {"id": "p1", "features": features}, {"features": features}], "k": 3}
+    if not fits:
+        monkeypatch.setattr(client.app.service.batcher, "ask", lambda *_, **__: pytest.fail("it was queued"))
+    for route, more in (("recommend", {}), ("score", {"candidates": [1, 2]})):
+        reply = client.post(
+            f"/v1/{route}", {**body, **more} if route == "recommend" else {"queries": body["queries"], **more}
+        )
+        assert reply.status_code == (200 if fits else 422), reply.text
+        if not fits:
+            wrong = [name for name in features if not (name == "age" and len(features) > 1)]
+            assert reply.json()["field"] == f"$.queries[1].features.{wrong[0]}"
+            assert "the feature has another type than in training" in reply.json()["detail"]
+
+
+def test_events_and_changes_at_once_reach_a_second_stage(clients: Callable[..., Any]) -> None:
+    """The history grows: lists are those of ``recommend`` with it."""
+    recommender = sl.Recommender(staged.MODEL, sl.BruteForce(), staged.data(), cold_start="unknown", fallback=())
+    client = clients(recommender=recommender)
+    asked = {"queries": [{"id": "p0", "history": [9, 2]}, {"id": "new", "history": [4]}], "k": 6}
+    reply = client.post("/v1/recommend", asked).json()
+    expected = recommender.recommend(["p0", "new"], k=6, history=[[9, 2], [4]])
+    assert [[item["id"] for item in one["items"]] for one in reply["results"]] == [one.ids for one in expected]
+    assert [item["score"] for item in reply["results"][0]["items"]] == pytest.approx(expected[0].scores)

@@ -100,7 +100,12 @@ def test_memory_from_disk_does_not_grow_with_rows(log: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "more", "told"), [("als", {}, r"\[als\]"), ("factorization", {"joined": [{}]}, r"\[\[joined\]\]")]
+    ("name", "more", "told"),
+    [
+        ("als", {}, r"\[als\]"),
+        ("factorization", {"joined": [{}]}, r"\[\[joined\]\]"),
+        ("factorization", {"ranker": {}}, r"\[ranker\]"),
+    ],
 )
 def test_what_is_not_one_model_of_batches_is_refused(name: str, more: dict[str, object], told: str, log: Path) -> None:
     with pytest.raises(sl.ConfigError, match=f"the recipe has {told}") as raised:

@@ -84,7 +84,7 @@ class Grouping:
             return np.full((len(column), 1), -1, np.int16)
         if not self.values:
             fits = column.dtype.is_temporal() if self.times else column.dtype.is_numeric()
-            numbers = _floats(self._checked(column, not fits))
+            numbers = _floats(self.checked(column, not fits))
             found = np.searchsorted(np.array(self.edges), numbers, side="right")
             return np.where(np.isfinite(numbers), found, -1).astype(np.int16)[:, None]
         lists = isinstance(column.dtype, pl.List)
@@ -98,7 +98,7 @@ class Grouping:
             kind != type(self.values[0]).__name__ or (kind == "str" and value.dtype != pl.String)
         )
         number = {one: place for place, one in enumerate(self.values)}
-        group = np.array([number.get(one, -1) for one in self._checked(value, other).to_list()], np.int16)
+        group = np.array([number.get(one, -1) for one in self.checked(value, other).to_list()], np.int16)
         row = frame["row"].to_numpy()[group >= 0]
         place = np.arange(len(row)) - np.searchsorted(row, row)
         inside = place < WIDTH
@@ -130,7 +130,8 @@ class Grouping:
         near[:, often == 0] = 0
         return np.where(near < FAR, 0.0, near)
 
-    def _checked(self, column: pl.Series, other: bool) -> pl.Series:
+    def checked(self, column: pl.Series, other: bool) -> pl.Series:
+        """The column; DataError where it has ``other`` values than in training."""
         if other:
             example = repr(self.values[0]) if self.values else "times" if self.times else f"{self.edges[0]:g}"
             raise DataError(

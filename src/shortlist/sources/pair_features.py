@@ -187,7 +187,7 @@ class PairFeatures:
             if not _same_groups(taste, candidates):
                 raise _other_column(taste.grouping.column, "candidates")
         for liking in self.likings:
-            if not _has(queries, liking.grouping):
+            if not _has(queries, liking.grouping) or isinstance(queries.schema[liking.grouping.column], pl.List):
                 raise _other_column(liking.grouping.column, "queries")
 
     def names(self, sources: Sequence[str]) -> list[str]:
@@ -204,7 +204,7 @@ class PairFeatures:
             DataError: for values of another kind than in training.
         """
         found = [
-            one.grouping.numbers(queries[one.grouping.column])[:, 0].astype(np.int64)
+            one.grouping.numbers(_single(queries[one.grouping.column], one.grouping))[:, 0].astype(np.int64)
             if one.grouping.column in queries.columns
             else np.full(len(queries), -1)
             for one in self.likings
@@ -297,6 +297,11 @@ class PairFeatures:
             members[changed, : new.shape[1]] = new
             tastes.append(replace(one, members=members))
         return replace(self, counts=counts, tastes=tuple(tastes), ids=None)
+
+
+def _single(column: pl.Series, grouping: Grouping) -> pl.Series:
+    """A column of queries; DataError for one of lists."""
+    return grouping.checked(column, isinstance(column.dtype, pl.List))
 
 
 def _has(table: pl.DataFrame, grouping: Grouping) -> bool:

@@ -181,7 +181,8 @@ def newest_rows(column: pl.Series, most: int) -> NDArray[np.int32]:
 
 def _kind(dtype: pl.DataType) -> str:
     """The name of the Python type of a column's values."""
-    return "bool" if dtype == pl.Boolean else "int" if dtype.is_integer() else "str"
+    words = dtype in (pl.String, pl.Categorical, pl.Enum)
+    return "bool" if dtype == pl.Boolean else "int" if dtype.is_integer() else "str" if words else str(dtype)
 
 
 def _score(place: NDArray[np.int64]) -> NDArray[np.float32]:
