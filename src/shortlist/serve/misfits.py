@@ -74,7 +74,7 @@ def _problem(
         further: checks a column in the catalogue's type; raises ShortlistError.
     """
     schema = served.state.candidates.schema
-    strange = []
+    strange: list[str] = []
     for number, row in enumerate(rows):
         if number % ROWS == 0:
             pause()
