@@ -9,7 +9,7 @@ import pytest
 from tests.serve.test_protocol import Wire, connected, settled
 
 from shortlist.serve import known_heads
-from shortlist.serve.app import BODY, COMPLETE
+from shortlist.serve.app import BODY, COMPLETE, PLACE
 from shortlist.serve.known_heads import KnownHeads
 from shortlist.serve.protocol import PIECE, Connection
 
@@ -65,6 +65,7 @@ def seen(connection: Connection) -> tuple[Any, ...]:
     """What the application is given of the last request."""
     scope: dict[str, Any] = dict(connection.scope)
     assert isinstance(scope.pop(COMPLETE), float)
+    assert all(map(callable, scope.pop(PLACE)))
     cycle = connection.cycle
     assert cycle.response_complete
     body = scope.pop(BODY, None)
