@@ -195,10 +195,13 @@ class Mixed(ByRow):
         return towers, others
 
     def scores(self, first: int, last: int, hidden: Hidden | None) -> Tensor:
-        towers, others = self.parts(first, last, hidden)
+        return self.totals(first, *self.parts(first, last, hidden))
+
+    def totals(self, first: int, towers: list[Tensor], others: list[Tensor]) -> Tensor:
+        """The scores by all sources of the queries from ``first`` on, from what ``parts`` returns of them."""
         of_towers, of_others = [one.double() for one in towers], [one.double() for one in others]
         total = self.added_up(of_towers, of_others, self.added.weights)
-        lengths = np.diff(self.context.histories.offsets)[first:last]
+        lengths = np.diff(self.context.histories.offsets)[first : first + len(total)]
         before = -1
         for most, weights in self.added.by_history:
             rows = torch.from_numpy(np.flatnonzero((lengths > before) & (lengths <= most)))

@@ -45,8 +45,7 @@ def in_order(
     for number, (rows, own, sources) in enumerate(_lists(totals, towers, others, stage.depth)):
         query = context.histories.row(first + number), context.groups[first + number]
         listed = stage.first(rows, own[rows], partial(_of_rows, sources), *query)
-        end = listed.totals[-1] if len(rows) else 0.0
-        behind = listed.lowest - 1.0 + np.minimum(own - end, 0.0)
+        behind = listed.behind(own)
         behind[rows] = listed.scores
         found[number] = torch.from_numpy(behind)
     return found.masked_fill_(torch.isneginf(totals), -torch.inf)

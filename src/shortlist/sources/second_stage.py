@@ -82,6 +82,12 @@ class FirstList(NamedTuple):
         """The lowest score that the second stage gives one of them; all other candidates are below it."""
         return float(self.scores.min(initial=np.inf)) if len(self.scores) else 0.0
 
+    def behind(self, totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores of candidates behind the list, in the order of their scores ``totals`` by the first stage."""
+        end = self.totals[-1] if len(self.totals) else 0.0
+        found: NDArray[np.float64] = self.lowest - 1.0 + np.minimum(totals - end, 0.0)
+        return found
+
     def places(self, rows: NDArray[np.int64], totals: NDArray[np.float64]) -> NDArray[np.int64]:
         """The places of candidates in the list, from 0; −1 for those behind it.
 
@@ -204,8 +210,7 @@ class SecondStage:
         """
         places = listed.places(rows, totals)
         inside = places >= 0
-        end = listed.totals[-1] if len(listed.totals) else 0.0
-        found = listed.lowest - 1.0 + np.minimum(totals - end, 0.0)
+        found = listed.behind(totals)
         listed_itself = inside.copy()
         listed_itself[inside] = listed.rows[places[inside]] == rows[inside]
         found[listed_itself] = listed.scores[places[listed_itself]]

@@ -183,15 +183,19 @@ class Ranker:
             context=replace(scorer.context, histories=histories_of(learnt, *ids, features.length), groups=groups),
         )
         size = scorer.candidates
+        order = np.argsort(test.query, kind="stable")
+        of_query = np.searchsorted(test.query[order], np.arange(scorer.queries + 1))
         step = max(1, TILE // max(size, 1))
         for first in range(0, scorer.queries, step):
             last = min(first + step, scorer.queries)
             hidden = part_of(test.hidden, first, last)
-            totals, (towers, others) = scorer.scores(first, last, hidden), scorer.parts(first, last, hidden)
-            lists = read_lists(totals, towers, others, scorer.context, features, self.depth, first)
+            towers, others = scorer.parts(first, last, hidden)
+            lists = read_lists(
+                scorer.totals(first, towers, others), towers, others, scorer.context, features, self.depth, first
+            )
             for query, one in enumerate(lists, start=first):
-                pairs = test.candidate[(test.query == query) & (test.candidate >= 0)]
-                chosen = np.bincount(pairs, minlength=size)[one.rows].astype(np.float32)
+                pairs = test.candidate[order[of_query[query] : of_query[query + 1]]]
+                chosen = np.bincount(pairs[pairs >= 0], minlength=size)[one.rows].astype(np.float32)
                 if chosen.any():
                     yield _padded(one.features, self.depth), _padded(chosen, self.depth)
 
