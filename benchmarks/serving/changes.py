@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import signal
@@ -19,6 +20,7 @@ IN_FLIGHT = 500
 
 def kills(options: argparse.Namespace) -> dict:
     """SIGKILL while changes come in; after each, what was acknowledged must hold."""
+    check_exported(options.bundles[0])
     chance = random.Random(7)
     truth: dict[str, bool] = {}  # candidate -> whether it is there, as acknowledged
     doubtful: set[str] = set()  # under way at the kill: either is right
@@ -51,6 +53,18 @@ def kills(options: argparse.Namespace) -> dict:
         check(server, truth, doubtful, lost)
         server.stop()
     return {"kills": options.count, "acknowledged": acknowledged, "lost": len(lost), "first_lost": lost[:3]}
+
+
+def check_exported(bundle: Path) -> None:
+    """Ends the program unless the bundle's candidate tower runs without torch.
+
+    Each server lives for less than a second. With torch the first change alone takes longer, so hardly any would be acknowledged.
+    """
+    if not (bundle / "model" / "candidate.onnx").is_file():
+        raise SystemExit(f"{bundle} has no exported towers, and with torch hardly a change is acknowledged before the server "
+                         f"is killed; run: shortlist export {bundle}")  # fmt: skip
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise SystemExit("onnxruntime is not installed, so changes would load torch; run: pip install onnxruntime")
 
 
 def log(options: argparse.Namespace) -> dict:

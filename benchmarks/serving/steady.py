@@ -98,14 +98,24 @@ class _Proxy:
         self._thread.start()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection("127.0.0.1", self.to)
-        await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer), return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError), contextlib.closing(writer):  # cancelled when the proxy stops
+            there = await asyncio.open_connection("127.0.0.1", self.to)
+            with contextlib.closing(there[1]):
+                await asyncio.gather(_pump(reader, there[1]), _pump(there[0], writer), return_exceptions=True)
 
     def stop(self) -> None:
-        """No more."""
+        """Close all connections, and the loop."""
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
         self._server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for one in others:
+            one.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
