@@ -22,6 +22,9 @@ DATA = sl.Dataset(FRAME, query="user", candidate="item")
 TRAIN, TEST = sl.split_random(DATA, test=0.2)
 
 
+RANKER = sl.Ranker(depth=4, folds=2, epochs=1)
+
+
 def new_model() -> sl.TwoTower:
     return sl.TwoTower(sl.Tower(sl.StringLookup("user"), dim=4), sl.Tower(sl.StringLookup("item"), dim=4))
 
@@ -71,6 +74,7 @@ OBJECTS: dict[str, Callable[[Any], Any]] = {
     "array": lambda given: np.ones((3, 2)),
     "list": lambda given: [1, 2],
     "index": lambda given: sl.BruteForce(),
+    "training": lambda given: (given.model, None),  # as a recipe's train returns
 }
 
 CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the objects that it takes
@@ -105,6 +109,21 @@ CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the o
     "Mixture.of(…)": (lambda given, x: sl.Mixture.of(x, given.neighbours, TRAIN, share=0.5), {"model"}),
     "Mixture.of(neighbours=…)": (lambda given, x: sl.Mixture.of(given.model, x, TRAIN, share=0.5), {"neighbours"}),
     "Mixture.of(train=…)": (lambda given, x: sl.Mixture.of(given.model, given.neighbours, x, share=0.5), {"dataset"}),
+    "Mixture(train=…)": (lambda given, x: sl.Mixture([given.model], x), {"dataset"}),
+    "Mixture(stage=…)": (lambda given, x: sl.Mixture([given.model], TRAIN, stage=x), {"None"}),
+    "Mixture.with_blend(…)": (lambda given, x: given.mixture.with_blend(x), set()),
+    "Mixture.with_weights(…)": (lambda given, x: given.mixture.with_weights(x), set()),
+    "Mixture.with_stage(…)": (lambda given, x: given.mixture.with_stage(x, TRAIN), {"None"}),
+    "Mixture.with_stage(train=…)": (lambda given, x: given.mixture.with_stage(None, x), {"dataset"}),
+    "Mixture.segments_of(…)": (lambda given, x: given.mixture.segments_of(x), {"polars"}),
+    "Mixture.context_of(…)": (lambda given, x: given.mixture.context_of(x, given.mixture.histories), {"polars"}),
+    "Ranker.fit(train=…)": (lambda given, x: RANKER.fit(sl.popularity, x), {"dataset"}),
+    "Ranker.fit(trained=…)": (
+        lambda given, x: RANKER.fit(sl.popularity, TRAIN, trained=x),
+        {"None", "mixture", "model"},
+    ),
+    "Ranker.fit(…), what it returns": (lambda given, x: RANKER.fit(lambda part: x, TRAIN), {"mixture", "model"}),
+    "Ranker.trainings(…)": (lambda given, x: RANKER.trainings(x), {"dataset"}),
     "diagnose(…)": (lambda given, x: sl.diagnose(x), {"mixture", "model"}),
     "diagnose(test=…)": (lambda given, x: sl.diagnose(given.model, x), {"None", "dataset"}),
     "audit(…)": (lambda given, x: sl.audit(x, TEST), {"dataset"}),
@@ -146,6 +165,11 @@ CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the o
     "Cooccurrence.fit(…)": (lambda given, x: sl.Cooccurrence().fit(x), {"dataset"}),
     "EASE.fit(…)": (lambda given, x: sl.EASE().fit(x), {"dataset"}),
     "Transitions.fit(…)": (lambda given, x: sl.Transitions().fit(x), set()),
+    "Newest.fit(…)": (lambda given, x: sl.Newest().fit(x), {"dataset"}),
+    "OwnHistory.fit(…)": (lambda given, x: sl.OwnHistory().fit(x), {"dataset"}),
+    "Popular.fit(…)": (lambda given, x: sl.Popular().fit(x), {"dataset"}),
+    "Recent.fit(…)": (lambda given, x: sl.Recent().fit(x), {"dataset"}),
+    "with_interactions(…)": (lambda given, x: TRAIN.with_interactions(x), {"polars"}),
     "split_random(…)": (lambda given, x: sl.split_random(x), {"dataset"}),
     "split_by_time(…)": (lambda given, x: sl.split_by_time(x, test=0.1), set()),
     "split_last(…)": (lambda given, x: sl.split_last(x), set()),
@@ -154,6 +178,8 @@ CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the o
     "keep_at_least(…)": (lambda given, x: sl.keep_at_least(x, "user", 1), set()),
     "TwoTower(…)": (lambda given, x: sl.TwoTower(x, given.model.candidate), {"tower"}),
     "Tower(…)": (lambda given, x: sl.Tower(x, dim=4), set()),
+    "query_vectors(…)": (lambda given, x: given.model.query_vectors(x), {"polars"}),
+    "candidate_vectors(…)": (lambda given, x: given.model.candidate_vectors(x), {"polars"}),
     "from_tfrs(…)": (lambda given, x: sl.from_tfrs(x, "user", "item"), set()),
     "WarmStart(…)": (lambda given, x: sl.WarmStart(x), {"mixture", "model"}),
     "recipes.load(…)": (lambda given, x: sl.recipes.load(x), set()),
@@ -165,6 +191,10 @@ CALLS: dict[str, tuple[Callable[[Any, Any], object], set[str]]] = {  # and the o
     "fold_in(…)": (lambda given, x: given.recommender.fold_in(x), set()),
     "recommend(…)": (lambda given, x: given.recommender.recommend(x), {"pandas", "polars"}),
     "similar(…)": (lambda given, x: given.recommender.similar(x), {"pandas", "polars"}),
+    "recommend(rerank=…)": (lambda given, x: given.recommender.recommend(["u1"], rerank=x), {"None"}),
+    "publish(…)": (lambda given, x: sl.publish(x, sl.LanceDB(str(given.folder), collection="c")), {"recommender"}),
+    "publish(place=…)": (lambda given, x: sl.publish(given.recommender, x), set()),
+    "tune(test=…)": (lambda given, x: sl.tune(given.recommender, test=x, sample=20), set()),
     "recommend_all(…)": (lambda given, x: given.recommender.recommend_all(x), {"path", "text"}),
     "Checkpoints(…)": (lambda given, x: sl.Checkpoints(x), {"path", "text"}),
     "TensorBoard(…)": (lambda given, x: sl.TensorBoard(x), {"path", "text"}),
@@ -208,18 +238,71 @@ MESSAGES = {
         "Shards.encode(source) got a Polars DataFrame; a path, pattern, folder or URL was expected.",
         "Dataset(",
     ),
+    "evaluate(…), training": (
+        "evaluate(model) got a tuple; a TwoTower or a Mixture was expected.",
+        "model, history = recipe.train(data)",
+    ),
+    "Recommender(…), training": (
+        "Recommender(model) got a tuple; a TwoTower or a Mixture was expected.",
+        "model, history = recipe.train(data)",
+    ),
+    "Ranker.fit(…), what it returns, training": (
+        "Ranker.fit(first_stage) got a tuple; a TwoTower or a Mixture was expected.",
+        "model, history = recipe.train(data)",
+    ),
     "report.write(path=…), None": ("report.write(path) got None; a path was expected.", ""),
 }
 
 
 @pytest.mark.parametrize("case", MESSAGES)
 def test_the_message_names_what_came_and_what_was_expected(given: SimpleNamespace, case: str) -> None:
-    call, _, kind = case.partition(", ")
+    call, _, kind = case.rpartition(", ")
     message, hint = MESSAGES[case]
     with pytest.raises(sl.ShortlistError) as caught:
         CALLS[call][0](given, OBJECTS[kind](given))
     assert caught.value.message == message
     assert hint in str(caught.value.hint)
+
+
+FUNCTIONS: dict[str, Callable[[Any, Any], object]] = {  # by function and parameter, what takes a function
+    "Ranker.fit(first_stage)": lambda given, x: RANKER.fit(x, TRAIN),
+    "Recommender.recommend_all(on_part)": lambda given, x: given.recommender.recommend_all(
+        given.folder / "f", on_part=x
+    ),
+    "Shards.encode(on_piece)": lambda given, x: sl.Shards.encode(
+        given.folder / "x.parquet", given.folder / "f", query="user", candidate="item", on_piece=x
+    ),
+    "als(on_batch)": lambda given, x: sl.als(new_model(), TRAIN, epochs=1, on_batch=x),
+    "als(on_epoch)": lambda given, x: sl.als(new_model(), TRAIN, epochs=1, on_epoch=x),
+    "choose(say)": lambda given, x: sl.choose(TRAIN, budget=1e-3, say=x),
+    "fit(on_batch)": lambda given, x: sl.fit(new_model(), TRAIN, epochs=1, on_batch=x),
+    "fit(on_epoch)": lambda given, x: sl.fit(new_model(), TRAIN, epochs=1, on_epoch=x),
+    "fit(validation)": lambda given, x: sl.fit(new_model(), TRAIN, epochs=1, validation=x),
+    "publish(on_rows)": lambda given, x: sl.publish(
+        given.recommender, sl.LanceDB(str(given.folder), collection="c"), on_rows=x
+    ),
+    "tune(say)": lambda given, x: sl.tune(given.recommender, sample=20, say=x),
+}
+MADE_WITHIN = {"RankedList.scores(closed)", "Reason(titles)"}  # nobody calls these by hand
+
+
+def test_the_table_has_every_public_function_that_takes_a_function() -> None:
+    assert _taking("Callable") - MADE_WITHIN == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("call", FUNCTIONS)
+def test_what_is_no_function_is_refused_before_anything_is_done(given: SimpleNamespace, call: str) -> None:
+    """A model can be called, as a module of torch, and so can a class; neither is meant."""
+    before = {one.name for one in given.folder.iterdir()}
+    for kind, make in OBJECTS.items():
+        if not (kind == "None" and call != "Ranker.fit(first_stage)") and (call, kind) != (
+            "fit(validation)",
+            "dataset",
+        ):
+            with pytest.raises(sl.ShortlistError, match=r"\) got ") as caught:
+                FUNCTIONS[call](given, make(given))
+            assert "was expected" in caught.value.message
+    assert {one.name for one in given.folder.iterdir()} == before
 
 
 LISTS: dict[str, Callable[[Any, Any], object]] = {  # by function and parameter, what takes a list
@@ -302,7 +385,8 @@ OTHER = {
 }
 
 
-def test_the_table_has_every_public_function_that_takes_a_list() -> None:
+def _taking(*words: str) -> set[str]:
+    """Every parameter of a public function whose type has one of these words, as "function(parameter)"."""
     wanted = set()
     for name in sl.__all__:
         public = getattr(sl, name)
@@ -316,10 +400,13 @@ def test_the_table_has_every_public_function_that_takes_a_list() -> None:
             if callable(function) and called not in RESULTS:
                 parameters = inspect.signature(function).parameters.values()
                 wanted |= {
-                    f"{called}({one.name})"
-                    for one in parameters
-                    if any(word in str(one.annotation) for word in ("Sequence", "Iterable", "tuple", "Queries"))
+                    f"{called}({one.name})" for one in parameters if any(word in str(one.annotation) for word in words)
                 }
+    return wanted
+
+
+def test_the_table_has_every_public_function_that_takes_a_list() -> None:
+    wanted = _taking("Sequence", "Iterable", "tuple", "Queries") - FUNCTIONS.keys() - MADE_WITHIN
     assert wanted <= {one.partition(",")[0] for one in LISTS} | OTHER
 
 

@@ -124,6 +124,8 @@ def test_a_gate_that_does_not_hold(folder: Path, tuesday: dict[str, object]) -> 
     assert "top_5 >= yesterday + 1: " in done.stderr
     assert "does not hold" in done.stderr
     assert "not promoted: bad.shortlist is there to be looked at" in done.stderr
+    for name in ("recent", "transitions"):  # the table has times, and what yesterday's people chose has none
+        assert f"baseline not measured: {name}: yesterday's bundle does not keep the times" in done.stderr
     assert "Traceback" not in done.stderr
     result = json.loads(done.stdout)
     assert result["passed"] is False

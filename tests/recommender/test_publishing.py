@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.index.databases.engines import every_engine, unbuilt
+from tests.sources.plain_stage import stage_of
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError, SearchError
@@ -68,6 +70,29 @@ def test_candidates_with_their_columns(recommender: sl.Recommender, kind: str, t
             best = sorted(rows, key=lambda row: -mine[row])
             assert [key for key, _ in hits] == [f"b{row}" for row in best]
             assert np.allclose([score for _, score in hits], mine[best], atol=1e-4)
+
+
+def test_what_a_mixture_has_besides_vectors_is_named(tmp_path: Path) -> None:
+    """The database has one vector each; neighbours, ranked lists, further towers and a second stage stay behind."""
+    rows = {"reader": [n % 3 for n in range(12)], "book": BOOKS["book"].to_list()}
+    data = sl.Dataset(rows, "reader", "book", candidates=BOOKS.select("book", "year"))
+    towers, table = sl.popularity(data), sl.Cooccurrence().fit(data)
+    sources = [towers, sl.popularity(data), table, sl.Popular().fit(data)]
+    several = "without towers 2, cooccurrence, popular; "
+    staged = stage_of(data, 1, depth=4)
+    for number, (model, left_out) in enumerate((
+        (sl.Mixture(sources, data), several),
+        (sl.Mixture([towers], data).with_stage(staged, data), "without SecondStage; "),
+        (sl.Mixture([towers], data), ""),
+        (towers, ""),
+    )):  # fmt: skip
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            place = unbuilt("lancedb", tmp_path, collection=f"books{number}")
+            sl.publish(sl.Recommender(model, index=sl.BruteForce()), place, recall=0)
+        said = [str(one.message) for one in caught if "first towers alone" in str(one.message)]
+        assert len(said) == bool(left_out)
+        assert all(left_out in one and one.endswith("have those") for one in said)
 
 
 @every_engine

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shortlist as sl
+from shortlist.recommender.live import as_stored
 from shortlist.serve.changes import Changes, column_of
 from shortlist.serve.events import Events
 
@@ -89,6 +90,21 @@ def test_a_time_is_a_text() -> None:
     texts = ["2020-01-31T12:00:00", None]
     assert column_of("released", texts, {"released": pl.Datetime("us")}).to_list() == texts
     assert column_of("released", [None, None], {"released": pl.Datetime("us")}).to_list() == [None, None]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pl.String(), pl.Int64(), pl.UInt8(), pl.Float64(), pl.Boolean(), pl.Date(), pl.Datetime("us", "UTC"), pl.Time(),
+        pl.Categorical(), pl.Enum(["x"]), pl.List(pl.String), pl.List(pl.Int64), pl.Array(pl.Float32, 2),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("count", [1, 3])
+def test_nulls_alone_fit_a_column_of_every_kind(kind: pl.DataType, count: int) -> None:
+    found = as_stored(column_of("released", [None] * count, {"released": kind}), kind)
+    assert found.dtype == kind
+    assert found.to_list() == [None] * count
 
 
 def test_few_entries_of_any_kind_are_applied_between_two_pauses() -> None:

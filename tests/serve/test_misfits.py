@@ -120,6 +120,18 @@ def test_rows_with_different_columns_are_one_table(
     assert counted.rows == [5]  # the log is applied as one table too
 
 
+@pytest.mark.parametrize("column", ["full_name", "kind", "stock"])
+def test_a_null_is_stored_where_no_other_row_has_a_value(writable: Callable[..., Any], column: str) -> None:
+    client = writable()
+    reply = change(client, upsert=[{"what": "a", column: None}, {"what": "e", column: None}])
+    assert reply.status_code == 200, reply.text
+    body = {"queries": [{"id": "bob"}], "exclude_seen": False, "columns": [column], "where": f"{column} is null"}
+    for asked in (client, writable()):  # as it was sent, and from the log
+        items = asked.post("/v1/recommend", body).json()["results"][0]["items"]
+        assert {one["id"] for one in items} >= {"a", "e"}
+        assert all(one["columns"] == {column: None} for one in items)
+
+
 def test_wrong_types_are_found_before_a_change_waits_for_others(
     writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

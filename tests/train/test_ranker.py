@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import shortlist as sl
-from shortlist.errors import ConfigError, DataError
+from shortlist.errors import ConfigError, DataError, ShortlistError
 from shortlist.sources import PairFeatures
 
 PEOPLE, FILMS = 60, 30
@@ -162,10 +162,15 @@ def test_what_cannot_be_learned_is_refused_before_anything_is_trained() -> None:
     train = data(timestamp=False)
     with pytest.raises(ConfigError, match="Ranker divides 2 choices into 3 folds"):
         QUICK.fit(never, train.with_interactions(train.interactions[:2]))
-    with pytest.raises(DataError, match="timestamp"):
+    with pytest.raises(DataError, match="timestamp") as raised:
         replace(QUICK, held_out="last").fit(never, train)
-    with pytest.raises(DataError, match="no query has more than 1 interaction"):
-        QUICK.fit(never, data().with_interactions(data().interactions[::4]))
+    assert 'held_out="random"' in str(raised.value.hint)
+    single = data().with_interactions(data().interactions[::4])
+    with pytest.raises(DataError, match="no query has more than 1 interaction") as raised:
+        QUICK.fit(never, single)
+    assert "--set ranker.held_out=random" in str(raised.value.hint)
+    at_random = replace(QUICK, held_out="random", epochs=1).fit(popular, single)  # the way out
+    assert at_random.stage is not None
     with pytest.raises(DataError, match=r"Ranker\.fit\(train\)"):
         QUICK.fit(never, "log.csv")  # type: ignore[arg-type]
 
@@ -238,6 +243,24 @@ def test_options_of_the_training_are_those_of_every_part(monkeypatch: pytest.Mon
     assert [rows for rows, _ in seen] == [PEOPLE * 4, PEOPLE * 2, PEOPLE * 2]
     assert all((one["seed"], one["batch_size"], str(one["device"])) == (9, 16, "cpu") for _, one in seen)
     assert ["on_epoch" in one and one["on_epoch"] is not None for _, one in seen] == [True, False, False]
+
+
+def test_a_recipe_is_refused_before_its_towers_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the second stage cannot be learned from is known before the first is trained."""
+    recipe = sl.recipes.load({"fit": {"epochs": 1}, "ranker": {"epochs": 1, "held_out": "last"}})
+    pl.DataFrame(data().interactions).write_parquet(tmp_path / "log.parquet")
+    shards = sl.Shards.encode(tmp_path / "log.parquet", tmp_path / "shards", query="who", candidate="film")
+    monkeypatch.setattr(type(recipe), "train_towers", lambda *given, **options: pytest.fail("towers were trained"))
+    for given, words in (
+        (data(timestamp=False), "no timestamp"),
+        (data().with_interactions(data().interactions[::4]), "no query has more than 1 interaction"),
+        (shards, "trained in memory"),
+    ):
+        with pytest.raises(ShortlistError, match=words):
+            recipe.train(given)
+    few = data(timestamp=False)
+    with pytest.raises(ConfigError, match="Ranker divides 2 choices into 5 folds"):
+        sl.recipes.load({"ranker": {}}).train(few.with_interactions(few.interactions[:2]))
 
 
 def test_what_it_does_not_support_is_refused_with_words(tmp_path: Path) -> None:

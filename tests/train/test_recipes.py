@@ -17,13 +17,37 @@ import shortlist as sl
         (["loss.negatives=catalogue", "loss.negatives.number=3"], r"'number' in \[loss.negatives\]", "known: kind"),
         (["loss.hardness=3"], r"'hardness' in \[loss\]", "did you mean 'hardest'"),
         (["model.dims=3"], r"'dims' in \[model\]", "did you mean 'dim'"),
-        (["fit.epochs=some"], "epochs", "recipes.names"),
-        (["towers.x=2"], "towers", "recipes.names"),
+        (["fit.epochs=some"], "epochs", "auto or a number"),
+        (["fit.precision=float8"], "'float8'", "one of bfloat16, float32"),
+        (["model.dim=wide"], "Expected `int`", "recipes.names"),
+        (["towers.x=2"], "towers", "one of popularity, recent, trained"),
+        (["ranker.held_out=first"], "'first'", "one of auto, last, random"),
+        (["ranker=5"], "Expected `object", "it is a section with the keys depth, folds, held_out"),
+        (["neighbours.kind=near"], "'near'", "one of cooccurrence, ease, own, transitions"),
     ],
 )
 def test_keys_and_values_that_cannot_be(changes, says, hint) -> None:
     with pytest.raises(sl.ConfigError, match=says) as raised:
         sl.recipes.load("factorization", changes)
+    assert hint in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ({"sources": [{"kind": "popular", "weight": 0.1}, {"kind": "best", "weight": 0.1}]}, "ease, new, own, popular"),
+        (
+            {"sources": [{"kind": "towers", "weight": 0.1, "towers": {"fit": {"schedule": "slow"}}}]},
+            "one of constant, linear, auto",
+        ),
+        ({"joined": [{"weight": 0.5, "model": {"combine": "mean"}}]}, "one of concat, sum"),
+        ({"sources": 3}, "it is a section with the keys kind, weight"),
+        ({"sources": [{"kind": "new", "weight": 0.1, "short": {"0": "much"}}]}, "recipes.names"),
+    ],
+)
+def test_the_hint_has_what_a_key_takes_however_deep_it_is(values, hint) -> None:
+    with pytest.raises(sl.ConfigError) as raised:
+        sl.recipes.load(values)
     assert hint in raised.value.hint
 
 

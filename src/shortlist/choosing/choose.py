@@ -12,7 +12,7 @@ from shortlist.choosing.contenders import contenders_of
 from shortlist.choosing.tournament import Tournament, without_warnings
 from shortlist.choosing.trial import Trial, parsed_metric, times_number_rows
 from shortlist.data import Dataset, Shards, split_by_time, split_last, split_random
-from shortlist.data.argument_checks import check_dataset, check_seed, shown
+from shortlist.data.argument_checks import check_dataset, check_function, check_seed, shown
 from shortlist.errors import ConfigError, DataError, check_flags
 from shortlist.language import counted
 from shortlist.train.device import chosen_device
@@ -78,6 +78,7 @@ def choose(
     """
     check_dataset(data, "choose(data)")
     check_flags("choose()", refit=refit, weighted=weighted)
+    check_function(say, "choose(say=)", optional=True)
     check_seed(seed, "choose")
     chosen_device(device)
     if by is not None:

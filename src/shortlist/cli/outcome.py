@@ -24,6 +24,7 @@ FATAL = ("collapsed", "loss_at_chance")
 OVERLAP = 0.8  # share of the exact top ten that an index without a promise must find
 ASKED = 300
 LEARNED = 1.5  # times as many as by chance
+BEFORE = "yesterday's bundle does not keep the times of its choices"
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,7 @@ def figures_of(
         index=index,
         weighted=weighted,
         judged_by="seen_in" if _chosen_again(outcome, given) else None,
+        untimed=None if given.seen_before is None else BEFORE,
     )
     say(f"\n{table}\n")
     for name, reason in measured["left_out"].items():

@@ -18,6 +18,7 @@ __all__ = [
     "check_columns",
     "check_dataset",
     "check_frame",
+    "check_function",
     "check_kind",
     "check_methods",
     "check_model",
@@ -97,6 +98,25 @@ def check_methods(
         raise _refused(value, where, expected, hint)
 
 
+def check_function(
+    value: object, where: str, expected: str = "a function", *, optional: bool = False, hint: str | None = "print"
+) -> None:
+    """ConfigError unless ``value`` can be called. Models can, as modules of torch, and classes of the package; neither is meant.
+
+    Args:
+        where: how the caller wrote it.
+        optional: None is accepted.
+    """
+    if optional and value is None:
+        return
+    if (
+        not callable(value)
+        or _names(type(value)) & {"Tower", "TwoTower"}
+        or (isinstance(value, type) and _names(value))
+    ):
+        raise _refused(value, where, expected, hint)
+
+
 def checked_path(value: object, where: str, expected: str = "a path") -> Path:
     """The path; ConfigError for anything but text or a path, and for an address, which would become a folder of that name."""
     if not isinstance(value, (str, os.PathLike)) or isinstance(os.fspath(value), bytes):
@@ -165,6 +185,8 @@ def _model_hint(value: object, kinds: tuple[str, ...]) -> str | None:
         loaded = f'shortlist.Recommender.load("{value}")'
         return loaded if "Recommender" in kinds else f"{loaded}.model"
     names = _names(type(value))
+    if isinstance(value, tuple) and any(_names(type(one)) & set(kinds) for one in value):
+        return "a training returns two: model, history = recipe.train(data)"
     if "Recommender" in kinds:
         return "shortlist.Recommender(model, seen=train)"
     if names & {"Recommender", "Choice"}:

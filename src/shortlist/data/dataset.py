@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data.account import Account
-from shortlist.data.argument_checks import check_columns, check_kind
+from shortlist.data.argument_checks import check_columns, check_frame, check_kind
 from shortlist.data.events import EventPlan, Events
 from shortlist.data.id_map import IdMap
 from shortlist.data.ids import frame_of, require_column, unpatterned
@@ -200,6 +200,7 @@ class Dataset(Framed):
             DataError: for a missing column, another id type, or no rows; for an id that its table lacks only when row
                 numbers are first asked for.
         """
+        check_frame(interactions, "Dataset.with_interactions(interactions)")
         table = Table(interactions, "interactions")
         for column in (self.query, self.candidate, self.timestamp, self.weight, self.seen_column):
             if column is None:

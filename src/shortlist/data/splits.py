@@ -270,7 +270,7 @@ def _cut_for_count(times: pl.Series, count: int) -> tuple[Any, int]:
     if not fits:
         raise DataError(
             f"all {counted(len(times), 'interaction')} share the timestamp {times[0]}; they cannot be split by time.",
-            hint="use split_random",
+            hint="use split_random (on the command line: leave out --time)",
         )
     size = min(fits, key=lambda size: abs(size - count))  # the first, smaller one when both are as near
     return ordered[size - 1], equal if equal > 1 else 0

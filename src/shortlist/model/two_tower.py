@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from shortlist._forks import refuse_after_fork
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset, kind_of
+from shortlist.data.argument_checks import check_dataset, check_frame, kind_of
 from shortlist.data.choices import choice_counts
 from shortlist.data.id_map import IdMap
 from shortlist.data.shards import OrderedRows, ordered_by_query
@@ -314,11 +314,13 @@ class TwoTower(nn.Module):
     def query_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, heads · dim]`` of query rows that have the query tower's columns."""
         refuse_after_fork("TwoTower.query_vectors()")
+        check_frame(table, "TwoTower.query_vectors(table)")
         return self._vectors(self.query, self.query.encode(table, "the queries' data"))
 
     def candidate_vectors(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """Vectors ``[rows, dim]`` of candidate rows that have the candidate tower's columns."""
         refuse_after_fork("TwoTower.candidate_vectors()")
+        check_frame(table, "TwoTower.candidate_vectors(table)")
         return self._vectors(self.candidate, self.candidate.encode(table, "the candidates' table"))
 
     def _vectors(self, tower: Tower, encoded: dict[str, Encoded]) -> NDArray[np.float32]:

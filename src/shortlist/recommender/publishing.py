@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.errors import ConfigError
+from shortlist.data.argument_checks import check_function, check_model
+from shortlist.errors import ConfigError, ShortlistWarning
 from shortlist.index.checks import check_k, check_vectors
 from shortlist.index.databases.base import DatabaseIndex
 from shortlist.index.databases.contract import Attribute, Found, Kind, Rows
 from shortlist.index.databases.publish import LEAST_RECALL, Published, reported
 from shortlist.index.databases.publish import publish as publish_rows
 from shortlist.recommender.pushed import pushed
+from shortlist.sources.added import Added
 
 if TYPE_CHECKING:
     from shortlist.recommender.recommender import Recommender
@@ -44,22 +47,26 @@ def publish(
         recall: what step 2 has to find of the true top 10, on average.
         on_rows: told how many rows are written, of how many.
 
+    Of a mixture the vectors of the first towers are published, and a warning names what stays behind.
     Columns of text, numbers, true and false are published, NaN as null. Databases compare an ``Enum`` by its texts, not in its own
     order. Lists, dates and other types are left out, and so are integers beyond 64 bits.
 
     Raises:
-        ConfigError: for a recall that is not between 0 and 1, and a place that is not a database.
+        ConfigError: for anything but a recommender, a recall that is not between 0 and 1, and a place that is not a database.
         SearchError: for a database that does not answer, counts other rows or finds too little; the alias is unchanged.
 
     Example:
         >>> import shortlist as sl
         >>> published = sl.publish(recommender, sl.Milvus("films.db", collection="films"))  # doctest: +SKIP
     """
+    check_model(recommender, "publish(recommender)", "Recommender")
     _check_place(place)
+    check_function(on_rows, "publish(on_rows=)", optional=True)
     if isinstance(recall, bool) or not isinstance(recall, (int, float)) or not 0 <= recall <= 1:
         raise ConfigError(f"recall is {recall!r}; a number from 0 to 1 was expected.", hint="recall=0.8")
     served, database = recommender.served, place.database()
     index, state = served.index, served.state
+    _warn_of_what_is_no_vector(state.near)
     rows = index.ids
     ids: NDArray[Any] = state.candidate_ids.ids.gather(rows).to_numpy()
     table = state.candidates.drop(state.candidate)
@@ -113,6 +120,18 @@ def search_published(
                 hint="shortlist index BUNDLE --to … --name …",
             )
         return database.search(name, queries, number, max(place.search_effort, number), condition)
+
+
+def _warn_of_what_is_no_vector(near: Added | None) -> None:
+    """A ShortlistWarning for sources of a mixture that are no vectors of its first towers, and for a second stage."""
+    left_out = [] if near is None else [*near.names[1:], *(["SecondStage"] if near.stage is not None else [])]
+    if left_out:
+        warnings.warn(
+            f"the database holds the vectors of the mixture's first towers alone, without {', '.join(left_out)}; "
+            "lists of a search there are not those of the model.\nhint: shortlist serve and shortlist recommend-all have those",
+            ShortlistWarning,
+            stacklevel=3,
+        )
 
 
 def _check_place(place: object) -> None:

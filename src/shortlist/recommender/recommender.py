@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from shortlist._forks import refuse_after_fork
 from shortlist.data import Dataset, TableLike
-from shortlist.data.argument_checks import check_dataset, check_frame, check_methods, check_model, checked_path
+from shortlist.data.argument_checks import (
+    check_dataset,
+    check_frame,
+    check_function,
+    check_methods,
+    check_model,
+    checked_path,
+)
 from shortlist.data.id_map import Id
 from shortlist.display import facts_html
 from shortlist.errors import ConfigError, check_flags, deprecated
@@ -424,6 +431,7 @@ class Recommender:
             ConfigError: where the query tower reads columns that only a request has.
             SearchError: for a bad k.
         """
+        check_function(on_part, "recommend_all(on_part=)", optional=True)
         if isinstance(rerank, Rerank):  # anything else is refused below
             warn_of_unknown_pins(rerank, self.served.state)
         return recommend_all(

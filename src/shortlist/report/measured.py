@@ -77,11 +77,13 @@ def measured_with_table(
     index: Index | None = None,
     judged_by: str | None = None,
     weighted: bool = False,
+    untimed: str | None = None,
 ) -> tuple[dict[str, Any], str]:
     """The result of ``measure``, and its top-k accuracies as a table of text; arguments as there.
 
     Args:
         judged_by: "seen_in" or "seen_out", the half of the figures that headline, segments and comparisons are about.
+        untimed: why ``seen`` has no times, for the baselines that need them; by default that the training data have none.
     """
     check_model(model, "measure(model)")
     check_dataset(test, "measure(test)")
@@ -89,7 +91,7 @@ def measured_with_table(
     findings = diagnose(model, test, training=training)
     test, sampled_from = _sampled(test)
     k = headline_k(len(test.candidates))
-    missing = {} if baselines is not None else left_out(seen)
+    missing = {} if baselines is not None else left_out(seen) if untimed is None else left_out(seen, untimed)
     chosen = [name for name in BASELINES if name not in missing] if baselines is None else baselines
     contest = Contest.of(model, test, seen, chosen, weighted=weighted)
     exact = isinstance(index, BruteForce)

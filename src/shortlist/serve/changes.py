@@ -284,7 +284,7 @@ def column_of(name: str, values: Sequence[Any], schema: Mapping[str, pl.DataType
         raise DataError("the candidates have no such column.", hint=f"columns: {', '.join(schema)}")
     kinds = set(map(type, values)) - {type(None)}
     try:
-        if kinds <= {str} and kind != pl.String:
+        if kinds == {str} and kind != pl.String:
             return pl.Series(name, values, pl.String)  # dates and words: the recommender reads them
         if kind.is_float() and kinds <= {int, float}:
             return pl.Series(name, [None if value is None else float(value) for value in values], kind)

@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset, check_kind, check_model, kind_of
+from shortlist.data.argument_checks import check_dataset, check_frame, check_kind, check_model, kind_of
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ConfigError, DataError, checked_list
 from shortlist.index import Lists
@@ -258,8 +258,9 @@ class Mixture:
         """The same two sources with another blend.
 
         Raises:
-            ConfigError: for other sources.
+            ConfigError: for other sources, and for anything but a blend.
         """
+        check_kind(blend, "Mixture.with_blend(blend)", "Blend", hint="mixture.blend has the one in use")
         if (len(self.sources), len(self.tables)) != (2, 1):
             raise ConfigError("only a mixture of towers and one table has a blend.", hint="with_weights(…)")
         return self.with_weights(blend.weights)
@@ -269,7 +270,11 @@ class Mixture:
 
         Args:
             weights: in the order of ``sources``.
+
+        Raises:
+            ConfigError: for anything but weights, and for as many as there are no sources.
         """
+        check_kind(weights, "Mixture.with_weights(weights)", "Weights", hint="shortlist.Weights(values, temperatures)")
         return self._with(weights, self.histories, None)
 
     def with_stage(self, stage: SecondStage | None, train: Dataset | Shards) -> Mixture:
@@ -322,6 +327,7 @@ class Mixture:
         Raises:
             ConfigError: for vectors that are not a list of arrays.
         """
+        check_frame(queries, "Mixture.context_of(queries)")
         arrays = tuple(checked_list(vectors, "Mixture.context_of(vectors=)", "arrays"))
         queries = self._with_columns(queries)
         return Context(histories, self.added.segments(queries), arrays, self.added.groups(queries))
@@ -332,6 +338,7 @@ class Mixture:
         Args:
             queries: as for ``context_of``.
         """
+        check_frame(queries, "Mixture.segments_of(queries)")
         return self.added.segments(self._with_columns(queries))
 
     def _with_columns(self, queries: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset, check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_function, check_model, check_seed
 from shortlist.data.shards import available_memory
 from shortlist.errors import ConfigError, MissingExtraError, check_flags
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
@@ -105,6 +105,8 @@ def als(
     check_dataset(validation, "als(validation=)", optional=True)
     if validation is not None:
         checked_weights(validation, weighted)
+    check_function(on_epoch, "als(on_epoch=)", optional=True)
+    check_function(on_batch, "als(on_batch=)", optional=True)
     seed = check_seed(seed, "als()", least=-(1 << 63))
     place = chosen_device(device)
     check_ks(ks)

@@ -12,7 +12,14 @@ from typing import Any, Literal
 import torch
 
 from shortlist.data import Dataset, Shards
-from shortlist.data.argument_checks import check_dataset, check_kind, check_methods, check_model, check_seed
+from shortlist.data.argument_checks import (
+    check_dataset,
+    check_function,
+    check_kind,
+    check_methods,
+    check_model,
+    check_seed,
+)
 from shortlist.errors import ConfigError, check_flags, deprecated
 from shortlist.evaluation import DEFAULT_KS, TestSet, check_ks
 from shortlist.evaluation.testset import checked_weights
@@ -127,6 +134,8 @@ def fit(
     check_kind(
         checkpoints, "fit(checkpoints=)", "Checkpoints", optional=True, hint='checkpoints=shortlist.Checkpoints("runs")'
     )
+    check_function(on_epoch, "fit(on_epoch=)", optional=True)
+    check_function(on_batch, "fit(on_batch=)", optional=True)
     task = task or Retrieval()
     check_ks(ks)
     monitor = monitor or f"top_{max(ks)}"

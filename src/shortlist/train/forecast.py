@@ -204,7 +204,9 @@ def forecast(
     if what := next((name for name, section in several.items() if section), ""):
         raise ConfigError(
             f"a forecast supports one model that learns from batches; the recipe has {what}.",
-            hint="forecast the models one by one; ALS needs 28 bytes of memory per interaction",
+            hint="forecast it without [ranker]: the first stage is trained two times, or folds + 1 times"
+            if what == "[ranker]"
+            else "forecast the models one by one; ALS needs 28 bytes of memory per interaction",
         )
     drawn, data, schema = sampled(source, recipe, columns, tables, sample)
     queries, candidates = (_ids(source, drawn, column, count) for column in (data.query, data.candidate))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from shortlist.data import Dataset, Shards, split_last
-from shortlist.data.argument_checks import check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_function, check_model, check_seed
 from shortlist.data.choices import check_choices, choices_alone
 from shortlist.data.id_map import IdMap
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, DataError
 from shortlist.evaluation import TestSet
 from shortlist.evaluation.mixing import mixed
 from shortlist.evaluation.scorers import part_of
@@ -113,17 +112,25 @@ class Ranker:
             trained: the first stage, if it was trained on all of ``train`` before.
 
         Raises:
-            ConfigError: for a mixture with quotas, or with a second stage, and where no held-out choice is in a list.
-            DataError: for anything but a Dataset, and where every weight is 0.
+            ConfigError: for a mixture with quotas, or with a second stage, and where no held-out choice is in a list; as
+                ``trainings``.
+            DataError: for anything but a Dataset, and where every weight is 0; as ``trainings``.
         """
+        check_function(
+            first_stage,
+            "Ranker.fit(first_stage)",
+            hint='lambda part: shortlist.recipes.load("als").train(part)[0]',
+        )
         check_choices(train, "Ranker.fit(train)")
         seed = check_seed(seed, "Ranker.fit()")
+        times = self.trainings(train)  # before anything is trained: it may refuse
         parts = self._parts(choices_alone(train), seed)
-        parts = chain([next(parts)], parts)  # the first one before anything is trained: it may be refused
-        whole = _mixture(first_stage(train) if trained is None else trained, train)
+        whole = (
+            _mixture(first_stage(train), train) if trained is None else _mixture(trained, train, "Ranker.fit(trained)")
+        )
         read = PairFeatures.of(train)
         read.check_tables(whole.catalogue.queries, whole.catalogue.candidates)  # before more is trained
-        most = self.lists // (self.trainings(train) - 1)
+        most = self.lists // (times - 1)
         found = [one for part in parts for one in self._lists(first_stage, *part, most)]
         if not found:
             raise ConfigError(
@@ -135,23 +142,48 @@ class Ranker:
         return whole.with_stage(SecondStage(read, network, self.depth), train)
 
     def trainings(self, train: Dataset | Shards) -> int:
-        """How often ``fit`` trains the first stage."""
+        """How often ``fit`` trains the first stage.
+
+        Args:
+            train: the training data.
+
+        Raises:
+            ConfigError: for fewer choices than folds.
+            DataError: for anything but a Dataset or Shards, and for a Dataset in which no query has a last choice to hold out.
+        """
+        check_dataset(train, "Ranker.trainings(train)", shards=True)
+        if isinstance(train, Dataset):
+            self._check(choices_alone(train))
         return 2 if self._holds_out_last(train) else self.folds + 1
 
     def _holds_out_last(self, train: Dataset | Shards) -> bool:
         return self.held_out == "last" or (self.held_out == "auto" and train.timestamp is not None)
 
+    def _check(self, train: Dataset) -> None:
+        """ConfigError for fewer choices than folds, DataError where no query has a last choice to hold out."""
+        if not self._holds_out_last(train):
+            if len(train) < self.folds:
+                raise ConfigError(
+                    f"Ranker divides {counted(len(train), 'choice')} into {self.folds} folds; at least one each was expected.",
+                    hint="more data, or no second stage",
+                )
+        elif train.timestamp is None:
+            raise DataError(
+                'Ranker got held_out="last", and the data have no timestamp.',
+                hint='name the column of times: timestamp= (--time), or hold out at random: held_out="random"',
+            )
+        elif np.bincount(train.query_rows).max() < 2:
+            raise DataError(
+                "Ranker holds out the last choice of each query; no query has more than 1 interaction.",
+                hint='hold out at random: Ranker(held_out="random") (--set ranker.held_out=random)',
+            )
+
     def _parts(self, train: Dataset, seed: int) -> Iterator[tuple[Dataset, Dataset]]:
-        """Each part that the first stage is trained on, with the choices held out of it. ShortlistError for too few choices."""
+        """Each part that the first stage is trained on, with the choices held out of it."""
         if self._holds_out_last(train):
             learnt, held_out = split_last(train)
             yield learnt, held_out
             return
-        if len(train) < self.folds:
-            raise ConfigError(
-                f"Ranker divides {counted(len(train), 'choice')} into {self.folds} folds; at least one each was expected.",
-                hint="more data, or no second stage",
-            )
         fold = np.random.default_rng(seed).permutation(len(train)) % self.folds
         for number in range(self.folds):
             held = pl.Series(fold == number)
@@ -258,9 +290,9 @@ class _Net(nn.Module):
         return self.linear.weight[0], self.inner.weight, self.inner.bias, self.out.weight[0]
 
 
-def _mixture(model: TwoTower | Mixture, data: Dataset) -> Mixture:
+def _mixture(model: TwoTower | Mixture, data: Dataset, where: str = "Ranker.fit(first_stage)") -> Mixture:
     """A first stage as a mixture, of a single source if it is a two-tower model. ConfigError for quotas or a second stage."""
-    check_model(model, "Ranker.fit(first_stage)")
+    check_model(model, where)
     if isinstance(model, TwoTower):
         return Mixture([model], data)
     if model.stage is not None or any(model.quotas):

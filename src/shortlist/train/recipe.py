@@ -158,11 +158,17 @@ class Recipe(OneModel, frozen=True):
             options: options of ``fit``, instead of the recipe's.
 
         Raises:
-            ConfigError: for sources of shards, sources that do not fit, or weights that leave the first sources nothing.
+            ConfigError: for sources or a second stage of shards, sources that do not fit, weights that leave the first sources
+                nothing, or fewer choices than folds of the second stage.
+            DataError: where no query has a last choice that a second stage could learn from.
         """
         self.check_sources()
         self._check_several_towers(options)
         self._check_only_new(options.get("warm_start"))
+        if self.ranker is not None:
+            if isinstance(data, Shards):
+                raise ranker_in_memory()
+            self.ranker.settings().trainings(data)  # refuses what it cannot learn from before towers are trained
         shared = {name: options[name] for name in ("device",) if name in options}
         tables = self._tables(
             data

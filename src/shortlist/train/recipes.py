@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
+import msgspec.inspect
 
 from shortlist.data.argument_checks import checked_path
 from shortlist.errors import ConfigError, checked_list, deprecated, did_you_mean
@@ -139,7 +140,9 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         unknown = re.search(r"unknown field `(.+?)`(?: - at `\$\.?(.*)`)?", message)
         if unknown is None:
             part = re.search(r"(?:(loss)|(negatives))(?:\.kind)?`$", message)
-            hint = "shortlist.recipes.names() lists the recipes; start from a copy of one"
+            at = re.search(r" - at `\$\.([\w.\[\]]+)`$", message)
+            hint = _expected_at(at.group(1)) if at is not None else ""
+            hint = hint or "shortlist.recipes.names() lists the recipes; start from a copy of one"
             if part is not None and part.group(part.lastindex or 0) in PARTS:
                 hint = f"its kind is one of {', '.join(PARTS[part.group(part.lastindex or 0)])}"
             raise ConfigError(f"recipe {name!r}: {message}.", hint=hint) from error
@@ -149,6 +152,31 @@ def _convert(tree: dict[str, Any], name: str) -> Recipe:
         section = _section_at(path, tree)
         hint = did_you_mean(field, [*section.__struct_fields__, *filter(None, [section.__struct_config__.tag_field])])
         raise ConfigError(f"recipe {name!r} has an unknown key {field!r}{where}.", hint=hint) from error
+
+
+def _expected_at(path: str) -> str:
+    """A hint on the values that a key such as ``ranker.held_out`` or ``sources[0].kind`` takes; "" where none are listed."""
+    kinds = [msgspec.inspect.type_info(Recipe)]
+    for step in re.sub(r"\[\d+\]", "", path).split("."):
+        fields = [field for kind in kinds if isinstance(kind, msgspec.inspect.StructType) for field in kind.fields]
+        kinds = [kind for field in fields if field.encode_name == step for kind in _kinds_of(field.type)]
+    words = [str(value) for kind in kinds if isinstance(kind, msgspec.inspect.LiteralType) for value in kind.values]
+    keys = [
+        field.encode_name for kind in kinds if isinstance(kind, msgspec.inspect.StructType) for field in kind.fields
+    ]
+    listed = ", ".join(dict.fromkeys(words or keys))
+    if words and any(isinstance(kind, (msgspec.inspect.IntType, msgspec.inspect.FloatType)) for kind in kinds):
+        return f"{listed} or a number"
+    if words:
+        return f"one of {listed}"
+    return f"it is a section with the keys {listed}" if keys else ""
+
+
+def _kinds_of(kind: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    """The kind, or those of a union or of a list's items."""
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return [one for each in kind.types for one in _kinds_of(each)]
+    return _kinds_of(kind.item_type) if isinstance(kind, msgspec.inspect.ListType) else [kind]
 
 
 def _section_at(path: str, tree: Any) -> type[msgspec.Struct]:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shortlist.data import Dataset
-from shortlist.data.argument_checks import check_dataset, check_model, check_seed
+from shortlist.data.argument_checks import check_dataset, check_function, check_model, check_seed
 from shortlist.display import Tabular
 from shortlist.errors import ConfigError, DataError
 from shortlist.index import whole
@@ -128,6 +128,7 @@ def tune(
     check_model(recommender, "tune(recommender)", "Recommender")
     check_dataset(test, "tune(test=)", optional=True)
     check_seed(seed, "tune()")
+    check_function(say, "tune(say=)", optional=True)
     served = recommender.served
     dead = served.state.dead
     alive = np.setdiff1d(np.arange(served.state.size), dead, assume_unique=True) if len(dead) else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shortlist._forks import refuse_after_fork
 from shortlist.data.account import Account
-from shortlist.data.argument_checks import check_columns, check_kind, check_seed, checked_path, kind_of
+from shortlist.data.argument_checks import check_columns, check_function, check_kind, check_seed, checked_path, kind_of
 from shortlist.data.dataset import Dataset, warn
 from shortlist.data.events import Events
 from shortlist.data.id_map import IdMap
@@ -141,6 +141,7 @@ class Shards:
         check_columns("Shards.encode", query, candidate, timestamp, weight)
         check_kind(events, "Shards.encode(events=)", "Events", optional=True)
         check_kind(reading, "Shards.encode(reading=)", "Reading", optional=True)
+        check_function(on_piece, "Shards.encode(on_piece=)", optional=True)
         context = [str(one) for one in checked_list(context, "Shards.encode(context=)", "column names", str)]
         refuse_after_fork("Shards.encode()")
         columns = {"query": query, "candidate": candidate, "timestamp": timestamp, "weight": weight}
