@@ -123,7 +123,7 @@ def search_published(
 
 
 def _warn_of_what_is_no_vector(near: Added | None) -> None:
-    """A ShortlistWarning for sources of a mixture that are no vectors of its first towers, and for a second stage."""
+    """A ShortlistWarning for the sources of a mixture other than its first towers, and for a second stage."""
     left_out = [] if near is None else [*near.names[1:], *(["SecondStage"] if near.stage is not None else [])]
     if left_out:
         warnings.warn(
