@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 from tests.cli.typed import shortlist
 
 
@@ -40,6 +41,21 @@ def test_evaluate_beside_baselines_in_segments_with_intervals(bundle: Path, fold
     plain = shortlist("evaluate", bundle, *options, *timed, cwd=folder)
     assert "by shop (top-5, seen items excluded)" in plain.stdout
     assert "model is better than popularity: top-5" in plain.stdout
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_ids_that_the_bundle_lacks_are_counted_and_no_table_is_missed(command: str, bundle: Path, folder: Path) -> None:
+    """Nobody gave a table of queries or candidates; where not one id is known, they may be written in another way."""
+    some = {"reader": [0, 1, 77, 78], "book": ["b0", "b11", "b2", "new"]}
+    pl.DataFrame(some).write_csv(folder / "some_new.csv")
+    pl.DataFrame({"reader": [77, 78], "book": ["B-0", "B-11"]}).write_csv(folder / "all_new.csv")
+    found = shortlist(command, bundle, "some_new.csv", cwd=folder)
+    assert found.returncode == 0, found.stderr
+    assert "table lacked" not in found.stderr
+    if command == "evaluate":
+        assert "(2 with a query new to the model, 1 with a new candidate)" in " ".join(found.stdout.split())
+    strange = shortlist(command, bundle, "all_new.csv", cwd=folder)
+    assert "are they written in another way" in " ".join(strange.stderr.split())
 
 
 def test_evaluate_says_what_a_split_leaks_and_refuses_what_is_no_test(bundle: Path, folder: Path) -> None:

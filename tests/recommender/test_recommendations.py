@@ -49,6 +49,12 @@ def test_what_the_answer_turns_into(recommender: sl.Recommender) -> None:
     assert str(answer) == "ann\n    1. c      1.0000\neve  (unknown to the model)\n    1. b           3  by popularity"
     assert repr(answer) == "Recommendations(2 queries, 1 unknown · 2 items)"
     assert repr(recommender.recommend(["ann"], k=1)) == "Recommendations(1 query, 0 unknown · 1 item)"
+    for nothing in (
+        recommender.recommend(["ann"], allow=[]),
+        recommender.recommend(["ann"], deny=["a", "b", "c", "d"]),
+    ):
+        assert "filters leave nothing, or all of it was seen" in str(nothing)  # it cannot tell which of the two
+        assert "--include-seen" in str(nothing)
     assert answer[-1].query == "eve"
     assert answer[0:1] == [answer[0]]
     assert answer[0].sources == ["model"]

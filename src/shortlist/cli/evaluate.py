@@ -12,7 +12,7 @@ import rich_click as click
 from shortlist.cli.console import names_in, print_json, say, say_account
 from shortlist.cli.events import event_options
 from shortlist.cli.old_options import old_option
-from shortlist.cli.reading import reading_options, sql_options
+from shortlist.cli.reading import reading_options, sql_options, tables_of_bundle
 from shortlist.errors import ConfigError
 from shortlist.language import shown
 
@@ -92,9 +92,10 @@ def command(bundle: Path, test: str, as_json: bool, events: Events, reading: Rea
         keep=_kept(recommender, options),
         reading=reading,
     )
-    data = read(test, weight=options["weight"])
-    say_account(data.account)
-    seen = recommender.seen if options["train"] is None else read(options["train"])
+    with tables_of_bundle():
+        data = read(test, weight=options["weight"])
+        say_account(data.account)
+        seen = recommender.seen if options["train"] is None else read(options["train"])
     options["weighted"] = data.weight is not None
     evaluation = _measured(recommender, data, seen, options)
     findings = sl.diagnose(recommender.model, data, training=recommender.metadata.get("training", ()))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import rich_click as click
 from click import get_current_context
 from click.core import ParameterSource
 
-from shortlist.errors import ConfigError
+from shortlist.errors import ConfigError, ShortlistWarning
 
-__all__ = ["reading_options", "sql_options"]
+__all__ = ["reading_options", "sql_options", "tables_of_bundle"]
 
 OPTIONS = (
     click.option("--columns", "names", metavar="A,B,C", help="Column names, in order, of a CSV without a header line."),
@@ -36,6 +38,18 @@ SQL = (
     ),
 )
 TAB = ("\\t", "tab")
+UNKNOWN = r"the (queries|candidates) table lacked .* added with null features\.$"
+
+
+@contextmanager
+def tables_of_bundle() -> Iterator[None]:
+    """For reading interactions with the bundle's own tables, without a warning for ids that these lack.
+
+    The figures say how many are new to the model. Where all are, the warning remains: they may be written in another way.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", UNKNOWN, ShortlistWarning)
+        yield
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

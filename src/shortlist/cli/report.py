@@ -10,7 +10,7 @@ import rich_click as click
 
 from shortlist.cli.console import names_in, print_json, say
 from shortlist.cli.events import event_options
-from shortlist.cli.reading import reading_options, sql_options
+from shortlist.cli.reading import reading_options, sql_options, tables_of_bundle
 from shortlist.language import shown, translated
 
 if TYPE_CHECKING:
@@ -69,17 +69,18 @@ def command(
     data = None
     if test is not None:
         catalogue = recommender.towers.catalogue
-        data = sl.Dataset(
-            test,
-            catalogue.query,
-            catalogue.candidate,
-            weight=weight,
-            queries=catalogue.queries,
-            candidates=catalogue.candidates,
-            events=events,
-            keep=recommender.towers.query.columns,
-            reading=reading,
-        )
+        with tables_of_bundle():
+            data = sl.Dataset(
+                test,
+                catalogue.query,
+                catalogue.candidate,
+                weight=weight,
+                queries=catalogue.queries,
+                candidates=catalogue.candidates,
+                events=events,
+                keep=recommender.towers.query.columns,
+                reading=reading,
+            )
     facts = gathered(
         recommender,
         data,

@@ -96,8 +96,8 @@ class Recommendation(Sequence[Item]):
                     lines
                     or [
                         shown(
-                            "  nothing is left to recommend "
-                            "(seen items are left out; exclude_seen=False or --include-seen keeps them)"
+                            "  nothing is left to recommend (filters leave nothing, or all of it was seen; "
+                            "exclude_seen=False or --include-seen keeps seen items)"
                         )
                     ]
                 ),
