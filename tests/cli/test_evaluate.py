@@ -43,6 +43,22 @@ def test_evaluate_beside_baselines_in_segments_with_intervals(bundle: Path, fold
     assert "model is better than popularity: top-5" in plain.stdout
 
 
+def test_where_most_pairs_repeat_the_verdict_is_about_seen_items_left_in(bundle: Path, folder: Path) -> None:
+    """Seen items excluded nobody finds them: every difference would be 0."""
+    rows = [{"reader": r, "book": f"b{10 * (r % 2) + (r % 7 + 1) % 7}"} for r in range(40)]
+    pl.DataFrame(rows).write_csv(folder / "again.csv")
+    done = shortlist("evaluate", bundle, "again.csv", "--k", "1,10", "--baselines", "popularity", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (one,) = result["comparisons"]
+    assert one["seen"] == "seen_in"
+    model, popularity = (result[name]["seen_in"]["top_10"] for name in ("model", "popularity"))
+    assert one["difference"] == pytest.approx(model - popularity)
+    assert one["difference"] > 0.1
+    text = shortlist("evaluate", bundle, "again.csv", "--k", "1,10", "--baselines", "popularity", cwd=folder).stdout
+    assert f"model is better than popularity: top-10 {one['difference']:+.4f}" in text
+
+
 @pytest.mark.parametrize("command", ["evaluate", "report"])
 def test_ids_that_the_bundle_lacks_are_counted_and_no_table_is_missed(command: str, bundle: Path, folder: Path) -> None:
     """Nobody gave a table of queries or candidates; where not one id is known, they may be written in another way."""

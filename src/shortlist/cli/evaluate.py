@@ -165,7 +165,7 @@ def _verdicts(evaluation: Evaluation) -> list[dict[str, Any]]:
     for scorer in evaluation.figures:
         if metric is None or scorer in ("model", "index") or metric not in evaluation.sums[scorer][seen]:
             continue
-        one = sl.compare(evaluation, evaluation, metric, scorers=(scorer, "model"), resamples=2000)
+        one = sl.compare(evaluation, evaluation, metric, seen=seen, scorers=(scorer, "model"), resamples=2000)
         says = (
             f"model {('is better than' if one.difference > 0 else 'is worse than') if one.real else 'is no different from'} "
             f"{scorer}: {figure_name(metric)} {one.difference:+.4f} "
