@@ -4,7 +4,8 @@ Every route that takes a list is asked for the most that it allows, in this proc
 each, in milliseconds of processor time, so that other work on the machine changes them little; the smallest of three rounds:
 
     loop     the longest that the event loop was held, by one callback
-    THREAD   the longest that a thread worked between two pauses, at which small requests are answered (decision 75)
+    THREAD   the longest that a thread worked between two pauses, at which small requests are answered (decision 75), and
+             the line of the pause, or "end", that ended it
 
 Pieces of queries are 10 to 20 ms by intention; what reads, checks or writes a body is to stay below 5.
 """
@@ -45,7 +46,7 @@ class Probe:
     """
 
     def __init__(self) -> None:
-        self.longest: dict[str, float] = defaultdict(float)
+        self.longest: dict[str, tuple[float, str]] = defaultdict(lambda: (0.0, ""))
         self._since = threading.local()
         self._wrap(pool._WorkItem, "run", self._around)
         self._wrap(turns, "_outcome", self._around)
@@ -59,11 +60,10 @@ class Probe:
     def _begin(self) -> None:
         self._since.at = time.thread_time()
 
-    def _end(self) -> None:
+    def _end(self, where: str) -> None:
         name = threading.current_thread().name.partition("_")[0]
-        self.longest[name] = max(
-            self.longest[name], time.thread_time() - getattr(self._since, "at", time.thread_time())
-        )
+        seconds = time.thread_time() - getattr(self._since, "at", time.thread_time())
+        self.longest[name] = max(self.longest[name], (seconds, where))
 
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def work(*arguments: Any) -> Any:
@@ -71,7 +71,7 @@ class Probe:
             try:
                 return function(*arguments)
             finally:
-                self._end()
+                self._end("end")
                 self._begin()
 
         return work
@@ -80,7 +80,8 @@ class Probe:
         def pause(one: turns.Turns) -> float:
             if threading.current_thread() is threading.main_thread():
                 return function(one)
-            self._end()
+            caller = sys._getframe(1)
+            self._end(f"{Path(caller.f_code.co_filename).name}:{caller.f_lineno}")
             try:
                 return function(one)
             finally:
@@ -93,7 +94,7 @@ class Probe:
             begun = time.thread_time()
             function(handle)
             if threading.current_thread() is threading.main_thread():
-                self.longest["loop"] = max(self.longest["loop"], time.thread_time() - begun)
+                self.longest["loop"] = max(self.longest["loop"], (time.thread_time() - begun, ""))
 
         return run
 
@@ -105,7 +106,7 @@ def requests(loaded: Loaded) -> Iterator[tuple[str, str, dict[str, Any]]]:
     distinct = list(dict.fromkeys(items))
     people = list(islice(cycle(state.query_ids.ids[:MOST].to_list()), MOST))
     asked = [{"id": one} for one in people[:256]]
-    new = [f"new-{n}" if loaded.candidate_strings else 2**40 + n for n in range(MOST)]
+    new = [f"new-{n}" if loaded.candidate_kind.strings else 2**40 + n for n in range(MOST)]
     places = [{"candidate": one} for one in distinct]
     wide = [{"candidate": one, "shares": {f"s{n}": 0.5 for n in range(32)}} for one in distinct]
     short = [{"query": people[n], "items": [{"candidate": one}]} for n, one in enumerate(items)]
@@ -178,8 +179,12 @@ async def measure(path: Path, wanted: str) -> None:
                     probe.longest.clear()
                     status = (await client.post(route, content=content, timeout=600)).status_code
                     rounds.append(dict(probe.longest))
-                least = {one: min(found.get(one, 0.0) for found in rounds) for one in rounds[-1]}
-                figures = "  ".join(f"{one} {1e3 * seconds:.1f}" for one, seconds in sorted(least.items()) if seconds)
+                least = {one: min(found.get(one, (0.0, "")) for found in rounds) for one in rounds[-1]}
+                figures = "  ".join(
+                    f"{one} {1e3 * seconds:.1f}{f' ({where})' if where else ''}"
+                    for one, (seconds, where) in sorted(least.items())
+                    if seconds
+                )
                 print(f"{name:24} {status} {len(content):>9,} bytes   {figures}", flush=True)
         service.close()
 

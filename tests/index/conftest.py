@@ -10,7 +10,7 @@ from shortlist.index import exact, few, pruning, top
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks so small that a few hundred candidates go through every one of the ways."""
-    monkeypatch.setattr(few, "_FEW", 0)  # the library has another way
+    monkeypatch.setattr(few, "_MORE", 0)  # the library has another way
     monkeypatch.setattr(exact, "_PAIRS", 50)
     monkeypatch.setattr(top, "_ROWS", 7)
     monkeypatch.setattr(top, "_SMALL", 100)

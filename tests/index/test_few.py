@@ -108,22 +108,54 @@ def test_all_of_a_query_may_be_excluded() -> None:
 
 
 @needs_library
-@pytest.mark.parametrize(
-    "kind", ["halves", "ids of its own", "changed", "deleted", "many", "a copy of the codes", "too long"]
-)
+@pytest.mark.parametrize("kind", ["halves", "many", "many queries", "a copy of the codes", "too long"])
 def test_candidates_that_it_does_not_take_are_searched_by_numpy(kind: str) -> None:
-    n, dim = (5000, 8) if kind == "many" else (40, 8193 if kind == "too long" else 8)
-    vectors, queries = case(3, n, dim, 3, "whole numbers")
-    index = BruteForce("int8" if kind == "a copy of the codes" else "float32").build(
-        Halves.of(vectors) if kind == "halves" else vectors,
-        np.arange(7, 7 + n) if kind == "ids of its own" else None,
+    n = {"many": 16_385, "many queries": 9000}.get(kind, 40)
+    vectors, queries = case(
+        3, n, 8193 if kind == "too long" else 8, 120 if kind == "many queries" else 3, "whole numbers"
     )
-    if kind == "changed":
-        index.upsert(np.array([3]), queries[:1])
-    if kind == "deleted":
-        index.delete(np.array([3]))
+    index = BruteForce("int8" if kind == "a copy of the codes" else "float32").build(
+        Halves.of(vectors) if kind == "halves" else vectors
+    )
     assert index._plain(queries, 5, None) is None
     assert same(index.search(queries, 5), searched(index, None, queries, 5))
+
+
+@needs_library
+@given(
+    seed=st.integers(0, 2**32),
+    own_ids=st.booleans(),
+    changes=st.lists(st.tuples(st.booleans(), st.integers(0, 2**32), st.integers(1, 60)), max_size=4),
+    count=st.integers(1, 6),
+    k=st.integers(1, 300),
+    most=st.none() | st.integers(0, 60),
+)
+def test_ids_of_their_own_and_changes_are_searched_as_numpy_does(seed, own_ids, changes, count, k, most):
+    vectors, queries = case(seed, 200, 8, count, "few vectors")
+    ids = np.random.default_rng(seed).permutation(400)[:200] if own_ids else None
+    index = BruteForce().build(vectors, ids)
+    for deletes, chance, number in changes:
+        rng = np.random.default_rng(chance)
+        some = rng.permutation(400)[:number]
+        if deletes:
+            index.delete(some)
+        else:
+            index.upsert(some, np.round(rng.standard_normal((number, 8))).astype(np.float32))
+    exclude = None if most is None else excluded(seed, 400, count, most)
+    compiled = few_of(index, BUILT[0], queries, k, exclude)
+    assert index.size == 0 or compiled is not None
+    assert same(index.search(queries, k, exclude=exclude), searched(index, None, queries, k, exclude=exclude))
+
+
+@needs_library
+def test_changes_do_not_bring_back_the_search_in_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by their number: rows multiplied in numpy after one change, and after as many as there were candidates."""
+    vectors, queries = case(7, 1700, 32, 1, "random")
+    index = BruteForce().build(vectors)
+    monkeypatch.setattr("shortlist.index.block.top", None)
+    for first, number in ((3, 1), (1700, 1), (1700, 4000)):
+        index.upsert(np.arange(first, first + number), np.repeat(queries, number, axis=0))
+        assert len(index.search(queries, 10).row(0)[0]) == 10
 
 
 @needs_library

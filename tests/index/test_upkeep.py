@@ -38,6 +38,9 @@ class Forgetful(Blocked):
 
     kind = "forgetful"
 
+    def _plain(self, queries, k, exclude):
+        return None
+
     def _search_base(self, snapshot, request, filters):
         found = super()._search_base(snapshot, replace(request, k=N), filters)
         keep = found.positions % (2 if Blocked.trainings < 2 else 1) == 0

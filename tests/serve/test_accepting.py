@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, BETWEEN, LEAST, LEFT, Acceptor
+from shortlist.serve.accepting import AT_ONCE, BETWEEN, LEAST, LEFT, LEFT_BETWEEN, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -336,8 +336,12 @@ def test_a_change_is_opened_although_its_client_has_left(listening: socket.socke
     assert [one.ahead for one in made] == [0, 0]  # type: ignore[attr-defined]
 
 
-def test_those_that_have_left_take_a_few_of_a_turn_and_no_place_of_others(turns: Turns) -> None:
-    """70 that have left, then ten that have not: all are seen in four turns, and no turn has more than its share."""
+@pytest.mark.parametrize("answering", [False, True])
+def test_those_that_have_left_take_a_few_of_a_turn_and_no_place_of_others(
+    turns: Turns, answering: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """70 that have left, then ten that have not: no turn has more than its share, which is larger where turns are apart."""
+    monkeypatch.setattr("shortlist.serve.accepting.BETWEEN", 0.0)
     listening = Scripted(*[None] * 80)
     accept, number = listening.accept, 0
 
@@ -350,13 +354,14 @@ def test_those_that_have_left_take_a_few_of_a_turn_and_no_place_of_others(turns:
         return ours, None
 
     listening.accept = some_left  # type: ignore[method-assign]
-    acceptor = Acceptor(listening, asyncio.Protocol)  # type: ignore[arg-type]
-    assert LEFT == 32
+    acceptor = Acceptor(listening, asyncio.Protocol, answering=lambda: answering)  # type: ignore[arg-type]
+    assert (LEFT, LEFT_BETWEEN) == (8, 32)
     seen = []
-    for _ in range(5):
+    for _ in range(5 if answering else 11):
         turns.readers[0]()
         seen.append((acceptor.left, turns.opened))
-    assert seen == [(32, 0), (64, 0), (70, 4), (70, 8), (70, 10)]
+    last = [(70, 4), (70, 8), (70, 10)]
+    assert seen == ([(32, 0), (64, 0), *last] if answering else [*((8 * turn, 0) for turn in range(1, 9)), *last])
 
 
 def test_at_the_end_more_that_have_left_than_a_turn_takes_hide_nobody(turns: Turns) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import socket
 import subprocess
@@ -220,6 +221,69 @@ async def settled(connection: Connection) -> None:
     """All that was asked is answered, or waits for its reader."""
     while connection.tasks:
         await asyncio.gather(*connection.tasks)
+
+
+def outside_of_tasks(client: Any, work: Callable[[], Any]) -> Any:
+    """The value of a call from the client's loop, as its sockets make."""
+    found: list[Any] = []
+
+    async def wait() -> None:
+        client.loop.call_soon(lambda: found.append(work()))
+        while not found:
+            await asyncio.sleep(0)
+
+    client.loop.run_until_complete(wait())
+    return found[0]
+
+
+def asked(**body: Any) -> bytes:
+    content = json.dumps({"queries": [{"id": "bob"}], **body}).encode()
+    return b"POST /v1/recommend HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%s" % (len(content), content)
+
+
+@pytest.mark.parametrize("body", [{}, {"k": 2, "exclude_seen": False}, {"columns": ["kind"]}, {"k": "no number"}])
+def test_a_request_that_is_alone_is_answered_in_the_turn_that_reads_it(client: Any, body: dict[str, Any]) -> None:
+    """And no other thread is let in before its reply is written."""
+    turns = client.app.service.turns
+    kept_out = []
+
+    class Watched(Wire):
+        def write(self, data: bytes) -> None:
+            kept_out.append(not turns._free.is_set())
+            super().write(data)
+
+    def ask() -> bytes:
+        wire = Watched()
+        connection = connected(client, wire)
+        for _ in range(2):  # a head that occurs again is not parsed
+            connection.data_received(asked(**body))
+        found = wire.written
+        connection.connection_lost(None)
+        return found
+
+    assert outside_of_tasks(client, ask).count(b"HTTP/1.1 ") == 2
+    assert all(kept_out)
+
+
+def test_many_requests_that_meet_are_answered_together(client: Any) -> None:
+    rounds, count = 8, 5
+    batches: list[float] = []
+    client.app.service.metrics.batch.observe = batches.append
+
+    async def ask() -> None:
+        connections = [connected(client, Wire()) for _ in range(count)]
+        for _ in range(rounds):
+            for one in connections:
+                client.loop.call_soon(one.data_received, asked())
+            await asyncio.sleep(0)
+            while any(not one.cycle.response_complete for one in connections):
+                await asyncio.sleep(0)
+        for one in connections:
+            one.connection_lost(None)
+
+    client.loop.run_until_complete(ask())
+    assert sum(batches) == rounds * count
+    assert len(batches) < rounds * count / 2
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shortlist.serve.baton import Baton
 from shortlist.serve.clock import Work
 from shortlist.serve.turns import WORKED, Lane, Turns
 
@@ -391,3 +392,67 @@ def test_small_work_does_not_rest_in_a_turn_that_it_interrupts(
     done, _ = sliced(turns, 3, [small])
     assert done == ["small", 0, 1, 2]
     assert during == [0]
+
+
+def test_threads_with_long_work_work_one_at_a_time(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From pause to pause: a turn, and threads next to it."""
+    monkeypatch.setattr(turns, "_baton", Baton(60.0))
+    inside = most = 0
+    steps: list[int] = []
+    begun = threading.Barrier(3)
+
+    def work() -> None:
+        nonlocal inside, most
+        begun.wait(60)
+        for _ in range(20):
+            turns.yield_to_loop()
+            inside += 1
+            most = max(most, inside)
+            threading.Event().wait(0.0001)  # others have the interpreter
+            steps.append(threading.get_ident())
+            inside -= 1
+        turns.long_work_done()
+
+    async def all_of() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(turns.take(Lane.LARGE, work), *(loop.run_in_executor(None, work) for _ in range(2)))
+
+    asyncio.run(all_of())
+    assert most == 1
+    assert len(set(steps)) == 3
+    changes = sum(one != other for one, other in itertools.pairwise(steps[:30]))
+    assert changes > 15  # none has worked to its end first
+
+
+def test_small_work_waits_for_no_long_work(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_baton", Baton(1e6))
+    turns._baton.take(0)  # by a thread that never pauses
+    assert asyncio.run(turns.take(Lane.SMALL, lambda: "done")) == "done"
+
+
+def test_the_end_of_a_turn_lets_other_long_work_go_on(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_baton", Baton(1e6))
+    asyncio.run(turns.take(Lane.LARGE, turns.yield_to_loop))
+    assert turns._baton.holder is None
+    turns.yield_to_loop()
+    turns.long_work_done()
+    assert turns._baton.holder is None
+
+
+def test_requests_that_leave_soon_leave_in_the_next_turn(turns: Turns) -> None:
+    async def leave() -> list[bool]:
+        for _ in range(3):
+            turns.enter()
+        turns.leave_soon()
+        turns.leave_soon()
+        found = [turns._free.is_set()]
+        await asyncio.sleep(0)
+        found.append(turns._free.is_set())  # one is still there
+        turns.leave_soon()
+        turns.enter()  # another comes
+        await asyncio.sleep(0)
+        found.append(turns._free.is_set())
+        turns.leave()
+        return [*found, turns._free.is_set(), not turns.loop_answers_some]
+
+    assert asyncio.run(leave()) == [False, False, False, True, True]

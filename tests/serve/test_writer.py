@@ -22,6 +22,7 @@ from tests.serve.changing import KEY, WRITE, change, ids
 from tests.serve.test_journal import AWAY
 
 import shortlist as sl
+from shortlist.index import BruteForce, Quantized
 from shortlist.serve import Service, Settings, journal
 from shortlist.serve.changes import Changes
 from shortlist.serve.events import Events
@@ -735,3 +736,65 @@ def test_a_change_is_acknowledged_where_its_index_cannot_be_looked_at(
     assert change(client, delete=["a"]).status_code == 200
     assert ids(client) == ["c", "d", "b"]
     assert [json.loads(line)["event"] for line in log._out.getvalue().splitlines()] == ["writer_failed"]
+
+
+def kept(loaded: Loaded) -> set[tuple[str, int, str]]:
+    """What is kept by what answers: values that were computed when they were first needed."""
+    parts: list[Any] = []
+    for served in (loaded.served, *loaded.served.others):
+        snapshot = served.index._now()  # type: ignore[attr-defined]
+        parts += [served, served.state, served.state.near, snapshot]
+        for block in (snapshot.base, snapshot.extra):
+            parts += [block, block.positions, block.equal]
+    if (fold_in := vars(loaded.served).get("fold_in")) is not None:
+        parts.append(fold_in)
+    found = set()
+    for number, part in enumerate(parts):
+        found |= {(type(part).__name__, number, name) for name in (vars(part) if hasattr(part, "__dict__") else ())}
+    return found
+
+
+@pytest.mark.parametrize("index", [BruteForce(), BruteForce("int8"), Quantized()], ids=repr)
+@pytest.mark.parametrize("events", [False, True])
+def test_the_first_list_after_a_change_computes_nothing_that_the_next_one_does_not(
+    index: Any, events: bool, tmp_path: Path, clients: Callable[..., Any]
+) -> None:
+    """The thread that makes changes does, before the list: what is computed once grows with the candidates."""
+    people, items = [f"p{n % 40}" for n in range(400)], [f"i{n % 100}" for n in range(400)]
+    data = sl.Dataset({"who": people, "what": items}, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=8), sl.Tower(sl.StringLookup("what"), dim=8))
+    model.prepare(data)
+    recommender = sl.Recommender(model.eval(), index=index, seen=data)
+    client = clients(Settings(write_keys=(WRITE,), state=tmp_path / "state", sample=0.0), recommender)
+    service = client.app.service
+    service.writer._look = lambda *arguments: None  # it measures in a thread of its own
+    changes: list[dict[str, Any]] = [
+        {"upsert": [{"what": f"new{n}"} for n in range(30)]},
+        {"upsert": [{"what": "i3"}], "delete": ["i4"]},
+        {"delete": [f"new{n}" for n in range(20)]},
+        {"upsert": [{"what": f"more{n}"} for n in range(1500)]},
+    ]
+    for body in changes:
+        if events:  # what a deletion needs for folding in anew has a thread of its own, see ``prepare_fold_in``
+            body.pop("delete", None)
+            chosen = {"events": [{"query": "p1", "candidate": "i9"}]}
+            assert client.post("/v1/events", chosen, headers=KEY).status_code == 200
+        assert not body or change(client, **body).status_code == 200
+        before = kept(service.loaded)
+        for query in ("p1", "p2"):
+            assert client.post("/v1/recommend", {"queries": [{"id": query}]}).status_code == 200
+        assert kept(service.loaded) - before == set()
+
+
+def test_a_change_is_made_although_no_list_can_be_rehearsed(
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = writable()
+
+    def fail(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("no list")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shortlist.serve.writer.pipeline.recommend", fail)
+        assert change(client, delete=["c"]).status_code == 200
+    assert "c" not in ids(client)

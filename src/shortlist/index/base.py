@@ -247,7 +247,7 @@ class LiveIndex(ABC):
         vectors, ids = now.living
         if isinstance(now.base.vectors, Halves) and not isinstance(vectors, Halves):
             vectors = Halves.of(vectors) or vectors
-        return self._trained(Block.of(vectors, ids, max(now.base.max_norm, now.extra.max_norm)), now.dim)
+        return self._trained(Block.of(vectors, ids, now.max_norm), now.dim)
 
     # Looking.
 

@@ -11,13 +11,15 @@ from shortlist.errors import BundleError, ConfigError, did_you_mean
 from shortlist.index.base import LiveIndex, Snapshot
 from shortlist.index.block import Filters, SearchRequest
 from shortlist.index.exact import Matches
-from shortlist.index.few import best_of_few
+from shortlist.index.few import best_of_few, is_few
 from shortlist.index.halves import Halves
 from shortlist.index.scan_arrays import STORAGES, Bfloat16, Int8, Storage, groups_of, packed
 from shortlist.index.storage import Reader, Writer
 from shortlist.index.values import Floats, Hits, Lists
 
 __all__ = ["BruteForce"]
+
+_EXCLUDE = (Lists, type(None))
 
 # Changes are merged into the block once they are this many, and this share of the candidates.
 _FEW, _PART = 4096, 0.1
@@ -64,13 +66,18 @@ class BruteForce(LiveIndex):
         return packed(vectors, self._settings.storage)
 
     def _plain(self, queries: Floats, k: int, exclude: Lists | None) -> Hits | None:
-        """The answer to well-formed queries among a few candidates, in an index without changes whose ids are 0, 1, 2, …; None for others."""
+        """The answer to well-formed queries among some thousand candidates; None for others."""
         now = self._snapshot
-        if now is None or now.native is not None or now.base.dead is not None or now.extra.ids.size:
+        if now is None or now.native is not None or not is_few(now.size) or not isinstance(exclude, _EXCLUDE):
             return None
-        if not now.base.positions.counting or not (exclude is None or isinstance(exclude, Lists)):
-            return None
-        return best_of_few(now.base.vectors, now.base.max_norm, queries, k, exclude)
+        vectors, ids = now.living
+        positions = now.positions
+        if positions.counting:
+            return best_of_few(vectors, now.max_norm, queries, k, exclude)
+        if exclude is not None and exclude.values.size:
+            exclude = Lists(exclude.offsets, positions.find(exclude.values))
+        found = best_of_few(vectors, now.max_norm, queries, k, exclude)
+        return None if found is None else Hits(found.offsets, ids[found.ids], found.scores)
 
     def _search_base(self, snapshot: Snapshot, request: SearchRequest, filters: Filters) -> Matches:
         return snapshot.base.search(request, filters, snapshot.native)

@@ -86,10 +86,14 @@ class EqualVectors:
         n = len(self._vectors)
         if n < _LEAST:
             return None
-        sample = self._vectors[np.unique(np.linspace(0, n - 1, min(n, _SAMPLE)).astype(np.int64))]
-        if (len(sample) - len(np.unique(_hashes(sample)))) * _SHARE < len(sample):
+        if n <= _SAMPLE:
+            hashes = sample = _hashes(self._vectors)
+        else:
+            sample = _hashes(self._vectors[np.unique(np.linspace(0, n - 1, _SAMPLE).astype(np.int64))])
+        if (len(sample) - len(np.unique(sample))) * _SHARE < len(sample):
             return None
-        hashes = _hashes(self._vectors)
+        if n > _SAMPLE:
+            hashes = _hashes(self._vectors)
         order = np.argsort(hashes, kind="stable")
         same = hashes[order[1:]] == hashes[order[:-1]]
         pairs = np.flatnonzero(same)

@@ -1,4 +1,4 @@
-"""Exact search of several queries among a few thousand candidates, by the compiled library (``native/few.c``).
+"""Exact search of several queries among some thousand candidates, by the compiled library (``native/few.c``).
 
 Where ``best_of_few`` has no answer its caller searches in numpy (``top.py``), to the same bits.
 """
@@ -17,9 +17,11 @@ from shortlist.index.library import index_library
 from shortlist.index.values import Floats, Hits, Lists
 from shortlist.index.workspace import Workspace
 
-__all__ = ["best_of_few"]
+__all__ = ["best_of_few", "is_few"]
 
-_FEW = 1 << 12  # candidates: more are multiplied faster by BLAS
+_FEW = 1 << 12  # candidates, for any number of queries
+_MORE = 1 << 14  # candidates for fewer queries,
+_PRODUCTS = 1 << 20  # of so many products: BLAS does more in several threads
 _ITEMS = 1 << 16  # of all lists together
 _NUMBERS = 1 << 20  # of all queries, and of what they exclude
 _LONGEST = 8192  # numpy adds longer vectors in another order
@@ -67,6 +69,11 @@ class _Workspace(Workspace):
 _workspace = _Workspace()
 
 
+def is_few(candidates: int) -> bool:
+    """Whether ``best_of_few`` may have an answer among so many candidates."""
+    return 0 < candidates <= _MORE
+
+
 def best_of_few(vectors: Floats | Halves, max_norm: float, queries: Any, k: Any, exclude: Lists | None) -> Hits | None:
     """The k best positions of each query; None for many candidates, without the library, and for anything that is to be refused.
 
@@ -76,12 +83,14 @@ def best_of_few(vectors: Floats | Halves, max_norm: float, queries: Any, k: Any,
         exclude: positions that each query may not have; others are ignored.
     """
     library, work = index_library(), _workspace
-    if library is None or not (isinstance(vectors, np.ndarray) and 0 < len(vectors) <= _FEW):
+    if library is None or not (isinstance(vectors, np.ndarray) and is_few(len(vectors))):
         return None
     n, dim = vectors.shape
     if not (type(queries) is np.ndarray and queries.dtype == np.float32 and queries.ndim == 2 and type(k) is int):
         return None
     count, k = len(queries), min(k, n)
+    if n > _FEW and count * n > _PRODUCTS:
+        return None
     taken = 0 if exclude is None else exclude.values.size
     if queries.shape[1] != dim or not 0 < dim <= _LONGEST or (exclude is not None and len(exclude) != count):
         return None

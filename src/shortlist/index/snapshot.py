@@ -11,6 +11,7 @@ import numpy as np
 from shortlist.errors import SearchError
 from shortlist.index.block import Block
 from shortlist.index.halves import Halves, whole
+from shortlist.index.positions import Positions
 from shortlist.index.values import Floats, Ints
 
 __all__ = ["Snapshot", "block", "empty"]
@@ -41,6 +42,17 @@ class Snapshot:
         if self.extra.ids.size == 0:
             return vectors, ids
         return np.concatenate([whole(vectors), whole(self.extra.vectors)]), np.concatenate([ids, self.extra.ids])
+
+    @functools.cached_property
+    def positions(self) -> Positions:
+        """From ids to their positions in ``living``."""
+        unchanged = self.base.dead is None and self.extra.ids.size == 0
+        return self.base.positions if unchanged else Positions(self.living[1])
+
+    @property
+    def max_norm(self) -> float:
+        """No vector is longer."""
+        return max(self.base.max_norm, self.extra.max_norm)
 
     def vectors_of(self, ids: Ints) -> Floats:
         """The vectors of some candidates, ``[ids, dim]``. SearchError for an unknown id."""

@@ -16,7 +16,8 @@ __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop, at most
 LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
-LEFT = 32  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
+LEFT = 8  # connections in one turn whose clients have left already: together they take some tenths of a millisecond
+LEFT_BETWEEN = 32  # and in the turns that are BETWEEN apart
 BETWEEN = 0.005  # seconds from one turn with new connections to the next, while the loop answers requests itself
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
@@ -89,12 +90,13 @@ class Acceptor:
         self._loop.add_reader(listening, self._accept)
 
     def _accept(self) -> None:
-        if self._answering() and time.perf_counter() < self._next:
+        answering = self._answering()
+        if answering and time.perf_counter() < self._next:
             return
         most = AT_ONCE if self._share is None else self._share()
         if not most:
             self._retry_in(SOON)
-        self._accept_up_to(min(most, AT_ONCE, LEAST + self._busy()))
+        self._accept_up_to(min(most, AT_ONCE, LEAST + self._busy()), LEFT_BETWEEN if answering else LEFT)
         self._next = time.perf_counter() + BETWEEN
 
     def _busy(self) -> int:
@@ -103,7 +105,7 @@ class Acceptor:
         new, self._answered = answered - self._answered, answered
         return min(new, under_way)
 
-    def _accept_up_to(self, most: int, most_left: int = LEFT) -> None:
+    def _accept_up_to(self, most: int, most_left: int) -> None:
         opened, left = 0, 0
         while opened < most and left < most_left:
             if self._limit is not None and not self._limit.has_room(len(self._opening)):

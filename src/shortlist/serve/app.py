@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from shortlist.serve.admission import Admission, Probes
+from shortlist.serve.at_once import Alone
 from shortlist.serve.gate import Gate
 from shortlist.serve.http import (
     CLOSE,
@@ -77,6 +78,7 @@ class App:
         self.received = Received(service.settings.limits.body, service.settings.limits.under_way)
         self.intake = Intake()
         self.heads = KnownHeads()
+        self.alone = Alone()
         service.metrics.unsent.set_function(lambda: self.unsent.total)
         self.draining = False  # whether each reply is its connection's last
         self.finishing = False  # whether nobody else is to come
@@ -92,6 +94,7 @@ class App:
         self._answered = 0.0  # when the last of them was
         service.progress = self.progressing
         service.batcher.arrived = lambda: self.admission.begun
+        service.batcher.at_once = lambda: self.alone.answering
         service.metrics.under_way.set_function(lambda: self.under_way)
         self._traces = Traces() if service.settings.traces else None
         self._instance = secrets.token_hex(4)
@@ -325,7 +328,7 @@ class App:
             if entered:
                 self.admission.leave(asyncio.get_running_loop().time())
             self.service.free(task)
-            turns.leave()
+            turns.leave_soon()
             self._cancellable.discard(task)
             if self._in_progress.pop(task, None) is not None:
                 self._answered = time.monotonic()

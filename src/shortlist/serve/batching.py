@@ -119,6 +119,7 @@ class Batcher:
         self._long = 0  # requests that are being answered in pieces
         self._expected = [0.0, 0.0]  # seconds of what waits: of what is not quick, and of what is
         self.arrived: Callable[[], int] = lambda: 0  # requests that have begun until now
+        self.at_once: Callable[[], bool] = lambda: False  # whether no other request can join one that is asked now
         self._seen = self._looks = 0  # how many had when the batch was looked at last, and how often it was
         self._flushing = self._finishing = False
         self._slow_tasks: set[asyncio.Task[None]] = set()
@@ -150,6 +151,11 @@ class Batcher:
         self._check_wait(self._expected[quick] * (2 if not quick and self._turns.others else 1))
         loop = asyncio.get_running_loop()
         one = _Waiting(group, asks, loop.create_future(), time.perf_counter(), cost)
+        if quick and self.at_once() and not self._quick:
+            self._turns.loop_answers()
+            self._answer_all([one])
+            take(0, one.future.result())
+            return
         self._expected[quick] += cost
         try:
             self._enqueue(one, quick, loop)
@@ -267,12 +273,16 @@ class Batcher:
             self._quick = []
             return
         batch, self._quick = _joined(waiting, self._limits.batch)
+        self._answer_all(batch)
+        if self._quick:
+            self._flush_soon(asyncio.get_running_loop())
+
+    def _answer_all(self, batch: list[_Waiting]) -> None:
+        """Answer a batch on the loop."""
         self._observe_wait(batch)
         begun = self._watch.start()
         outcomes = self._outcomes(batch)
         self._done(batch, outcomes, self._watch.since(begun))
-        if self._quick:
-            self._flush_soon(asyncio.get_running_loop())
 
     async def _turn(self, light: bool) -> None:
         """Answer, in one turn, the request that has waited longest and those that can join it; a light one may interrupt."""

@@ -46,6 +46,7 @@ class ImpressionLog:
         self._writing: asyncio.Task[None] | None = None
         self._failed = False  # whether the last write failed
         self._pause: Callable[[], object] = _no_pause if turns is None else turns.yield_to_loop
+        self._done: Callable[[], object] = _no_pause if turns is None else turns.long_work_done
         self._thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
 
     @property
@@ -106,6 +107,8 @@ class ImpressionLog:
             self._current_segment().append(records, self._pause)
         except LogGoneError:  # between the look and the end of the write
             self._current_segment().append(records, self._pause)
+        finally:
+            self._done()
 
     def _current_segment(self) -> Segment:
         """The file to write to: another one where the last is full, or was removed, replaced or cut off.

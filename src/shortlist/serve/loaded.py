@@ -21,6 +21,7 @@ from shortlist.recommender.card import figure_tables
 from shortlist.recommender.contents import Share
 from shortlist.recommender.served import Policy, Served
 from shortlist.recommender.state import State
+from shortlist.serve.first_rows import first_rows
 from shortlist.sources import plane
 from shortlist.store import Mark
 
@@ -253,16 +254,28 @@ class Loaded:
         """Each candidate's title in small letters, to search in."""
         return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
 
-    def found(self, text: str, limit: int) -> list[Any]:
-        """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones."""
-        state, wanted = self.state, text.lower()
-        exact = (state.candidate_ids.ids.cast(pl.String) == text).to_numpy()
-        begins = self.titles.str.starts_with(wanted).fill_null(False).to_numpy()
-        holds = self.titles.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
-        holds[state.dead] = False
-        rows = np.flatnonzero(holds)
-        rows = rows[np.lexsort((rows, -state.counts[rows], ~begins[rows], ~exact[rows]))][:limit]
-        return state.candidate_ids.take(rows)
+    def found(self, text: str, limit: int, pause: Callable[[], object] = lambda: None) -> list[Any]:
+        """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones.
+
+        Args:
+            text: to search for.
+            limit: how many at most.
+            pause: called between parts of the work.
+        """
+        state, wanted, titles = self.state, text.lower(), self.titles
+        counts, dead = state.counts, state.dead
+
+        def look(some: slice) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+            part = titles[some]
+            exact = (state.candidate_ids.ids[some].cast(pl.String) == text).to_numpy()
+            holds = part.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
+            holds[dead[np.searchsorted(dead, some.start) : np.searchsorted(dead, some.stop)] - some.start] = False
+            at = np.flatnonzero(holds)
+            begins = part.gather(at).str.starts_with(wanted).fill_null(False).to_numpy()
+            rows = at + some.start
+            return rows, (-counts[rows], ~begins, ~exact[at])
+
+        return state.candidate_ids.take(first_rows(len(titles), limit, look, pause))
 
     @cached_property
     def positions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float | None]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from shortlist.data.ids import integer_id
+from shortlist.serve.first_rows import first_rows
 from shortlist.serve.http import Incoming, Reply, limit_of, parameters
 from shortlist.serve.loaded import MAPPED, IdKind, Loaded
 from shortlist.serve.problems import Problem
@@ -73,17 +74,24 @@ def _card(service: Service, loaded: Loaded) -> Reply:
 
 
 def _find_queries(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
-    counts = np.diff(loaded.state.seen.offsets)
-    rows = np.flatnonzero(loaded.about.query_texts.str.starts_with(text.lower()).to_numpy())
-    exact = (loaded.about.query_texts.gather(rows) == text.lower()).to_numpy()
-    rows = rows[np.lexsort((rows, -counts[rows], ~exact))][:limit]
+    counts, texts, wanted = np.diff(loaded.state.seen.offsets), loaded.about.query_texts, text.lower()
+
+    def look(some: slice) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        part = texts[some]
+        at = np.flatnonzero(part.str.starts_with(wanted).to_numpy())
+        rows = at + some.start
+        return rows, (-counts[rows], (part.gather(at) != wanted).to_numpy())
+
+    rows = first_rows(len(texts), limit, look, service.turns.yield_to_loop)
     ids = service.ids.all_shown(loaded.state.query_ids.ids.gather(rows).to_list())
     items = [{"id": one, "count": count} for one, count in zip(ids, counts[rows].tolist(), strict=True)]
     return Reply(ENCODER.encode({"items": items}))
 
 
 def _find_candidates(service: Service, loaded: Loaded, text: str, limit: int) -> Reply:
-    return Reply(ENCODER.encode({"items": _items(service, loaded, loaded.found(text, limit))}))
+    return Reply(
+        ENCODER.encode({"items": _items(service, loaded, loaded.found(text, limit, service.turns.yield_to_loop))})
+    )
 
 
 def _history(service: Service, loaded: Loaded, query: Any) -> Reply:

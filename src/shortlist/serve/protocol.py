@@ -29,7 +29,7 @@ from shortlist.serve.request_heads import (
     strange,
     without_upgrade,
 )
-from shortlist.serve.sockets import closed_by_peer, unsent_bytes
+from shortlist.serve.sockets import closed_by_peer, send_now, unsent_bytes
 
 __all__ = ["Connection"]
 
@@ -99,6 +99,8 @@ class Connection(HttpToolsProtocol):
         self._received = self._application.received
         self._intake = self._application.intake
         self._heads = self._application.heads
+        self._alone = self._application.alone
+        self._at_once = False  # whether the request that enters is begun at once
         self._size = 0  # bytes read of the request that is not answered yet
         self._leaving = Leaving(self._application.is_change)
         self._queued = False  # whether its request waits at the gate
@@ -422,8 +424,9 @@ class Connection(HttpToolsProtocol):
             self.start(cycle, self._application.answer, None)
         else:
             self._queued = False
+            self._at_once = not self._admission.waiting and self._alone.begins(self.loop)
             self._admission.enter((self, cycle, self._application.answer), self.loop.time())
-            self._queued = True  # if its turn has not come
+            self._queued, self._at_once = True, False  # if its turn has not come
 
     def start(self, cycle: Any, answer: Answer, leave: Callable[[float], None] | None) -> bool:
         """Answer a request.
@@ -449,7 +452,8 @@ class Connection(HttpToolsProtocol):
                 held(self.loop.time())
 
         cycle.scope[PLACE] = give_back, self._rest_after_reply
-        task = self._task = self.loop.create_task(answer(cycle.scope, cycle.receive, partial(self._write, cycle)))
+        work = answer(cycle.scope, cycle.receive, partial(self._write, cycle))
+        task = self._task = self._alone.task(self.loop, work) if self._at_once else self.loop.create_task(work)
         self.tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
@@ -474,7 +478,7 @@ class Connection(HttpToolsProtocol):
         if cycle.scope["method"] == "HEAD":
             self.transport.write(head)
         elif len(body) <= JOINED:
-            self.transport.write(b"".join((head, body)))
+            self._send(b"".join((head, body)))
         else:
             self.transport.write(head)
             self.transport.write(body)
@@ -484,6 +488,12 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         cycle.on_response()
         return True
+
+    def _send(self, reply: bytes) -> None:
+        """Send a short reply now, not at the end of this turn of the event loop, for which the loop may have to wait."""
+        sent = send_now(self.transport, reply)
+        if sent < len(reply):
+            self.transport.write(reply[sent:])
 
     def shutdown(self) -> None:
         """Finish: every request that was sent by now is answered, even if it has not been read yet."""

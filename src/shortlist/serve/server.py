@@ -202,7 +202,7 @@ def run(
     """
     config = uvicorn.Config(
         app,
-        loop=_loop(),
+        loop=f"{__name__}:{new_loop.__name__}",
         http=Connection,
         ws="none",
         lifespan="on",
@@ -225,9 +225,14 @@ def run(
     server.run(sockets=list(sockets))
 
 
-def _loop() -> Any:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of uvloop, where it is installed, or Python's; it takes attributes, as ``at_once`` needs."""
     try:
-        import uvloop  # noqa: F401
+        import uvloop
     except ImportError:
-        return "asyncio"
-    return "uvloop"
+        return asyncio.new_event_loop()
+
+    class Loop(uvloop.Loop):
+        pass
+
+    return Loop()

@@ -354,7 +354,10 @@ class Service:
     def _after_loop(self, function: Callable[..., T], *arguments: Any) -> T:
         """The value of a call for the page, which lets the event loop go first."""
         self.turns.yield_to_loop()
-        return function(*arguments)
+        try:
+            return function(*arguments)
+        finally:
+            self.turns.long_work_done()
 
     def close(self) -> None:
         """Stop answering."""

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
+from shortlist.serve.baton import Baton
 from shortlist.serve.clock import NO_WORK, Work, clock_of_this_thread
 from shortlist.serve.freeing import Freeing
 
@@ -20,6 +21,7 @@ __all__ = ["TURN", "Lane", "Turns"]
 
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
+WAIT = 0.01  # seconds for which long work waits for a pause of other long work, each time
 SHARE = 0.25  # of the time of small work, that other work may take while small work waits
 DEBT = TURN / 2  # seconds by which it may have taken more, before it lets small work have several turns
 SLICE = 0.001  # seconds of processor time that a turn works before it lets small work go first
@@ -81,12 +83,14 @@ class Turns:
         self._loop_answered = -1.0  # when it last answered something
         self._small_answered = -1.0  # when a small request last had its turn
         self._quick = 0  # requests that it answers itself
+        self._left = 0  # of them, those that leave in its next turn
         self._loop = 0  # the ident of its thread
         self._answering = self._thread.submit(threading.get_ident).result()  # and of the one that has the turns
         self.loop_clock: int | None = None
         self._clocks: list[int] = []  # of the processor time of Python threads next to it
         self._no_small = threading.Event()  # whether no small work waits or has its turn
         self._no_small.set()
+        self._baton = Baton(WAIT)  # of the threads that do long work
         self._rested: dict[int, float] = {}  # when each thread last did, by its ident
         self._offers: deque[_Offer] = deque()  # one at most: small work for a pause of the turn
         self._offered = False  # whether there is one, or it is being done
@@ -109,6 +113,17 @@ class Turns:
         self._quick -= 1
         if not self._quick:
             self._free.set()
+
+    def leave_soon(self) -> None:
+        """As ``leave``, in the next turn of the event loop: the reply is written before others are let in."""
+        self._left += 1
+        if self._left == 1:
+            asyncio.get_running_loop().call_soon(self._leave_all)
+
+    def _leave_all(self) -> None:
+        left, self._left = self._left, 0
+        self._quick -= left - 1
+        self.leave()
 
     @contextlib.contextmanager
     def off_loop(self) -> Iterator[None]:
@@ -149,12 +164,12 @@ class Turns:
         return self._aside.wall
 
     def yield_to_loop(self) -> float:
-        """Let the event loop go first, in another thread: both would wait for each other many times. Then small work.
+        """Let the event loop go first, in another thread: both would wait for each other many times. Then small work, and other long work.
 
         To be called after about a millisecond of work. On the loop itself it does nothing. Within the turn of a long
         request small work that waits is done here; another thread waits until it is done. Where small requests arrive now and then,
         long work rests for ``REST`` after ``WORKED``: a loop that wakes finds the core and the interpreter free. The system would let it
-        wait for the end of the thread's time on the core, which is milliseconds.
+        wait for the end of the thread's time on the core, which is milliseconds. Two threads with long work have their turns from pause to pause.
 
         Returns:
             The seconds waited, without those of small work that was done here, and of rests.
@@ -162,17 +177,36 @@ class Turns:
         me = threading.get_ident()
         if me == self._loop:
             return 0.0
+        self._baton.pass_on(me)
         waited = _waited_for(self._free)
         if me != self._answering:
             waited += _waited_for(self._no_small)
             self._rest(me)
-            return waited
+            return waited + self._take_baton(me)
         if self._interruptible and self._offers and time.thread_time() - self._resumed >= SLICE:
             self._interrupt()
         if (self._interruptible or not self._running) and self._no_small.is_set():
             rested = self._rest(me)
             self._aside = self._aside.plus(Work(rested, 0.0, 0.0))
+        if self._last != Lane.SMALL:
+            waited += self._take_baton(me)
         return waited
+
+    def _take_baton(self, me: int) -> float:
+        """Wait for other long work.
+
+        Returns:
+            The seconds waited.
+        """
+        if self._baton.holder == me:
+            return 0.0
+        begun = time.perf_counter()
+        self._baton.take(me)
+        return time.perf_counter() - begun
+
+    def long_work_done(self) -> None:
+        """Called in a thread whose long work is done: other long work need not wait for its next pause."""
+        self._baton.put_down(threading.get_ident())
 
     def _rest(self, me: int) -> float:
         """Do nothing for a moment, if this thread, with this ident, has worked for one and small requests arrive now and then.
@@ -350,6 +384,7 @@ class Turns:
         finally:
             self._interruptible = False
             self._seconds = self.work().since(begun)
+            self._baton.put_down(self._answering)
 
     def _keeps_from_freeing(self) -> bool:
         """Whether a turn has been given that comes before freeing: any, or where freeing is behind, one of small work."""

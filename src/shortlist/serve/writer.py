@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from shortlist.errors import BundleError, ShortlistError
+from shortlist.recommender import pipeline
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
 from shortlist.recommender.upkeep import Upkeep
@@ -33,6 +34,7 @@ __all__ = ["ChangeWriter"]
 AT_ONCE = 256  # changes by one fsync
 PAUSE = 1.0  # seconds until the next try, where not even the next changes could be taken
 LOOK = 1.0  # seconds between two looks at whether the log is still there
+REHEARSED = 10  # items of a list that is answered before others are
 
 
 class _Task(NamedTuple):
@@ -157,7 +159,26 @@ class ChangeWriter:
         except ShortlistError as error:
             raise _other_tables(error) from None
         changes.id_column = column
+        self._rehearse(with_changes)
         return with_changes
+
+    def _rehearse(self, loaded: Loaded) -> None:
+        """Answer a list from what is about to answer: what it computes once, and keeps, is not computed on the event loop.
+
+        With a history too, where any list is folded in. What is in the log is acknowledged whether this succeeds or not.
+        """
+        served, query = loaded.served, loaded.about.example_query
+        state, pause = served.state, self._service.turns.yield_to_loop
+        try:
+            pause()
+            pipeline.recommend(served, [query], REHEARSED, pause=pause)
+            if state.query_vectors is not None and served.folds_at_once:
+                pause()
+                pipeline.recommend(served, [query], REHEARSED, history=[[state.candidate_ids.ids[0]]], pause=pause)
+        except ShortlistError:  # the model reads features that only a request has, or answers no such query
+            pass
+        except Exception as error:
+            self._service.log.event("writer_failed", kind=type(error).__name__)
 
     async def change(self, record: dict[str, Any]) -> Any:
         """Bring one change to the disk and into the lists.
@@ -284,6 +305,7 @@ class ChangeWriter:
                 self._logged([])
             if served is not loaded.served:
                 loaded = loaded.changed(served)
+                self._rehearse(loaded)
             last = batch[-1] if batch else None
             if last is not None and last.loaded is not None:
                 try:
@@ -300,6 +322,8 @@ class ChangeWriter:
         except BaseException as error:  # a panic of native code, too, must not end the thread
             failed = _raisable(error)
             return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, records
+        finally:
+            self._service.turns.long_work_done()
 
     def _made(self, served: Served, batch: list[_Task], outcomes: list[Any], logged: list[dict[str, Any]]) -> Served:
         """The served state with those changes of a batch that fit and could be written to the disk.

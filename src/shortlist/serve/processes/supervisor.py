@@ -396,7 +396,7 @@ class Supervisor:
 
 def _prepare_for_all(settings: Settings) -> None:
     """Import and make what workers would import and make for themselves, each in memory of its own."""
-    for name in ("numpy.ma", "numpy.random", "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "uvloop"):
+    for name in ("numpy.ma", "numpy.random", "uvicorn.lifespan.on", "uvloop"):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     if settings.page:
