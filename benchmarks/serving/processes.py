@@ -13,10 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-from benchmarks.serving.callers import Callers
 from benchmarks.serving.changes import check
-from benchmarks.serving.server import Connection, Server, metric
-from benchmarks.serving.speed import USERS
+from benchmarks.serving.server import Connection, Server, metric, wrk
 
 CANDIDATES, QUERIES, DIM = 1_000_000, 10_000, 64
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -92,22 +90,22 @@ def memory(options: argparse.Namespace) -> dict:
 def cores(options: argparse.Namespace) -> dict:
     """Good answers per processor second of two workers, with their supervisor, against one process; in rounds that alternate.
 
-    With as many connections in all, each worker has half of them, and smaller batches; so also with as many for each worker.
+    `wrk` asks without pause: next to two workers, clients in Python would have a third of two cores, too little to keep the workers busy, and what is
+    asked in small batches costs more. With as many connections in all, each worker has half of them, and smaller batches too; so also with as
+    many for each worker.
     """
     rounds = []
     for _ in range(options.rounds):
         one = {}
         for name, workers, connections in (("1", 1, 32), ("2", 2, 32), ("2, 64 connections", 2, 64)):
             server = Server(options.bundles[0], "--no-log", "--workers", str(workers))
-            callers = Callers(server.port, 1e6, USERS, connections=connections, k=10, record=False)
-            time.sleep(2)
+            wrk(server.port, connections, 2)
             pids = tree(server.process.pid)
-            before = processor_seconds(pids)
-            said = callers.during(options.seconds)
-            used = processor_seconds(pids) - before
-            callers.stop()
+            before, begun = processor_seconds(pids), time.perf_counter()
+            said = wrk(server.port, connections, int(options.seconds))
+            used, seconds = processor_seconds(pids) - before, time.perf_counter() - begun
             server.stop()
-            good = said["good_per_second"] * options.seconds
+            good = said["good_per_second"] * seconds
             one[name] = {
                 "good_per_second": said["good_per_second"],
                 "processor_seconds": used,

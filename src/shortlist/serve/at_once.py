@@ -12,8 +12,8 @@ from typing import Any
 __all__ = ["Alone", "begun"]
 
 LOOKS = 2  # turns of the event loop in which others may come: a socket that has something is read in the next one
-FEW = 8  # requests in
-CROWDED = 0.01  # seconds that are so few that each may be answered in the turn that reads it
+FEW = 40  # requests in
+CROWDED = 0.05  # seconds that are so few that each may be answered in the turn that reads it
 
 
 class Alone:

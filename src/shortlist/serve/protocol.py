@@ -104,6 +104,7 @@ class Connection(HttpToolsProtocol):
         self._size = 0  # bytes read of the request that is not answered yet
         self._leaving = Leaving(self._application.is_change)
         self._queued = False  # whether its request waits at the gate
+        self._ended = False  # whether its client has closed its side
         self._task: asyncio.Task[None] | None = None  # of the request that is being answered
         self.idle_since = 0.0  # the last time that a reply was complete
 
@@ -392,6 +393,7 @@ class Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Whether the connection is kept: a client that has sent everything may still read the replies."""
+        self._ended = True
         cycle = self.cycle
         if not self._between_requests or self._unparsed or cycle is None or cycle.response_complete:
             return False
@@ -441,7 +443,7 @@ class Connection(HttpToolsProtocol):
         """
         if leave is not None and (cycle.disconnected or self.transport.is_closing()):
             return False
-        if (self._unparsed or self._queued) and self._leaving.has_left(cycle, bool(self._unparsed)):
+        if (self._unparsed or (self._queued and self._ended)) and self._leaving.has_left(cycle, bool(self._unparsed)):
             self.transport.abort()
             return False
 
