@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.serve.events import Events
+from shortlist.serve.events import TIME, Events
 
 __all__ = ["Replay"]
 
@@ -29,7 +29,8 @@ class Replay:
     2. Of a query's choices of one candidate the last counts. Queries get all theirs at once, in the order of their last
        choices. A candidate's id is one object for all that chose it.
 
-    Choices whose ids have several types are added one by one, and so are all where there are more queries than are kept.
+    Choices whose ids have several types are added one by one, and so are all where there may be more queries or bytes than are
+    kept.
 
     Args:
         events: where choices are kept.
@@ -72,7 +73,8 @@ class Replay:
 
     def _add_all(self, frame: pl.DataFrame) -> None:
         asking = _numbers(frame["query"])
-        if not self._events.has_room(int(asking.max()) + 1):
+        size = _size(frame["query"].unique()) + _size(frame["candidate"]) + TIME * len(frame)
+        if not self._events.has_room(int(asking.max()) + 1, size):
             for query, candidate, at in frame.iter_rows():
                 self._events.add(query, candidate, at)
             return
@@ -102,6 +104,14 @@ class Replay:
 def _numbers(ids: pl.Series) -> NDArray[np.int64]:
     """A number for each id, from 0, equal for equal ids."""
     return ids.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _size(ids: pl.Series) -> int:
+    """Bytes of all of them, each as ``size_of`` has it."""
+    if ids.dtype != pl.String:
+        return 8 * len(ids)
+    characters = ids.str.len_chars().cast(pl.Int64)
+    return int(characters.sum() + 3 * characters.filter(ids.str.len_bytes() > ids.str.len_chars()).sum())
 
 
 def _order(queries: NDArray[np.int64], candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
