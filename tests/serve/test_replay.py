@@ -73,6 +73,26 @@ def test_a_long_log_of_many_bytes_has_no_more_of_them_than_are_kept(monkeypatch:
     assert [int(query) for query, _, _ in events.all()] == list(range(151, 200))
 
 
+def test_columns_of_long_ids_are_not_held_together_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    whole = Replay._add_all
+
+    def counted(self: Replay, frame: Any) -> None:
+        counts.append(len(frame))
+        whole(self, frame)
+
+    monkeypatch.setattr(Replay, "_add_all", counted)
+    monkeypatch.setattr(module, "PART", 10)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 100_000)
+    events = Events(None)
+    replay = Replay(events)
+    for number in range(1000):
+        replay.add([{"query": f"{number:01000}", "candidate": f"{number:01000}", "at": 1.0}])
+    replay.finish()
+    assert events.count == sum(counts) == 1000
+    assert max(counts) <= 60  # of 2,000 bytes each, and a part more
+
+
 def test_the_last_choices_in_the_order_of_queries() -> None:
     """ann chose 1, 2 and 1 again; bob 3 in between, so ann is later."""
     events = Events(None)

@@ -16,6 +16,7 @@ __all__ = ["Replay"]
 
 PART = 8192  # choices that are held as they are, before they become columns
 BLOCK = 1 << 22  # choices that are sorted together
+BLOCK_BYTES = 1 << 28  # of their columns
 AT_ONCE = 1 << 16  # of them become objects at once
 SHARED = 1 << 16  # ids of candidates that are one object each, however often they were chosen
 COLUMNS = ("query", "candidate", "at")
@@ -40,7 +41,7 @@ class Replay:
         self._events = events
         self._held: list[Mapping[str, Any]] = []
         self._parts: list[pl.DataFrame] = []
-        self._count = 0
+        self._count = self._size = 0
         self._ids: dict[Any, Any] = {}
 
     def add(self, chosen: Sequence[Mapping[str, Any]]) -> None:
@@ -48,7 +49,7 @@ class Replay:
         self._held += chosen
         if len(self._held) >= PART:
             self._hold_columns()
-        if self._count >= BLOCK:
+        if self._count >= BLOCK or self._size >= BLOCK_BYTES:
             self.finish()
 
     def finish(self) -> None:
@@ -56,7 +57,7 @@ class Replay:
         if self._held:
             self._hold_columns()
         if self._parts:
-            parts, self._parts, self._count = self._parts, [], 0
+            parts, self._parts, self._count, self._size = self._parts, [], 0, 0
             self._add_all(pl.concat(parts))
 
     def _hold_columns(self) -> None:
@@ -70,6 +71,7 @@ class Replay:
         else:
             self._parts.append(part)
             self._count += len(part)
+            self._size += int(part.estimated_size())
 
     def _add_all(self, frame: pl.DataFrame) -> None:
         asking = _numbers(frame["query"])
