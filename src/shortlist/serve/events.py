@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -81,7 +81,7 @@ class Events:
             del self._next[query]
             pairs = _pairs(self._of.pop(query))
             self.count -= len(pairs)
-            self.size -= size_of(query) + _size_of_choices(candidate for candidate, _ in pairs)
+            self.size -= size_of(query) + _size_of_choices([candidate for candidate, _ in pairs])
 
     def has_room(self, queries: int, size: int) -> bool:
         """Whether choices of so many more queries fit, so that no other query's are dropped.
@@ -92,14 +92,17 @@ class Events:
         """
         return len(self._of) + queries <= QUERIES and self.size + size <= BYTES
 
-    def extend(self, query: Any, pairs: list[Any]) -> None:
+    def extend(self, query: Any, pairs: list[Any], size: int) -> None:
         """Record choices of one query, as ``add`` does; there has to be room for it.
 
         Args:
             query: of all of them.
             pairs: candidate, time, candidate, time …, oldest first, each candidate once.
+            size: bytes of all of them.
         """
-        pairs = pairs[-2 * KEPT :]
+        if len(pairs) > 2 * KEPT:
+            pairs = pairs[-2 * KEPT :]
+            size = _size_of_choices(pairs[::2])
         if query in self._of:
             for candidate, at in zip(pairs[::2], pairs[1::2], strict=True):
                 self.add(query, candidate, at)
@@ -107,7 +110,7 @@ class Events:
         few = len(pairs) <= 2 * FEW
         self._of[query] = tuple(pairs) if few else dict(zip(pairs[::2], pairs[1::2], strict=True))
         self.count += len(pairs) // 2
-        self.size += size_of(query) + _size_of_choices(pairs[::2])
+        self.size += size_of(query) + size
 
     def of(self, query: Any) -> list[Any]:
         """The candidates that a query chose, oldest first."""
@@ -143,8 +146,8 @@ def size_of(one: Any) -> int:
     return len(one) if one.isascii() else 4 * len(one)
 
 
-def _size_of_choices(candidates: Iterable[Any]) -> int:
-    return sum(size_of(one) + TIME for one in candidates)
+def _size_of_choices(candidates: list[Any]) -> int:
+    return sum(map(size_of, candidates)) + TIME * len(candidates)
 
 
 def _pairs(chosen: _Chosen) -> list[tuple[Any, float]]:

@@ -75,8 +75,10 @@ class Replay:
 
     def _add_all(self, frame: pl.DataFrame) -> None:
         asking = _numbers(frame["query"])
-        size = _size(frame["query"].unique()) + _size(frame["candidate"]) + TIME * len(frame)
-        if not self._events.has_room(int(asking.max()) + 1, size):
+        each = np.empty(int(asking.max()) + 1, np.int64)
+        each[asking] = np.arange(len(frame))  # a row of each query
+        size = _sizes(frame["query"].gather(each)).sum() + _sizes(frame["candidate"]).sum() + TIME * len(frame)
+        if not self._events.has_room(len(each), int(size)):
             for query, candidate, at in frame.iter_rows():
                 self._events.add(query, candidate, at)
             return
@@ -93,8 +95,9 @@ class Replay:
         """Record choices of some queries, each from one bound to the next."""
         pairs: list[Any] = [None] * (2 * len(frame))
         pairs[::2], pairs[1::2] = self._shared(frame["candidate"].to_list()), frame["at"].to_list()
-        for query, start, stop in zip(queries.to_list(), bounds, bounds[1:], strict=False):
-            self._events.extend(query, pairs[2 * start : 2 * stop])
+        sizes = np.add.reduceat(_sizes(frame["candidate"]) + TIME, bounds[:-1]).tolist()
+        for query, start, stop, size in zip(queries.to_list(), bounds, bounds[1:], sizes, strict=False):
+            self._events.extend(query, pairs[2 * start : 2 * stop], size)
 
     def _shared(self, candidates: list[Any]) -> list[Any]:
         """The same ids, each the object that it was before."""
@@ -108,12 +111,12 @@ def _numbers(ids: pl.Series) -> NDArray[np.int64]:
     return ids.rank("dense").to_numpy().astype(np.int64) - 1
 
 
-def _size(ids: pl.Series) -> int:
-    """Bytes of all of them, each as ``size_of`` has it."""
+def _sizes(ids: pl.Series) -> NDArray[np.int64]:
+    """The bytes of each, as ``size_of`` has them."""
     if ids.dtype != pl.String:
-        return 8 * len(ids)
-    characters = ids.str.len_chars().cast(pl.Int64)
-    return int(characters.sum() + 3 * characters.filter(ids.str.len_bytes() > ids.str.len_chars()).sum())
+        return np.full(len(ids), 8, np.int64)
+    characters, ascii_ = ids.str.len_chars(), ids.str.len_bytes() == ids.str.len_chars()
+    return characters.to_numpy().astype(np.int64) * np.where(ascii_.to_numpy(), 1, 4)
 
 
 def _order(queries: NDArray[np.int64], candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
