@@ -164,6 +164,7 @@ class Panic(BaseException):
 
 
 def test_whatever_ends_an_answer_it_is_a_500_and_the_next_is_answered(clients: Callable[..., Any]) -> None:
+    """A 503 where the system has no thread for it."""
     client = clients()
     service = client.app.service
     whole, body = service.batcher._answer, {"queries": [{"id": "ann"}]}
@@ -182,7 +183,7 @@ def test_whatever_ends_an_answer_it_is_a_500_and_the_next_is_answered(clients: C
         assert client.post("/v1/recommend", body).status_code == 500
         service.batcher._answer = whole
         thread.submit = no_thread
-        assert client.post("/v1/recommend", body).status_code == (500 if pace else 200)
+        assert client.post("/v1/recommend", body).status_code == (503 if pace else 200)
         thread.submit = submit
         assert client.post("/v1/recommend", body).status_code == 200
 

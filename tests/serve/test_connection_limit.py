@@ -7,6 +7,7 @@ import io
 import json
 import resource
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ import httpx
 import pytest
 from tests.serve.running import Running
 
+from shortlist.errors import ConfigError
 from shortlist.serve import connection_limit
-from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, raise_limit
+from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, check_limit, raise_limit
 from shortlist.serve.logs import Log
 from shortlist.serve.protocol import Connection
 
@@ -91,3 +93,44 @@ def test_idle_connections_do_not_block_others(bundles: Path) -> None:
     finally:
         server.stop()
     assert sum("connections_full" in line for line in server.lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "allowed", "needed"),
+    [(1, 63, 64), (1, 64, None), (2, 69, 70), (2, 70, None), (256, 831, 832), (256, 832, None), (256, -1, None)],
+)
+def test_too_few_files_are_refused_and_as_many_as_are_needed_are_not(
+    monkeypatch: pytest.MonkeyPatch, workers: int, allowed: int, needed: int | None
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (allowed, allowed))
+    if needed is None:
+        check_limit(workers)
+        return
+    with pytest.raises(
+        ConfigError, match=f"needs {needed} open files at least; the system allows this process {allowed}"
+    ):
+        check_limit(workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("allowed", [12, 20, 24, 28])
+def test_a_server_that_may_open_too_few_files_says_so_and_ends(bundles: Path, allowed: int, workers: int) -> None:
+    """Where the bundle could not be opened, where the event loop could not be made, and where it could barely start."""
+    command = f'ulimit -n {allowed}; exec "$0" -m shortlist serve "$1" --port 0 --no-log --workers {workers}'
+    done = subprocess.run(
+        ["bash", "-c", command, sys.executable, str(bundles / "one")], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    needed = 64 if workers == 1 else 70
+    assert done.stderr.startswith(
+        f"error: the server needs {needed} open files at least; the system allows this process {allowed}."
+    )
+    assert "ulimit -n" in done.stderr
+
+
+def test_a_limit_that_may_be_raised_is_raised_before_anything_is_opened(bundles: Path) -> None:
+    command = f"ulimit -S -n 20; exec {sys.executable} -m shortlist serve {bundles / 'one'} --port 0 --no-log"
+    server = Running.of(["bash", "-c", command])
+    assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+    assert server.stop() == 0

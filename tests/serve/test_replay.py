@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,16 +20,19 @@ OF_ANY_TYPE = st.fixed_dictionaries({"query": IDS, "candidate": IDS, "at": st.on
 RECORDS = st.lists(st.lists(st.one_of(CHOSEN, CHOSEN, OF_ANY_TYPE), max_size=40), max_size=12)
 
 
-def state(events: Events) -> tuple[list[Any], int]:
+def state(events: Events) -> tuple[list[Any], int, int]:
     """Everything that is kept, in its order, and in the form in which it is kept."""
-    return [(query, type(chosen), chosen) for query, chosen in events._of.items()], events.count
+    return [(query, type(chosen), chosen) for query, chosen in events._of.items()], events.count, events.size
 
 
-@given(RECORDS, st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 12), st.integers(1, 30))
+@given(
+    RECORDS, st.integers(1, 60), st.integers(1, 60), st.integers(0, 5), st.integers(1, 12), st.integers(1, 30),
+    st.integers(1, 3000),
+)  # fmt: skip
 def test_it_is_the_same_as_one_by_one(
-    records: list[list[dict[str, Any]]], part: int, block: int, before: int, queries: int, at_once: int
+    records: list[list[dict[str, Any]]], part: int, block: int, before: int, queries: int, at_once: int, most: int
 ) -> None:
-    """With choices that were there before, and with fewer queries kept than there are."""
+    """With choices that were there before, and with fewer queries or bytes kept than there are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PART", part)
         patch.setattr(module, "BLOCK", block)
@@ -36,6 +40,7 @@ def test_it_is_the_same_as_one_by_one(
         patch.setattr(module, "SHARED", at_once)
         patch.setattr(events_module, "KEPT", 12)
         patch.setattr(events_module, "QUERIES", queries)
+        patch.setattr(events_module, "BYTES", most)
         single, many = Events(None), Events(None)
         for one in (single, many):
             for number in range(before):
@@ -47,6 +52,45 @@ def test_it_is_the_same_as_one_by_one(
                 single.add(one["query"], one["candidate"], one["at"])
         replay.finish()
         assert state(many) == state(single)
+
+
+@given(st.lists(st.text(max_size=20), max_size=20))
+def test_bytes_of_a_column_are_those_of_its_ids(texts: list[str]) -> None:
+    assert module._sizes(pl.Series(texts, dtype=pl.String)).tolist() == list(map(events_module.size_of, texts))
+    assert module._sizes(pl.Series(range(len(texts)), dtype=pl.UInt64)).tolist() == [8] * len(texts)
+
+
+def test_a_long_log_of_many_bytes_has_no_more_of_them_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though each block of it fits, and all of its ids are of one type."""
+    monkeypatch.setattr(events_module, "BYTES", 50_000)
+    monkeypatch.setattr(module, "BLOCK", 10)
+    events = Events(None)
+    replay = Replay(events)
+    for number in range(200):
+        replay.add([{"query": f"{number:0500}", "candidate": f"{number:0500}", "at": 1.0}])
+        replay.finish()
+        assert events.size <= 50_000
+    assert [int(query) for query, _, _ in events.all()] == list(range(151, 200))
+
+
+def test_columns_of_long_ids_are_not_held_together_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: list[int] = []
+    whole = Replay._add_all
+
+    def counted(self: Replay, frame: Any) -> None:
+        counts.append(len(frame))
+        whole(self, frame)
+
+    monkeypatch.setattr(Replay, "_add_all", counted)
+    monkeypatch.setattr(module, "PART", 10)
+    monkeypatch.setattr(module, "BLOCK_BYTES", 100_000)
+    events = Events(None)
+    replay = Replay(events)
+    for number in range(1000):
+        replay.add([{"query": f"{number:01000}", "candidate": f"{number:01000}", "at": 1.0}])
+    replay.finish()
+    assert events.count == sum(counts) == 1000
+    assert max(counts) <= 60  # of 2,000 bytes each, and a part more
 
 
 def test_the_last_choices_in_the_order_of_queries() -> None:

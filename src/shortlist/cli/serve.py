@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -236,8 +237,11 @@ def command(
         raise MissingExtraError(missing.name or "uvicorn", "serve", "shortlist serve") from missing
     from shortlist.recommender.signing import read_key
     from shortlist.serve import Settings
+    from shortlist.serve.connection_limit import check_limit, raise_limit
     from shortlist.serve.settings import Limits
 
+    raise_limit()  # before anything is opened
+    check_limit(workers)
     if traces:
         from shortlist.serve.tracing import require
 
@@ -275,6 +279,7 @@ def command(
     )
     if unix is None and not keys and not _loopback(host):
         say(f"warning: anyone who can reach this machine can read from the server; set {KEYS} to require a key")
+    _warn_of_few_addresses()
     place = Place(host, port, unix)
     _ignore_others_signals()
     if workers > 1:
@@ -367,13 +372,14 @@ def _alone(bundle: Path, settings: Settings, place: Place, watch: bool, log_requ
     from shortlist.serve.loaded import Loaded
     from shortlist.serve.logs import Log
     from shortlist.serve.server import run
+    from shortlist.serve.shortage import with_threads
     from shortlist.serve.swap import Swapper, signature
     from shortlist.store.allocation import give_back
 
     before = signature(bundle)
     loaded = Loaded.read(bundle, settings.trusted, cold_start=settings.cold_start, key=settings.signature)
     _warn_of_long_ids(loaded.long_ids, settings)
-    service = Service(loaded, settings, Log(requests=log_requests))
+    service = with_threads(partial(Service, loaded, settings, Log(requests=log_requests)))
     service.warm(service.loaded, lambda: None)
     give_back()
     swapper = Swapper(service, bundle, before) if watch else None
@@ -411,6 +417,18 @@ def _warn_of_long_ids(long: str | None, settings: Settings) -> None:
         say(
             f"warning: {long} of this model are beyond 2^53, which clients in JavaScript round to other ids; "
             "--string-ids gives them as strings"
+        )
+
+
+def _warn_of_few_addresses() -> None:
+    """Say so where libraries may end the process for want of addresses, which no code here can prevent."""
+    from shortlist.serve.shortage import ADDRESSES, address_space
+
+    allowed = address_space()
+    if allowed is not None and allowed < ADDRESSES:
+        say(
+            f"warning: this process may use {allowed >> 20:,} MiB of addresses (ulimit -v); with less than {ADDRESSES >> 20:,} MiB "
+            "changes may fail, and libraries may end the server; limit its memory by a cgroup instead"
         )
 
 

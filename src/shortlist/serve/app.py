@@ -36,6 +36,7 @@ from shortlist.serve.problems import TYPE, Problem, drop_traceback
 from shortlist.serve.received import SMALL, Intake, Received
 from shortlist.serve.routes import MODELS, Route, canonical, routes_of
 from shortlist.serve.service import LIGHT, Service
+from shortlist.serve.shortage import shortage
 from shortlist.serve.tracing import Span, Traces
 from shortlist.serve.turns import Lane
 from shortlist.serve.unsent import Unsent
@@ -169,14 +170,14 @@ class App:
         if self._traces is not None and scope["path"] not in ALWAYS:
             span = self._traces.begin(scope["method"], headers, complete)
             trace = span.traceparent
-        bundle, label, close = service.loaded.bundle, "none", False
+        bundle, label, close, writes = service.loaded.bundle, "none", False, False
         begun = [started]  # and when its turn was, where it had to wait for it after that
         self._under_way += place
         try:
             method, path = scope["method"], scope["path"]
             self._check_host(scope, headers)
             route = self._route(method, path)
-            label = route.label
+            label, writes = route.label, route.access == "write"
             self._check_key(route, headers)
             body = b""
             if method not in NO_BODY:
@@ -200,10 +201,14 @@ class App:
             return
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a bug of ours: answered as such, and logged without what the request brought
+        except BaseException as error:  # no memory, or a bug of ours: logged without what the request brought
             self._log_bug(error, request_id, label)
+            short = shortage(error, writes)
+            if short is not None:
+                metrics.refused.labels(short.reason).inc()
             reply = _problem(
-                Problem(
+                short
+                or Problem(
                     500,
                     "internal server error; it was logged.",
                     hint="find it in the log by this request_id",

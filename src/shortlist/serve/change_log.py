@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shortlist.serve.changes import Changes
+from shortlist.serve.disk_errors import event_facts, write_refused
 from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
+from shortlist.serve.problems import Problem
 from shortlist.serve.throttle import Throttle
 
 __all__ = ["ChangeLog"]
@@ -45,7 +47,7 @@ class ChangeLog:
         self._journal = Journal(folder)
         self._changes = changes
         self._owner = owner
-        self._failed = False  # whether the last use of the journal failed
+        self._failing: dict[str, int | None] = {}  # the reason, by use of the journal, where it fails
         self._shortener = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
         self._shortening: tuple[ShorterLog, Future[None]] | None = None
         self._shorten_at = SHORT  # what the journal weighs before it is shortened again
@@ -79,7 +81,11 @@ class ChangeLog:
                 self._restore(journal)
                 journal.append(records, pause)
 
-        return self._used(write)
+        return self._used("write", write)
+
+    def refusal(self) -> Problem:
+        """The reply to those whose records could not be written last time."""
+        return write_refused("the change could not be written to disk and was not made.", self._failing.get("write"))
 
     def maintain(self) -> None:
         """Put the log back if it is missing, and shorten it if it is too long."""
@@ -91,19 +97,19 @@ class ChangeLog:
                 self._restore(journal)
             self._shorten(journal)
 
-        self._used(look)
+        self._used("look", look)
 
-    def _used(self, use: Callable[[Journal], None]) -> bool:
-        """Whether ``use`` worked on the disk; failures are counted, and the first is logged."""
+    def _used(self, name: str, use: Callable[[Journal], None]) -> bool:
+        """Whether ``use`` worked on the disk; failures are counted, and each reason is logged once until it works again."""
         try:
             use(self._journal)
         except OSError as error:
             self._owner.metrics.log_failures.inc()
-            if not self._failed:
-                self._owner.log.event("log_failed", kind=type(error).__name__, errno=error.errno)
-            self._failed = True
+            if error.errno not in self._failing.values():
+                self._owner.log.event("log_failed", **event_facts(error))
+            self._failing[name] = error.errno
             return False
-        self._failed = False
+        self._failing.pop(name, None)
         return True
 
     def _restore(self, journal: Journal) -> None:

@@ -8,15 +8,20 @@ import time
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Protocol
 
+from shortlist.errors import ConfigError
 from shortlist.serve.protocol import Connection
 
 if TYPE_CHECKING:
     from shortlist.serve.app import App
 
-__all__ = ["ConnectionLimit", "raise_limit"]
+__all__ = ["ConnectionLimit", "check_limit", "raise_limit"]
 
 ENOUGH = 65_536  # files: the limit is raised to this if the system allows it
 OWN = 64  # files that the server needs for bundles and logs; half of all where there are few
+FEWEST = 64  # files with which it starts: two bundles while one replaces the other, a log, and some connections
+OF_WORKER = (
+    3  # more of them for each of several processes: its own, the one that replaces it, and the one that it has replaced
+)
 AT_ONCE = (
     32  # idle connections that are closed when there is no room, at least: to look at all takes as long as to open some
 )
@@ -93,3 +98,20 @@ def raise_limit() -> None:
         wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
         if soft != resource.RLIM_INFINITY and soft < wanted:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def check_limit(workers: int = 1) -> None:
+    """Check that the process may hold enough files, at the start: later a swap, or the event loop, would fail for want of one.
+
+    Args:
+        workers: processes that answer.
+
+    Raises:
+        ConfigError: when it may not.
+    """
+    needed, allowed = FEWEST + (OF_WORKER * workers if workers > 1 else 0), limit()
+    if allowed < needed:
+        raise ConfigError(
+            f"the server needs {needed} open files at least; the system allows this process {allowed}.",
+            hint="allow it more: ulimit -n 1024, or LimitNOFILE= in systemd",
+        )

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from shortlist.serve.disk_errors import event_facts, write_refused
 from shortlist.serve.impression_files import FOLDER, Segment, prune
 from shortlist.serve.journal import LogGoneError
 from shortlist.serve.logs import Log
-from shortlist.serve.problems import Problem
 from shortlist.serve.turns import Turns
 
 __all__ = ["ImpressionLog"]
@@ -44,7 +44,7 @@ class ImpressionLog:
         self._segment: Segment | None = None
         self._waiting: deque[tuple[Sequence[dict[str, Any]], asyncio.Future[None]]] = deque()
         self._writing: asyncio.Task[None] | None = None
-        self._failed = False  # whether the last write failed
+        self._failing: int | None = None  # the system's reason, 0 for none given, where the last write failed
         self._pause: Callable[[], object] = _no_pause if turns is None else turns.yield_to_loop
         self._done: Callable[[], object] = _no_pause if turns is None else turns.long_work_done
         self._thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
@@ -78,18 +78,12 @@ class ImpressionLog:
             failed: Exception | None = None
             try:
                 await loop.run_in_executor(self._thread, self._write, [some for some, _ in batch])
-                self._failed = False
+                self._failing = None
             except OSError as error:
-                if not self._failed:
-                    self._log.event("impressions_failed", kind=type(error).__name__, errno=error.errno)
-                self._failed = True
-                failed = Problem(
-                    503,
-                    "this could not be written to the impression log.",
-                    retry_after=5,
-                    reason="disk",
-                    hint="send it again when the disk has space",
-                )
+                if self._failing != (error.errno or 0):
+                    self._log.event("impressions_failed", **event_facts(error))
+                self._failing = error.errno or 0
+                failed = write_refused("this could not be written to the impression log.", error.errno)
             except Exception as error:
                 failed = error
             for _, future in batch:

@@ -10,12 +10,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from shortlist.serve.events import Events
+from shortlist.serve.events import TIME, Events
 
 __all__ = ["Replay"]
 
 PART = 8192  # choices that are held as they are, before they become columns
 BLOCK = 1 << 22  # choices that are sorted together
+BLOCK_BYTES = 1 << 28  # of their columns
 AT_ONCE = 1 << 16  # of them become objects at once
 SHARED = 1 << 16  # ids of candidates that are one object each, however often they were chosen
 COLUMNS = ("query", "candidate", "at")
@@ -29,7 +30,8 @@ class Replay:
     2. Of a query's choices of one candidate the last counts. Queries get all theirs at once, in the order of their last
        choices. A candidate's id is one object for all that chose it.
 
-    Choices whose ids have several types are added one by one, and so are all where there are more queries than are kept.
+    Choices whose ids have several types are added one by one, and so are all where there may be more queries or bytes than are
+    kept.
 
     Args:
         events: where choices are kept.
@@ -39,7 +41,7 @@ class Replay:
         self._events = events
         self._held: list[Mapping[str, Any]] = []
         self._parts: list[pl.DataFrame] = []
-        self._count = 0
+        self._count = self._size = 0
         self._ids: dict[Any, Any] = {}
 
     def add(self, chosen: Sequence[Mapping[str, Any]]) -> None:
@@ -47,7 +49,7 @@ class Replay:
         self._held += chosen
         if len(self._held) >= PART:
             self._hold_columns()
-        if self._count >= BLOCK:
+        if self._count >= BLOCK or self._size >= BLOCK_BYTES:
             self.finish()
 
     def finish(self) -> None:
@@ -55,7 +57,7 @@ class Replay:
         if self._held:
             self._hold_columns()
         if self._parts:
-            parts, self._parts, self._count = self._parts, [], 0
+            parts, self._parts, self._count, self._size = self._parts, [], 0, 0
             self._add_all(pl.concat(parts))
 
     def _hold_columns(self) -> None:
@@ -69,10 +71,14 @@ class Replay:
         else:
             self._parts.append(part)
             self._count += len(part)
+            self._size += int(part.estimated_size())
 
     def _add_all(self, frame: pl.DataFrame) -> None:
         asking = _numbers(frame["query"])
-        if not self._events.has_room(int(asking.max()) + 1):
+        each = np.empty(int(asking.max()) + 1, np.int64)
+        each[asking] = np.arange(len(frame))  # a row of each query
+        size = _sizes(frame["query"].gather(each)).sum() + _sizes(frame["candidate"]).sum() + TIME * len(frame)
+        if not self._events.has_room(len(each), int(size)):
             for query, candidate, at in frame.iter_rows():
                 self._events.add(query, candidate, at)
             return
@@ -89,8 +95,9 @@ class Replay:
         """Record choices of some queries, each from one bound to the next."""
         pairs: list[Any] = [None] * (2 * len(frame))
         pairs[::2], pairs[1::2] = self._shared(frame["candidate"].to_list()), frame["at"].to_list()
-        for query, start, stop in zip(queries.to_list(), bounds, bounds[1:], strict=False):
-            self._events.extend(query, pairs[2 * start : 2 * stop])
+        sizes = np.add.reduceat(_sizes(frame["candidate"]) + TIME, bounds[:-1]).tolist()
+        for query, start, stop, size in zip(queries.to_list(), bounds, bounds[1:], sizes, strict=False):
+            self._events.extend(query, pairs[2 * start : 2 * stop], size)
 
     def _shared(self, candidates: list[Any]) -> list[Any]:
         """The same ids, each the object that it was before."""
@@ -102,6 +109,14 @@ class Replay:
 def _numbers(ids: pl.Series) -> NDArray[np.int64]:
     """A number for each id, from 0, equal for equal ids."""
     return ids.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _sizes(ids: pl.Series) -> NDArray[np.int64]:
+    """The bytes of each, as ``size_of`` has them."""
+    if ids.dtype != pl.String:
+        return np.full(len(ids), 8, np.int64)
+    characters, ascii_ = ids.str.len_chars(), ids.str.len_bytes() == ids.str.len_chars()
+    return characters.to_numpy().astype(np.int64) * np.where(ascii_.to_numpy(), 1, 4)
 
 
 def _order(queries: NDArray[np.int64], candidates: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

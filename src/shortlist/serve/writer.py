@@ -357,15 +357,9 @@ class ChangeWriter:
                 outcomes[number] = problem
         if not records:
             return before
-        if not self._logged(records):
+        if not self._logged(records) and self._log is not None:
             for number in numbers:
-                outcomes[number] = Problem(
-                    503,
-                    "the change could not be written to disk and was not made.",
-                    retry_after=5,
-                    reason="disk",
-                    hint="send it again when the disk has space",
-                )
+                outcomes[number] = self._log.refusal()
             return before
         logged += records
         for number, record in zip(numbers, records, strict=True):

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.serve.processes.conftest import KEY, LONG, Load, Several, lives
+from tests.serve.processes.conftest import KEY, LONG, Load, Several, ask, lives
 
 from shortlist.serve.processes.system import own_memory
 
@@ -445,6 +445,77 @@ def test_changes_are_made_though_the_writing_process_ends_while_the_server_stops
     server._reader.join(LONG)
     assert [(one["reason"], one["code"]) for one in server.events("writer_ended")] == [("died", -9)]
     assert not any(map(lives, server.pids()))
+
+
+def test_a_worker_that_is_killed_while_the_server_drains_is_logged_and_the_others_go_on(
+    several: Callable[..., Several],
+) -> None:
+    server = several("--drain-seconds", "600")
+    server.process.send_signal(signal.SIGTERM)
+    server.until(lambda: server.events("stopping"))
+    os.kill(server.workers()[0], signal.SIGKILL)
+    server.until(lambda: server.events("worker_ended"))
+    for _ in range(3):
+        with httpx.Client(base_url=server.url, timeout=LONG) as client:
+            assert ask(client).status_code == 200
+    assert change(server, delete=["c"]).status_code == 200  # nobody waits for the one that has gone
+    assert server.figure('shortlist_worker_replacements_total{reason="died"}') == 1
+    server.until(lambda: server.whole(1))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(LONG) == 0
+    server._reader.join(LONG)
+    assert [(one["reason"], one["code"]) for one in server.events("worker_ended")] == [("died", -9)]
+    assert not any(map(lives, server.pids()))
+
+
+@pytest.mark.parametrize("place", ["workers", "retiring"])
+@pytest.mark.parametrize(
+    ("why", "code", "said"),
+    [
+        (None, 0, []),
+        ("memory", 0, []),
+        (None, -9, ["died"]),
+        (None, 1, ["died"]),
+        ("memory", -11, ["died"]),  # it was to be replaced, and crashed before its requests were answered
+        ("hung", -9, ["hung"]),
+        ("stopped", -9, ["stopped"]),  # by a third signal, or because it took too long
+    ],
+)
+@pytest.mark.parametrize("opened", [1.0, None], ids=["answers", "starts"])
+def test_every_end_of_a_worker_that_was_to_finish_is_logged_unless_it_has_finished(
+    bundles: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    why: str | None,
+    code: int,
+    said: list[str],
+    opened: float | None,
+) -> None:
+    """As the server stops, and as a worker is replaced. One that is killed while it starts has answered nobody."""
+    from types import SimpleNamespace
+
+    out = io.StringIO()
+    supervisor = idle_supervisor(bundles, out)
+    supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")
+    supervisor._stop_by = 1e9 if place == "workers" else None
+    child = SimpleNamespace(failed=None, end_reason=why, opened=opened, slot=3, families=[])
+    getattr(supervisor._children, place).append(child)
+    monkeypatch.setattr(supervisor._children, "reap", lambda child: code)
+    supervisor._ended(child)
+    assert supervisor._children.running == []
+    supervisor._log.flush()
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    said = said if opened else []
+    assert [(one["event"], one["reason"], one["code"], one["worker"]) for one in events] == [
+        ("worker_ended", reason, code, 3) for reason in said
+    ]
+    counted = {
+        reason: supervisor._scraping.counts.replaced.labels(reason)._value.get()
+        for reason in ("died", "hung", "memory")
+    }
+    assert counted == {reason: float(reason in said) for reason in counted}
+    supervisor._children.listening.close()
+    supervisor._children.selector.close()
 
 
 def test_workers_that_find_another_bundle_are_started_less_and_less_often(bundles: Path) -> None:

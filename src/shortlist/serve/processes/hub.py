@@ -27,6 +27,7 @@ from shortlist.serve.processes.messages import (
     StartOver,
 )
 from shortlist.serve.service import Service
+from shortlist.serve.shortage import shortage
 
 __all__ = ["Hub"]
 
@@ -132,12 +133,12 @@ class Hub:
         try:
             value = await self._writer.change(record)
         except Problem as problem:
-            parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
             drop_traceback(problem)
-            return Outcome(name, problem=parts)
-        except Exception as error:  # a bug of ours, which the worker answers with 500
+            return _refused(name, problem)
+        except Exception as error:  # no memory; or a bug of ours, which the worker answers with 500
             self._service.log.event("error", kind=type(error).__name__, where="writing")
-            return Outcome(name)
+            short = shortage(error, writes=True)
+            return Outcome(name) if short is None else _refused(name, short)
         await self._everywhere(self._positions.pop(name, self._position))
         return Outcome(name, value)
 
@@ -214,3 +215,8 @@ class Hub:
             for one in self._followers:
                 one.channel.send(Pulse())
             await asyncio.sleep(PULSE)
+
+
+def _refused(name: str, problem: Problem) -> Outcome:
+    parts = problem.status, problem.detail, problem.field, problem.hint, problem.retry_after, problem.reason
+    return Outcome(name, problem=parts)

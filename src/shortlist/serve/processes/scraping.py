@@ -25,7 +25,10 @@ class Counts:
         of = self.registry = CollectorRegistry()
         self.workers = Gauge("shortlist_workers", "Workers that take connections.", registry=of)
         self.replaced = Counter(
-            "shortlist_worker_replacements", "Workers that were replaced, by the reason.", ["reason"], registry=of
+            "shortlist_worker_replacements",
+            "Workers that were replaced, or ended too early, by the reason.",
+            ["reason"],
+            registry=of,
         )
         self.writers = Counter("shortlist_writer_restarts", "Starts of another writing process.", registry=of)
         self.swaps = Counter("shortlist_swaps", "Bundles put in place, and refused.", ["outcome"], registry=of)

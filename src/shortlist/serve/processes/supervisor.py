@@ -137,6 +137,7 @@ class Supervisor:
         for one in children.running:
             if now - one.last_message > self._plan.silence and one.end_reason != "hung":
                 children.kill(one, "hung")
+        self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
         if self._stop_by is not None:
             self._check_stopping(now, self._stop_by)
             return
@@ -153,7 +154,6 @@ class Supervisor:
             self._retire_replaced()
             if self._plan.watch:
                 self._swapping.check(now)
-        self._scraping.counts.workers.set(sum(one.opened is not None for one in children.workers))
 
     def _leave_out_pause(self, now: float) -> None:
         """Count no process as silent for a time in which this one did not run: a container that is paused stops them all."""
@@ -227,13 +227,16 @@ class Supervisor:
                 self._writer_ended(child, code)
         elif child in children.retiring:
             children.retiring.remove(child)
+            self._finished_or_cut_off(child, code)
         elif child in children.starting:
             children.starting.remove(child)
             if not stopping:
                 self._swapping.ended(child)
         else:
             children.workers.remove(child)
-            if not stopping:
+            if stopping:
+                self._finished_or_cut_off(child, code)
+            else:
                 self._worker_ended(child, code)
 
     def _worker_ended(self, child: Child, code: int) -> None:
@@ -248,6 +251,21 @@ class Supervisor:
         self._pause(lasted or replaced or reason == "log")
         if child.opened is not None:
             self._scraping.counts.replaced.labels(reason).inc()
+        self._log_end(child, reason, code)
+
+    def _finished_or_cut_off(self, child: Child, code: int) -> None:
+        """A worker has ended that was to end once its requests are answered. If it was killed or crashed before, that is
+        logged and counted; no other one starts in its place.
+        """
+        if child.opened is None or code == 0:
+            return
+        reason = child.end_reason if child.end_reason in ("hung", "stopped") else "died"
+        if reason != "stopped":
+            self._scraping.counts.replaced.labels(reason).inc()
+        self._log_end(child, reason, code)
+
+    def _log_end(self, child: Child, reason: str, code: int) -> None:
+        failed = child.failed
         error = {} if failed is None else {"kind": failed.kind, "message": failed.message}
         self._log.event("worker_ended", worker=child.slot, reason=reason, code=code, **error)
 

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ from shortlist.serve.scrapes import Scrapes
 from shortlist.serve.server import Server, run
 from shortlist.serve.service import Service
 from shortlist.serve.settings import Settings
+from shortlist.serve.shortage import with_threads
 from shortlist.serve.swap import Ids, check_replaces
 from shortlist.store.allocation import give_back
 
@@ -170,7 +172,8 @@ def work(
 
     def load() -> Service:
         loaded = source.read(settings)
-        service = Service(loaded, settings, log, None if following is None else following.snapshot())
+        follows = None if following is None else following.snapshot()
+        service = with_threads(partial(Service, loaded, settings, log, follows))
         service.asked.extend(_REQUEST.decode(one) for one in asked)
         service.warm(service.loaded, lambda: None)
         gc.collect()
@@ -322,7 +325,7 @@ def write(
 
     def load() -> Service:
         loaded = source.read(settings)
-        return Service(loaded.changed(loaded.exact), settings, log)
+        return with_threads(partial(Service, loaded.changed(loaded.exact), settings, log))
 
     service = _loaded_or_reported(channel, load)
     if service is None:
