@@ -426,7 +426,7 @@ class Connection(HttpToolsProtocol):
             self.start(cycle, self._application.answer, None)
         else:
             self._queued = False
-            self._at_once = not self._admission.waiting and self._alone.begins(self.loop)
+            self._at_once = self._alone.begins(self.loop) and not self._admission.waiting
             self._admission.enter((self, cycle, self._application.answer), self.loop.time())
             self._queued, self._at_once = True, False  # if its turn has not come
 
