@@ -165,7 +165,7 @@ class ChangeWriter:
     def _rehearse(self, loaded: Loaded) -> None:
         """Answer a list from what is about to answer: what it computes once, and keeps, is not computed on the event loop.
 
-        With a history too, where any list is folded in. What is in the log is acknowledged whether this succeeds or not.
+        With a history too, where any list is folded in. An error of this list refuses no change: the log has it already.
         """
         served, query = loaded.served, loaded.about.example_query
         state, pause = served.state, self._service.turns.yield_to_loop
