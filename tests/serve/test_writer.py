@@ -786,13 +786,14 @@ def test_the_first_list_after_a_change_computes_nothing_that_the_next_one_does_n
         assert kept(service.loaded) - before == set()
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no list"), MemoryError(), Panic()])
 def test_a_change_is_made_although_no_list_can_be_rehearsed(
-    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     client = writable()
 
     def fail(*arguments: Any, **options: Any) -> Any:
-        raise RuntimeError("no list")
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr("shortlist.serve.writer.pipeline.recommend", fail)

@@ -177,7 +177,9 @@ class ChangeWriter:
                 pipeline.recommend(served, [query], REHEARSED, history=[[state.candidate_ids.ids[0]]], pause=pause)
         except ShortlistError:  # the model reads features that only a request has, or answers no such query
             pass
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of native code, too, leaves the change made
             self._service.log.event("writer_failed", kind=type(error).__name__)
 
     async def change(self, record: dict[str, Any]) -> Any:
