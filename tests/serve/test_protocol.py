@@ -311,6 +311,65 @@ def test_a_request_that_was_read_with_one_of_unknown_length_is_answered_behind_i
     made[0].connection_lost(None)
 
 
+class Odd(BaseException):
+    """What native code may raise: no Exception."""
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no"),
+        MemoryError(),
+        RecursionError(),
+        StopIteration(),
+        asyncio.TimeoutError(),
+        GeneratorExit(),
+        Odd(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["answer", "route", "write"])
+def test_whatever_goes_wrong_a_request_is_answered_or_its_connection_ends(
+    client: Any, place: str, error: BaseException, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its place is free again, whether it was begun in the turn that read it or not."""
+    app, wire, made = client.app, Wire(), []
+    client.loop.set_exception_handler(lambda *_: None)
+
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    async def fail_later(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    if place == "answer":
+        monkeypatch.setattr(app.service.batcher, "_answer", fail)
+    elif place == "route":
+        monkeypatch.setattr(app.service.batcher, "ask", fail_later)
+    else:
+        wire.write = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(app.alone, "begins", lambda loop: at_once)
+
+    def ask() -> None:
+        made.append(connected(client, wire))
+        made[0].data_received(asked())
+
+    async def rest() -> None:
+        while made[0].tasks:
+            await asyncio.wait(made[0].tasks)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    outside_of_tasks(client, ask)
+    client.loop.run_until_complete(asyncio.wait_for(rest(), 60))
+    status = b"503" if isinstance(error, MemoryError) else b"500"
+    assert re.findall(rb"HTTP/1.1 (\d+)", wire.written) == ([] if place == "write" else [status])
+    assert wire.closed == (place == "write")
+    assert (app.admission.active, app._under_way, app.service.turns._quick, len(app._in_progress)) == (0, 0, 0, 0)
+    made[0].connection_lost(None)
+
+
 def test_such_a_request_is_given_up_when_its_client_leaves(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service, made = client.app.service, []
     answered = service.batcher.ask

@@ -468,7 +468,7 @@ class Connection(HttpToolsProtocol):
             self.tasks.discard(task)
             if self._task is task:
                 self._task = None
-            if task.cancelled() and not cycle.response_complete:
+            if not cycle.response_complete:  # it was cancelled, or writing failed: no reply is to come
                 self.transport.close()
             cycle.on_response = None  # it refers to this connection, which refers to it
             give_back()
