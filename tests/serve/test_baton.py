@@ -89,6 +89,30 @@ def test_it_is_taken_from_a_thread_that_does_not_pause() -> None:
     assert baton.holder == 2
 
 
+def test_it_is_taken_where_it_was_given_too_late_and_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the end of a thread's patience and its next step the baton is given to it, and taken from it."""
+    baton = Baton(LONG)
+    baton.take(1)
+
+    class Late:
+        """A lock for which a thread waits in vain."""
+
+        def acquire(self, timeout: float | None = None) -> bool:
+            if timeout is not None:
+                baton.put_down(1)
+                assert baton.holder == 2
+                baton._holder = 3
+            return timeout is None
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr("shortlist.serve.baton.threading.Lock", Late)
+    baton.take(2)
+    assert baton.holder == 2
+    assert not baton._waiting
+
+
 @pytest.mark.parametrize("patience", [0.0, 0.0002, LONG])
 def test_threads_that_take_it_again_and_again_all_get_on(patience: float) -> None:
     """However often it is taken from one that is just giving it."""

@@ -267,6 +267,138 @@ def test_a_request_that_is_alone_is_answered_in_the_turn_that_reads_it(client: A
     assert all(kept_out)
 
 
+def chunked(content: bytes) -> bytes:
+    return CHUNKED + b"%x\r\n%s\r\n0\r\n\r\n" % (len(content), content)
+
+
+@pytest.mark.parametrize(
+    ("behind", "status"),
+    [
+        (GET + b"\r\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n", b"200"),
+        (b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n", b"404"),
+        (asked(), b"200"),
+        (asked()[:-3], b"200"),
+        (chunked(b'{"queries":[{"id":"bob"}]}'), b"200"),
+        (chunked(b"{")[:-4], b"400"),
+    ],
+    ids=["probe", "figures", "nothing", "list", "body that comes later", "chunks", "chunks that come later"],
+)
+def test_a_request_that_was_read_with_one_of_unknown_length_is_answered_behind_it(
+    client: Any, behind: bytes, status: bytes
+) -> None:
+    """It begins while the reply of the other one is written, within a task that was begun at once."""
+    app, wire, made = client.app, Wire(), []
+
+    def ask() -> None:
+        made.append(connected(client, wire))
+        made[0].data_received(chunked(b'{"queries":[{"id":"bob"}]}') + behind)
+
+    outside_of_tasks(client, ask)
+
+    async def rest() -> None:
+        if behind == asked()[:-3]:
+            made[0].data_received(asked()[-3:])
+        elif behind == chunked(b"{")[:-4]:
+            made[0].data_received(chunked(b"{")[-4:])
+        await settled(made[0])
+
+    client.loop.run_until_complete(asyncio.wait_for(rest(), 60))
+    found = re.findall(rb"HTTP/1.1 (\d+)", wire.written)
+    assert found == [b"200", status]
+    client.loop.run_until_complete(asyncio.sleep(0))
+    assert (app.admission.active, app._under_way, app.service.turns._quick, len(app._in_progress)) == (0, 0, 0, 0)
+    made[0].connection_lost(None)
+
+
+class Odd(BaseException):
+    """What native code may raise: no Exception."""
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no"),
+        MemoryError(),
+        RecursionError(),
+        StopIteration(),
+        asyncio.TimeoutError(),
+        GeneratorExit(),
+        Odd(),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("place", ["answer", "route", "write"])
+def test_whatever_goes_wrong_a_request_is_answered_or_its_connection_ends(
+    client: Any, place: str, error: BaseException, at_once: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its place is free again, whether it was begun in the turn that read it or not."""
+    app, wire, made = client.app, Wire(), []
+    client.loop.set_exception_handler(lambda *_: None)
+
+    def fail(*arguments: Any) -> Any:
+        raise error
+
+    async def fail_later(*arguments: Any, **options: Any) -> Any:
+        raise error
+
+    if place == "answer":
+        monkeypatch.setattr(app.service.batcher, "_answer", fail)
+    elif place == "route":
+        monkeypatch.setattr(app.service.batcher, "ask", fail_later)
+    else:
+        wire.write = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(app.alone, "begins", lambda loop: at_once)
+
+    def ask() -> None:
+        made.append(connected(client, wire))
+        made[0].data_received(asked())
+
+    async def rest() -> None:
+        while made[0].tasks:
+            await asyncio.wait(made[0].tasks)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    outside_of_tasks(client, ask)
+    client.loop.run_until_complete(asyncio.wait_for(rest(), 60))
+    status = b"503" if isinstance(error, MemoryError) else b"500"
+    assert re.findall(rb"HTTP/1.1 (\d+)", wire.written) == ([] if place == "write" else [status])
+    assert wire.closed == (place == "write")
+    assert (app.admission.active, app._under_way, app.service.turns._quick, len(app._in_progress)) == (0, 0, 0, 0)
+    made[0].connection_lost(None)
+
+
+def test_such_a_request_is_given_up_when_its_client_leaves(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, made = client.app.service, []
+    answered = service.batcher.ask
+    asks: list[Any] = []
+
+    async def ask(*arguments: Any, **options: Any) -> None:
+        asks.append(arguments)
+        if len(asks) > 1:
+            await asyncio.Event().wait()
+        await answered(*arguments, **options)
+
+    monkeypatch.setattr(service.batcher, "ask", ask)
+
+    def begin() -> None:
+        made.append(connected(client, Wire()))
+        made[0].data_received(chunked(b'{"queries":[{"id":"bob"}]}') + asked())
+
+    outside_of_tasks(client, begin)
+
+    async def leave() -> None:
+        while len(asks) < 2:
+            await asyncio.sleep(0)
+        made[0].connection_lost(None)
+        await asyncio.wait_for(asyncio.gather(*made[0].tasks, return_exceptions=True), 60)
+
+    client.loop.run_until_complete(leave())
+    assert client.app.admission.active == 0
+
+
 def test_many_requests_that_meet_are_answered_together(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shortlist.serve.at_once.CROWDED", 60.0)  # however slow the machine
     rounds, count = FEW, 5

@@ -291,6 +291,9 @@ def test_what_small_work_takes_in_a_long_turn_does_not_count_for_it(
 ) -> None:
     """By clocks that small work alone moves, by 100 seconds: they are none of the turn's."""
     monkeypatch.setattr("shortlist.serve.turns.SLICE", 0.0)
+    monkeypatch.setattr(
+        "shortlist.serve.turns.WORKED", 1e12
+    )  # it never rests, which counts among the interruptions, by a real clock
     passed = [0.0]
     monkeypatch.setattr("shortlist.serve.turns.Work.now", lambda *_: Work(*passed * 3))
 

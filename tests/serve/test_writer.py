@@ -786,13 +786,37 @@ def test_the_first_list_after_a_change_computes_nothing_that_the_next_one_does_n
         assert kept(service.loaded) - before == set()
 
 
+@pytest.mark.parametrize("deleted", [[], [0], [50], [0, 1, 2, 7], list(range(99))], ids=len)
+def test_a_list_with_a_history_is_rehearsed_whichever_candidates_were_deleted(
+    deleted: list[int], tmp_path: Path, clients: Callable[..., Any]
+) -> None:
+    people, items = [f"p{n % 40}" for n in range(400)], [f"i{n % 100}" for n in range(400)]
+    data = sl.Dataset({"who": people, "what": items}, "who", "what")
+    model = sl.TwoTower(sl.Tower(sl.StringLookup("who"), dim=8), sl.Tower(sl.StringLookup("what"), dim=8))
+    model.prepare(data)
+    recommender = sl.Recommender(model.eval(), index=BruteForce(), seen=data)
+    client = clients(Settings(write_keys=(WRITE,), state=tmp_path / "state", sample=0.0), recommender)
+    service = client.app.service
+    rows = service.loaded.state.candidate_ids.ids
+    given = [rows[row] for row in deleted]
+    assert change(client, upsert=[{"what": "i9"}], delete=[one for one in given if one != "i9"]).status_code == 200
+    with_history = {"queries": [{"id": "p1", "history": ["i9"]}]}
+    assert client.post("/v1/recommend", with_history).status_code == 200  # what folding in needs is made from here on
+    for body in ({"upsert": [{"what": f"new{n}"} for n in range(30)]}, {"upsert": [{"what": "new3"}]}):
+        assert change(client, **body).status_code == 200
+        before = kept(service.loaded)
+        assert client.post("/v1/recommend", with_history).status_code == 200
+        assert kept(service.loaded) - before == set()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no list"), MemoryError(), Panic()])
 def test_a_change_is_made_although_no_list_can_be_rehearsed(
-    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    writable: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     client = writable()
 
     def fail(*arguments: Any, **options: Any) -> Any:
-        raise RuntimeError("no list")
+        raise error
 
     with monkeypatch.context() as patched:
         patched.setattr("shortlist.serve.writer.pipeline.recommend", fail)

@@ -325,7 +325,8 @@ class Batcher:
             middle = len(batch) // 2  # one of them does not fit: answer the others without it
             return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
         except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
-            failed = error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)  # a future holds no other
+            failed = error if fits else RuntimeError(type(error).__name__)
             return [failed] * len(batch)
         outcomes, at = [], 0
         for one in batch:

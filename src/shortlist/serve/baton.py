@@ -62,5 +62,9 @@ class Baton:
             return
         with self._lock:
             if self._holder != thread:
-                self._waiting.remove((thread, given))
+                if (
+                    thread,
+                    given,
+                ) in self._waiting:  # else it was given, and taken by another one that had waited for too long
+                    self._waiting.remove((thread, given))
                 self._holder = thread

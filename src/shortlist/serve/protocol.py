@@ -455,14 +455,20 @@ class Connection(HttpToolsProtocol):
 
         cycle.scope[PLACE] = give_back, self._rest_after_reply
         work = answer(cycle.scope, cycle.receive, partial(self._write, cycle))
-        task = self._task = self._alone.task(self.loop, work) if self._at_once else self.loop.create_task(work)
+        at_once, self._at_once = (
+            self._at_once,
+            False,
+        )  # a request behind this one may begin when this one's reply is written
+        task = self._alone.task(self.loop, work) if at_once else self.loop.create_task(work)
+        if not task.done():  # else the task of such a request is noted
+            self._task = task
         self.tasks.add(task)
 
         def done(task: asyncio.Task[None]) -> None:
             self.tasks.discard(task)
             if self._task is task:
                 self._task = None
-            if task.cancelled() and not cycle.response_complete:
+            if not cycle.response_complete:  # it was cancelled, or writing failed: no reply is to come
                 self.transport.close()
             cycle.on_response = None  # it refers to this connection, which refers to it
             give_back()

@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from shortlist.errors import BundleError, ShortlistError
 from shortlist.recommender import pipeline
 from shortlist.recommender.live import changed
 from shortlist.recommender.served import Served
+from shortlist.recommender.state import State
 from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.change_log import ChangeLog
 from shortlist.serve.changes import Changes, Foreseen, table_of
@@ -172,12 +175,15 @@ class ChangeWriter:
         try:
             pause()
             pipeline.recommend(served, [query], REHEARSED, pause=pause)
-            if state.query_vectors is not None and served.folds_at_once:
+            living = _first_living(state)
+            if state.query_vectors is not None and served.folds_at_once and living < state.size:
                 pause()
-                pipeline.recommend(served, [query], REHEARSED, history=[[state.candidate_ids.ids[0]]], pause=pause)
+                pipeline.recommend(served, [query], REHEARSED, history=[[state.candidate_ids.ids[living]]], pause=pause)
         except ShortlistError:  # the model reads features that only a request has, or answers no such query
             pass
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of native code, too, leaves the change made
             self._service.log.event("writer_failed", kind=type(error).__name__)
 
     async def change(self, record: dict[str, Any]) -> Any:
@@ -433,6 +439,13 @@ class ChangeWriter:
             self._log.close()
 
 
+def _first_living(state: State) -> int:
+    """The first row of a candidate that is not deleted; how many there are where all are."""
+    dead = state.dead
+    living = np.flatnonzero(dead != np.arange(len(dead)))
+    return int(living[0]) if len(living) else len(dead)
+
+
 def _no_followers(records: Sequence[dict[str, Any]]) -> None:
     """Nobody follows."""
 
@@ -447,7 +460,8 @@ def _other_tables(error: Exception) -> BundleError:
 
 def _raisable(error: BaseException) -> Exception:
     """An error that a future can hold, and that ends one change and not the server."""
-    return error if isinstance(error, Exception) else RuntimeError(type(error).__name__)
+    fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
+    return error if fits else RuntimeError(type(error).__name__)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
