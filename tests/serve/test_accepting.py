@@ -355,13 +355,13 @@ def test_those_that_have_left_take_a_few_of_a_turn_and_no_place_of_others(
 
     listening.accept = some_left  # type: ignore[method-assign]
     acceptor = Acceptor(listening, asyncio.Protocol, answering=lambda: answering)  # type: ignore[arg-type]
-    assert (LEFT, LEFT_BETWEEN) == (8, 32)
+    assert (LEFT, LEFT_BETWEEN) == (4, 32)
     seen = []
-    for _ in range(5 if answering else 11):
+    for _ in range(5 if answering else 20):
         turns.readers[0]()
         seen.append((acceptor.left, turns.opened))
     last = [(70, 4), (70, 8), (70, 10)]
-    assert seen == ([(32, 0), (64, 0), *last] if answering else [*((8 * turn, 0) for turn in range(1, 9)), *last])
+    assert seen == ([(32, 0), (64, 0), *last] if answering else [*((4 * turn, 0) for turn in range(1, 18)), *last])
 
 
 def test_at_the_end_more_that_have_left_than_a_turn_takes_hide_nobody(turns: Turns) -> None:

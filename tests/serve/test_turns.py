@@ -320,6 +320,7 @@ def test_other_threads_wait_for_small_work(turns: Turns, monkeypatch: pytest.Mon
         gate.set()
         turns.yield_to_loop()
         order.append("other")
+        turns.long_work_done()
 
     async def both() -> None:
         loop = asyncio.get_running_loop()

@@ -16,7 +16,7 @@ __all__ = ["Acceptor"]
 
 AT_ONCE = 256  # connections in one turn of the loop, at most
 LEAST = 4  # connections in one turn: each takes about as long as an answer, and an answer takes several turns
-LEFT = 8  # connections in one turn whose clients have left already: together they take some tenths of a millisecond
+LEFT = 4  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
 LEFT_BETWEEN = 32  # and in the turns that are BETWEEN apart
 BETWEEN = 0.005  # seconds from one turn with new connections to the next, while the loop answers requests itself
 SOON = 0.002  # seconds until the next try, where another process is to take the next connections

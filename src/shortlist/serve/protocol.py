@@ -458,7 +458,7 @@ class Connection(HttpToolsProtocol):
         at_once, self._at_once = (
             self._at_once,
             False,
-        )  # a request behind this one may begin when this one's reply is written
+        )  # a request behind this one may begin while this one's reply is written
         task = self._alone.task(self.loop, work) if at_once else self.loop.create_task(work)
         if not task.done():  # else the task of such a request is noted
             self._task = task
