@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 
@@ -47,24 +48,26 @@ class Baton:
                 self._holder, given = self._waiting.popleft()
                 given.release()
 
-    def take(self, thread: int) -> None:
-        """Wait until the thread has it, for the patience at most."""
+    def take(self, thread: int) -> bool:
+        """Have it, after the patience at most.
+
+        Returns:
+            Whether the thread has waited.
+        """
         if self._holder == thread:
-            return
+            return False
         with self._lock:
             if self._holder is None:
                 self._holder = thread
-                return
+                return False
             given = threading.Lock()
             given.acquire()
             self._waiting.append((thread, given))
         if given.acquire(timeout=self._patience):
-            return
+            return True
         with self._lock:
             if self._holder != thread:
-                if (
-                    thread,
-                    given,
-                ) in self._waiting:  # else it was given, and taken by another one that had waited for too long
+                with contextlib.suppress(ValueError):  # it was given, and taken by another that had waited for too long
                     self._waiting.remove((thread, given))
                 self._holder = thread
+        return True

@@ -201,8 +201,7 @@ class Turns:
         if self._baton.holder == me:
             return 0.0
         begun = time.perf_counter()
-        self._baton.take(me)
-        return time.perf_counter() - begun
+        return time.perf_counter() - begun if self._baton.take(me) else 0.0
 
     def long_work_done(self) -> None:
         """Called in a thread whose long work is done: other long work need not wait for its next pause."""
