@@ -249,11 +249,6 @@ class Loaded:
     def _widths(self) -> dict[str, int]:
         return {}
 
-    @cached_property
-    def titles(self) -> pl.Series:
-        """Each candidate's title in small letters, to search in."""
-        return _small(self.state.candidates[self.about.title_column or self.about.columns[0]])
-
     def found(self, text: str, limit: int, pause: Callable[[], object] = lambda: None) -> list[Any]:
         """Ids of candidates whose id is, or whose title holds, a text; those first whose title begins with it, then popular ones.
 
@@ -262,11 +257,12 @@ class Loaded:
             limit: how many at most.
             pause: called between parts of the work.
         """
-        state, wanted, titles = self.state, text.lower(), self.titles
+        state, wanted = self.state, text.lower()
+        titles = state.candidates[self.about.title_column or self.about.columns[0]]
         counts, dead = state.counts, state.dead
 
         def look(some: slice) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-            part = titles[some]
+            part = _small(titles[some])
             exact = (state.candidate_ids.ids[some].cast(pl.String) == text).to_numpy()
             holds = part.str.contains(wanted, literal=True).fill_null(False).to_numpy() | exact
             holds[dead[np.searchsorted(dead, some.start) : np.searchsorted(dead, some.stop)] - some.start] = False
