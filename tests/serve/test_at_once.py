@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from shortlist.serve import at_once
-from shortlist.serve.at_once import CROWDED, FEW, LOOKS, Alone, begun
+from shortlist.serve.at_once import CROWDED, FEW, Alone, begun
+from shortlist.serve.batching import LOOKS
 from shortlist.serve.server import new_loop
 
 

@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from shortlist.serve.batching import LOOKS
+
 __all__ = ["Alone", "begun"]
 
-LOOKS = 2  # turns of the event loop in which others may come: a socket that has something is read in the next one
 FEW = 40  # requests in
 CROWDED = 0.05  # seconds that are so few that each may be answered in the turn that reads it
 

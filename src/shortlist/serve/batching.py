@@ -16,7 +16,7 @@ from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
 from shortlist.serve.reading import Ask, Group, misfit
 from shortlist.serve.settings import Limits
-from shortlist.serve.turns import TURN, Lane, Turns
+from shortlist.serve.turns import TURN, Lane, Turns, raisable
 
 __all__ = ["Batcher", "Paces", "Take"]
 
@@ -325,9 +325,7 @@ class Batcher:
             middle = len(batch) // 2  # one of them does not fit: answer the others without it
             return self._outcomes(batch[:middle]) + self._outcomes(batch[middle:])
         except BaseException as error:  # a bug of ours, for the app to log and to answer with 500
-            fits = isinstance(error, Exception) and not isinstance(error, StopIteration)  # a future holds no other
-            failed = error if fits else RuntimeError(type(error).__name__)
-            return [failed] * len(batch)
+            return [raisable(error)] * len(batch)
         outcomes, at = [], 0
         for one in batch:
             outcomes.append(found[at : at + len(one.asks)])

@@ -17,7 +17,7 @@ from shortlist.serve.baton import Baton
 from shortlist.serve.clock import NO_WORK, Work, clock_of_this_thread
 from shortlist.serve.freeing import Freeing
 
-__all__ = ["TURN", "Lane", "Turns"]
+__all__ = ["TURN", "Lane", "Turns", "raisable"]
 
 TURN = 0.01  # seconds that one turn is to take
 PATIENCE = 0.0025  # seconds for which the thread lets the event loop go first, each time
@@ -309,7 +309,7 @@ class Turns:
         try:
             work = task.begin()
         except BaseException as error:
-            task.future.set_exception(_raisable(error))
+            task.future.set_exception(raisable(error))
             return None
         if work is None:
             task.future.set_result(None)
@@ -323,7 +323,7 @@ class Turns:
             done = asyncio.get_running_loop().run_in_executor(self._thread, self._turn, work, interruptible)
         except BaseException as error:
             self._running = False
-            future.set_exception(_raisable(error))
+            future.set_exception(raisable(error))
             return
         done.add_done_callback(lambda done: self._done(done, future))
 
@@ -417,7 +417,7 @@ def _outcome(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
     try:
         return work(), None
     except BaseException as error:
-        return None, _raisable(error)
+        return None, raisable(error)
 
 
 def _settle(future: asyncio.Future[Any], outcome: tuple[Any, Exception | None]) -> None:
@@ -431,6 +431,8 @@ def _settle(future: asyncio.Future[Any], outcome: tuple[Any, Exception | None]) 
         future.set_exception(error)
 
 
-def _raisable(error: BaseException) -> Exception:
-    """An error that a future can hold, and that ends one request and not the server."""
-    return error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(repr(error))
+def raisable(error: BaseException) -> Exception:
+    """An error that a future can hold, and that ends one request or change and not the server."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(type(error).__name__)

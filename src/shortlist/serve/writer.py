@@ -29,7 +29,7 @@ from shortlist.serve.misfits import misfit
 from shortlist.serve.preparing import Preparation
 from shortlist.serve.problems import Problem
 from shortlist.serve.recent import Recent
-from shortlist.serve.turns import Turns
+from shortlist.serve.turns import Turns, raisable
 from shortlist.store.allocation import trim
 
 __all__ = ["ChangeWriter"]
@@ -242,7 +242,7 @@ class ChangeWriter:
             except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                outcomes, loaded = [_raisable(error)] * len(batch), None
+                outcomes, loaded = [raisable(error)] * len(batch), None
                 self._service.log.event("writer_failed", kind=type(error).__name__)
                 if not batch:
                     await asyncio.sleep(PAUSE)
@@ -305,7 +305,7 @@ class ChangeWriter:
                     try:
                         served = task.renew(served)
                     except BaseException as error:
-                        outcomes[number] = _raisable(error)
+                        outcomes[number] = raisable(error)
             served = self._made(served, batch, outcomes, records)
             if self._expired:
                 self._logged([])
@@ -317,16 +317,16 @@ class ChangeWriter:
                 try:
                     loaded = self._with_changes(last.loaded)
                 except BaseException as error:  # what is in the log is acknowledged anyway
-                    outcomes[-1] = _raisable(error)
+                    outcomes[-1] = raisable(error)
             if last is not None and last.look is not None:
                 try:
                     outcomes[-1] = last.look(self.changes)
                 except BaseException as error:
-                    outcomes[-1] = _raisable(error)
+                    outcomes[-1] = raisable(error)
             self._due.clear()
             return outcomes, None if loaded is self._service.loaded else loaded, records
         except BaseException as error:  # a panic of native code, too, must not end the thread
-            failed = _raisable(error)
+            failed = raisable(error)
             return [outcome if isinstance(outcome, Problem) else failed for outcome in outcomes], None, records
         finally:
             self._service.turns.long_work_done()
@@ -456,12 +456,6 @@ def _other_tables(error: Exception) -> BundleError:
         f"the logged changes do not fit the bundle: {type(error).__name__}.",
         hint="give this bundle its own --state folder, or serve the bundle that the log was written for",
     )
-
-
-def _raisable(error: BaseException) -> Exception:
-    """An error that a future can hold, and that ends one change and not the server."""
-    fits = isinstance(error, Exception) and not isinstance(error, StopIteration)
-    return error if fits else RuntimeError(type(error).__name__)  # type: ignore[return-value]
 
 
 @contextlib.contextmanager
