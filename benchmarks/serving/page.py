@@ -195,9 +195,14 @@ def _times(one: dict) -> str:
 
 
 def _cores(result: dict) -> list[tuple[str, str, str]]:
-    what = "good answers per processor second, two workers against one process, median of rounds"
-    more = f"; with as many connections for each worker {result['share_by_worker']:.0%}"
-    return [(what, f"{result['share']:.0%}{more}", "90%")]
+    alone, interrupted = result["alone"], result["interrupted"]
+    what = f"good answers per processor second, two workers against one process, median of {len(result['rounds'])} rounds in turn"
+    more = f"; with as many connections for each worker {alone['share_by_worker']:.0%}"
+    return [
+        (what, f"{alone['share']:.0%}{more}", "90%"),
+        (f"{what}, with clients on the same cores that interrupt the workers",
+         f"{interrupted['share']:.0%}; {interrupted['share_by_worker']:.0%}", ""),
+    ]  # fmt: skip
 
 
 def _worker_kills(result: dict) -> list[tuple[str, str, str]]:

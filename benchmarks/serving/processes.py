@@ -87,35 +87,50 @@ def memory(options: argparse.Namespace) -> dict:
     }
 
 
-def cores(options: argparse.Namespace) -> dict:
-    """Good answers per processor second of two workers, with their supervisor, against one process; in rounds that alternate.
+SLICE = 2  # seconds for which each of those compared is asked, in turn
+AGAINST_ONE = {"share": (32, 32), "share_by_worker": (32, 64)}  # connections to one process, and to two workers
 
-    `wrk` asks without pause: next to two workers, clients in Python would have a third of two cores, too little to keep the workers busy, and what is
-    asked in small batches costs more. With as many connections in all, each worker has half of them, and smaller batches too; so also with as
-    many for each worker.
+
+def cores(options: argparse.Namespace) -> dict:
+    """Good answers per processor second of two workers, with their supervisor, against one process, in slices in turn.
+
+    Both servers run all the time, and each is asked for ``SLICE`` seconds in turn, since what a processor second gives
+    changes within minutes. `wrk` asks without pause: next to two workers, clients in Python would have a third of two cores.
+    With as many connections in all, each worker has half of them, and smaller batches; so also with as many for each worker.
+
+    One process has a core that `wrk` does not need. Two workers on two cores share them with it, and the system stops a
+    worker for about every other reply so that `wrk` reads it. Clients elsewhere do not: so `wrk` waits for its turn
+    (SCHED_BATCH). The shares with a `wrk` that interrupts are given too.
     """
+    servers = {workers: Server(options.bundles[0], "--no-log", "--workers", str(workers)) for workers in (1, 2)}
+    pids = {workers: tree(server.process.pid) for workers, server in servers.items()}
+    for server in servers.values():
+        wrk(server.port, 64, SLICE)
+
+    def good(workers: int, connections: int, interrupts: bool) -> float:
+        """Good answers per processor second in one slice."""
+        before, begun = processor_seconds(pids[workers]), time.perf_counter()
+        said = wrk(servers[workers].port, connections, SLICE, interrupts=interrupts)
+        used = processor_seconds(pids[workers]) - before
+        return said["good_per_second"] * (time.perf_counter() - begun) / used
+
+    slices = sorted({(workers, (one, two)[workers - 1]) for one, two in AGAINST_ONE.values() for workers in (1, 2)})
     rounds = []
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
         one = {}
-        for name, workers, connections in (("1", 1, 32), ("2", 2, 32), ("2, 64 connections", 2, 64)):
-            server = Server(options.bundles[0], "--no-log", "--workers", str(workers))
-            wrk(server.port, connections, 2)
-            pids = tree(server.process.pid)
-            before, begun = processor_seconds(pids), time.perf_counter()
-            said = wrk(server.port, connections, int(options.seconds))
-            used, seconds = processor_seconds(pids) - before, time.perf_counter() - begun
-            server.stop()
-            good = said["good_per_second"] * seconds
-            one[name] = {
-                "good_per_second": said["good_per_second"],
-                "processor_seconds": used,
-                "good_per_processor_second": good / used,
+        for interrupts in (False, True):
+            found = {each: good(*each, interrupts) for each in (slices if number % 2 else slices[::-1])}
+            one["interrupted" if interrupts else "alone"] = {
+                "good_per_processor_second": {f"{each[0]}, {each[1]} connections": found[each] for each in slices},
+                **{name: found[2, two] / found[1, one] for name, (one, two) in AGAINST_ONE.items()},
             }
-        first, second, third = (each["good_per_processor_second"] for each in one.values())
-        one |= {"share": second / first, "share_by_worker": third / first}
         rounds.append(one)
-    shares = {name: statistics.median(one[name] for one in rounds) for name in ("share", "share_by_worker")}
-    return {"rounds": rounds, **shares}
+    for server in servers.values():
+        server.stop()
+    shares = {
+        kind: {name: statistics.median(one[kind][name] for one in rounds) for name in AGAINST_ONE} for kind in rounds[0]
+    }
+    return {"rounds": rounds, "slice_seconds": SLICE, **shares}
 
 
 def worker_kills(options: argparse.Namespace) -> dict:

@@ -109,13 +109,22 @@ def metric(port: int, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def wrk(port: int, connections: int, seconds: int, users: int = 943, form: str = '"%d"') -> dict:
-    """What `wrk` says of so many connections that ask without pause, each for one of ``users``."""
+def wrk(
+    port: int, connections: int, seconds: int, users: int = 943, form: str = '"%d"', interrupts: bool = True
+) -> dict:
+    """What `wrk` says of so many connections that ask without pause, each for one of ``users``.
+
+    Args:
+        interrupts: whether the system may stop a process on the same core at once when a reply is there to read, as it
+            does for most programs; else `wrk` waits for its turn.
+    """
     text = SCRIPT.replace("FORM", f"'{form}'").replace("USERS", str(users))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(text)
         script.flush()
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name]
+        if not interrupts:
+            command = ["chrt", "--batch", "0", *command]
         said = subprocess.run([*command, f"http://127.0.0.1:{port}"], capture_output=True, text=True, check=True).stdout
     total = int(re.search(r"(\d+) requests in", said)[1])
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", said)

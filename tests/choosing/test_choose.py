@@ -12,6 +12,8 @@ from tests.choosing.tables import bestsellers, blocks, chain, groceries
 
 import shortlist as sl
 from shortlist.choosing import choose, hold_out
+from shortlist.choosing.budget import Speed
+from shortlist.choosing.contenders import Contender
 from shortlist.choosing.trial import times_number_rows
 from shortlist.errors import DataError
 from shortlist.train.recipes import load, to_toml
@@ -89,10 +91,17 @@ def test_the_winner_knows_all_rows_unless_it_is_not_refitted() -> None:
         assert choice.refitted is refit
 
 
-def test_what_cannot_be_finished_is_not_started() -> None:
-    choice = choose(blocks(1500, 90, 60), budget=2.2)
+def test_what_cannot_be_finished_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Speed.estimate
+
+    def estimate(self: Speed, contender: Contender, *given: Any, **named: Any) -> float:
+        return 1000.0 if contender.name == "factorization" else real(self, contender, *given, **named)
+
+    monkeypatch.setattr(Speed, "estimate", estimate)
+    choice = choose(blocks(1500, 90, 60), budget=60)
     late = [one for one in choice.tried if one.reason is not None and "were left" in one.reason]
-    assert "factorization" in {one.name for one in late}
+    assert [one.name for one in late] == ["factorization"]
+    assert late[0].figure is None
     assert choice.chosen.figure is not None
     assert "a longer budget= (--budget) would also try" in choice.verdict()[-1] or "only" in choice.verdict()[-1]
 

@@ -68,10 +68,10 @@ def test_connections_are_left_to_others_until_the_end_or_for_good(
     """Its share is three of the ten that wait. A server that stops takes the rest; one whose place others take leaves it to them."""
     crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(10)]
     made: list[Greeting] = []
-    shares = iter([1, 1, 1])
+    shares = iter([True, True, True])
 
     async def some_turns() -> None:
-        acceptor = Acceptor(listening, lambda: Greeting(made), share=lambda: next(shares, 0))
+        acceptor = Acceptor(listening, lambda: Greeting(made), may_accept=lambda: next(shares, False))
         while len(made) < 3:
             await asyncio.sleep(0)
         acceptor.close(leave)

@@ -51,7 +51,7 @@ class Acceptor:
         limit: the limit on connections; None for no limit.
         requests: how many have been answered, and how many are under way.
         answering: whether the loop answers any of them itself; then it has other turns to come.
-        share: how many to accept at most when some wait, where other processes accept from the same socket.
+        may_accept: whether to accept one more now, where other processes accept from the same socket; asked before each.
         others: whether other processes accept from the same socket and will for now; asked at the end, when this one
             has stopped.
         keeps: whether what a client has sent is to be done although it has left: a change.
@@ -67,7 +67,7 @@ class Acceptor:
         limit: ConnectionLimit | None = None,
         requests: Callable[[], tuple[int, int]] = lambda: (0, 0),
         answering: Callable[[], bool] = lambda: False,
-        share: Callable[[], int] | None = None,
+        may_accept: Callable[[], bool] | None = None,
         others: Callable[[], bool] = lambda: False,
         keeps: Callable[[bytes], bool] = lambda content: True,
     ) -> None:
@@ -80,7 +80,7 @@ class Acceptor:
         self._answering = answering
         self._answered = 0
         self._next = 0.0  # by time.perf_counter, when connections are accepted again while requests are answered
-        self._share = share
+        self._may_accept = may_accept
         self._others = others
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
@@ -93,10 +93,7 @@ class Acceptor:
         answering = self._answering()
         if answering and time.perf_counter() < self._next:
             return
-        most = AT_ONCE if self._share is None else self._share()
-        if not most:
-            self._retry_in(SOON)
-        self._accept_up_to(min(most, AT_ONCE, LEAST + self._busy()), LEFT_BETWEEN if answering else LEFT)
+        self._accept_up_to(min(AT_ONCE, LEAST + self._busy()), LEFT_BETWEEN if answering else LEFT)
         self._next = time.perf_counter() + BETWEEN
 
     def _busy(self) -> int:
@@ -110,6 +107,9 @@ class Acceptor:
         while opened < most and left < most_left:
             if self._limit is not None and not self._limit.has_room(len(self._opening)):
                 self._retry_in(SHORT)
+                return
+            if self._may_accept is not None and not self._may_accept():
+                self._retry_in(SOON)
                 return
             try:
                 connection, _ = self._listening.accept()
@@ -168,7 +168,7 @@ class Acceptor:
         """
         if self._ending is not None:
             return
-        self._ending, self._share = self._loop.create_future(), None
+        self._ending, self._may_accept = self._loop.create_future(), None
         if not leave:
             wait = not self._others() and complete_no_more(self._listening)
             self._accept_up_to(BACKLOG, BACKLOG)

@@ -79,14 +79,14 @@ class Server(uvicorn.Server):
     def accept(
         self,
         listening: socket.socket,
-        share: Callable[[], int] | None = None,
+        may_accept: Callable[[], bool] | None = None,
         others: Callable[[], bool] = lambda: False,
     ) -> Acceptor:
         """Accept the connections of a listening socket from now on.
 
         Args:
             listening: the socket.
-            share: see ``Acceptor``.
+            may_accept: see ``Acceptor``.
             others: see ``Acceptor``.
         """
         acceptor = Acceptor(
@@ -95,7 +95,7 @@ class Server(uvicorn.Server):
             self._limit,
             self._requests,
             lambda: self._app.service.turns.loop_answers_some,
-            share,
+            may_accept,
             others,
             self._app.is_change,
         )

@@ -10,6 +10,7 @@ __all__ = ["AcceptQuota", "Board"]
 
 SLOTS = 1024
 AHEAD = 2  # connections by which a worker may be ahead of the one that has fewest
+PART = 8  # and one more for each so many of that one's: of many that come at once it takes more in a turn of its loop
 PATIENCE = 10  # looks for which waiting connections are left to others
 _NUMBER = struct.Struct("<i")
 NOT_ACCEPTING = -1
@@ -34,10 +35,10 @@ class Board:
 
 
 class AcceptQuota:
-    """How many of the waiting connections a worker may accept, so that it is not far ahead of the others.
+    """Whether a worker may accept a waiting connection, so that it is not far ahead of the others.
 
     A worker that is ahead leaves them to others, which the socket has woken too. If nobody accepts them within
-    ``PATIENCE`` looks, it does so anyway, since the others may have stopped.
+    ``PATIENCE`` looks, it accepts one all the same, since the others may have stopped.
 
     Args:
         board: the connections of all workers.
@@ -50,17 +51,16 @@ class AcceptQuota:
         self._board, self._slot, self._slots, self._held = board, slot, slots, held
         self._looks = 0
 
-    def __call__(self) -> int:
-        """The number to accept now."""
+    def __call__(self) -> bool:
+        """Whether to accept one now."""
         held = self._held()
         self._board.set(self._slot, held)
         least = self._board.least(self._slot, self._slots)
-        room = 1 if least is None else least + AHEAD - held
-        if room > 0 or self._looks >= PATIENCE:
+        if least is None or held < least + AHEAD + least // PART or self._looks >= PATIENCE:
             self._looks = 0
-            return 1
+            return True
         self._looks += 1
-        return 0
+        return False
 
     def stop(self) -> bool:
         """Accept no more.
