@@ -38,7 +38,7 @@ class AcceptQuota:
     """Whether a worker may accept a waiting connection, so that it is not far ahead of the others.
 
     A worker that is ahead leaves them to others, which the socket has woken too. If nobody accepts them within
-    ``PATIENCE`` looks, it accepts one all the same, since the others may have stopped.
+    ``PATIENCE`` looks, it accepts one anyway, since the others may have stopped.
 
     Args:
         board: the connections of all workers.
