@@ -1167,7 +1167,7 @@ def test_the_time_that_a_sender_takes_is_in_no_figure(client: Any, monkeypatch: 
     """Nine seconds between head and body are its own; three in which it waits in the queue are the server's."""
     now = [100.0]
     clock = SimpleNamespace(perf_counter=lambda: now[0], monotonic=time.monotonic)
-    for module in ("app", "protocol"):
+    for module in ("app", "parsing"):
         monkeypatch.setattr(f"shortlist.serve.{module}.time", clock)
     admission = client.app.admission
 
