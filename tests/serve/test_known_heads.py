@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from tests.serve.test_protocol import Wire, connected, settled
+from tests.serve.wires import Wire, connected, settled
 
 from shortlist.serve import known_heads
 from shortlist.serve.app import BODY, COMPLETE, PLACE
