@@ -37,7 +37,7 @@ HOLES = {
         "serve/test_lookups.py test_many_look_ups_take_few_places_of_others",
         "serve/test_lookups.py test_columns_are_not_looked_through_on_the_event_loop",
         "serve/test_protocol.py test_bodies_that_arrive_behind_their_heads_have_their_turns_in_the_queue",
-        "serve/test_journal.py test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses",
+        "serve/test_log_lines.py test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses",
         "serve/test_freeing.py test_what_frees_is_behind_while_more_is_given_than_was_freed",
     ),
     4: (
