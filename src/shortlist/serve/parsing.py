@@ -66,6 +66,10 @@ class Parsing(HttpToolsProtocol, ABC):
 
     uvicorn bounds how long a connection may idle between requests, but not how long a request may take to arrive, nor
     how long its head may be.
+
+    Attributes:
+        flow: set when the connection is made.
+        waiting_since: since when its client has to send something; None while it need not.
     """
 
     flow: Flow
@@ -99,6 +103,10 @@ class Parsing(HttpToolsProtocol, ABC):
     @abstractmethod
     def _enter(self, cycle: Any) -> None:
         """Have a request answered whose head has arrived, and perhaps its body."""
+
+    @abstractmethod
+    def abort(self, reason: str) -> None:
+        """End the connection at once; ``Received`` may ask for it."""
 
     # The parser's calls.
 
