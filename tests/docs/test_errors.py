@@ -30,7 +30,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "serve/journal.py": {"OSError"},
     "serve/processes/channel.py": {"EOFError"},
     "serve/processes/system.py": {"OSError"},
-    "serve/protocol.py": {"ValueError"},
+    "serve/parsing.py": {"ValueError"},
     "serve/change_log.py": {"InterruptedError"},
     "store/folder.py": {"IsADirectoryError", "NotADirectoryError"},
     "store/mapped.py": {"OSError"},

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.serve.changing import KEY, change
 from tests.serve.paces import Steady, watched
-from tests.serve.test_protocol import POST, Wire, connected, settled
+from tests.serve.wires import POST, Wire, connected, settled
 
 from shortlist.errors import DataError
 from shortlist.recommender import served as served_module

@@ -24,6 +24,14 @@ class _Thread(threading.Thread):
         self.took.set()
 
 
+@pytest.fixture
+def baton() -> Baton:
+    """One that 1 has, and that nobody takes from it."""
+    taken = Baton(LONG)
+    taken.take(1)
+    return taken
+
+
 def waits(baton: Baton, count: int) -> None:
     """Return when so many threads wait for the baton."""
     while len(baton._waiting) < count:
@@ -38,9 +46,7 @@ def test_nobody_has_it_at_first_and_it_is_taken_at_once() -> None:
     assert baton.holder == 1
 
 
-def test_a_pause_gives_it_to_the_thread_that_has_waited_longest() -> None:
-    baton = Baton(LONG)
-    baton.take(1)
+def test_a_pause_gives_it_to_the_thread_that_has_waited_longest(baton: Baton) -> None:
     threads = []
     for number in range(3):
         threads.append(_Thread(baton))
@@ -53,16 +59,12 @@ def test_a_pause_gives_it_to_the_thread_that_has_waited_longest() -> None:
         assert baton.holder == thread.ident
 
 
-def test_a_pause_keeps_it_where_nobody_waits() -> None:
-    baton = Baton(LONG)
-    baton.take(1)
+def test_a_pause_keeps_it_where_nobody_waits(baton: Baton) -> None:
     baton.pass_on(1)
     assert baton.holder == 1
 
 
-def test_only_its_holder_gives_it() -> None:
-    baton = Baton(LONG)
-    baton.take(1)
+def test_only_its_holder_gives_it(baton: Baton) -> None:
     thread = _Thread(baton)
     waits(baton, 1)
     baton.pass_on(2)
@@ -72,9 +74,7 @@ def test_only_its_holder_gives_it() -> None:
     assert thread.took.wait(LONG)
 
 
-def test_it_lies_there_when_the_work_is_done() -> None:
-    baton = Baton(LONG)
-    baton.take(1)
+def test_it_lies_there_when_the_work_is_done(baton: Baton) -> None:
     baton.put_down(1)
     assert baton.holder is None
 
@@ -89,10 +89,10 @@ def test_it_is_taken_from_a_thread_that_does_not_pause() -> None:
     assert baton.holder == 2
 
 
-def test_it_is_taken_where_it_was_given_too_late_and_taken_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_taken_where_it_was_given_too_late_and_taken_by_another(
+    baton: Baton, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the end of a thread's patience and its next step the baton is given to it, and taken from it."""
-    baton = Baton(LONG)
-    baton.take(1)
 
     class Late:
         """A lock for which a thread waits in vain."""

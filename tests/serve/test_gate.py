@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from tests.serve.conftest import WRITE
-from tests.serve.test_protocol import POST, Wire, connected, settled
+from tests.serve.wires import POST, Wire, connected, settled
 
 from shortlist.serve import Settings
 from shortlist.serve.admission import SLOTS

@@ -37,7 +37,7 @@ HOLES = {
         "serve/test_lookups.py test_many_look_ups_take_few_places_of_others",
         "serve/test_lookups.py test_columns_are_not_looked_through_on_the_event_loop",
         "serve/test_protocol.py test_bodies_that_arrive_behind_their_heads_have_their_turns_in_the_queue",
-        "serve/test_journal.py test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses",
+        "serve/test_log_lines.py test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses",
         "serve/test_freeing.py test_what_frees_is_behind_while_more_is_given_than_was_freed",
     ),
     4: (
@@ -56,9 +56,9 @@ HOLES = {
     ),
     6: (
         "header lines, addresses and trailers had no bound before the key",
-        "serve/test_protocol.py test_no_part_of_a_head_grows_without_a_bound",
-        "serve/test_protocol.py test_a_head_that_is_too_long_is_told_so_in_one_reply",
-        "serve/test_protocol.py test_trailers_are_no_headers",
+        "serve/test_parsing.py test_no_part_of_a_head_grows_without_a_bound",
+        "serve/test_parsing.py test_a_head_that_is_too_long_is_told_so_in_one_reply",
+        "serve/test_parsing.py test_trailers_are_no_headers",
         "serve/test_received.py test_forty_bodies_that_never_end",
         "serve/test_received.py test_what_is_answered_takes_no_room",
         "serve/test_received.py test_slow_senders_take_no_place_of_others",
@@ -140,7 +140,7 @@ HOLES = {
         "serve/test_writer.py test_only_what_is_on_the_disk_is_counted",
         "serve/test_writer.py test_a_full_disk_refuses_the_change",
         "serve/test_app.py test_a_reading_key_may_not_write",
-        "serve/test_protocol.py test_one_host_and_one_that_the_server_is",
+        "serve/test_parsing.py test_one_host_and_one_that_the_server_is",
         "cli/test_serve.py test_every_number_is_finite_and_not_below_zero",
         "serve/test_protocol.py test_who_has_sent_all_still_gets_its_replies",
         "serve/test_writer.py test_a_clock_set_back_brings_no_candidate_back",
@@ -166,8 +166,8 @@ HOLES = {
     ),
     22: (
         "the clock of latencies began after the queue, so that no alert could fire",
-        "serve/test_protocol.py test_the_time_of_a_request_begins_with_its_last_byte",
-        "serve/test_protocol.py test_the_time_that_a_sender_takes_is_in_no_figure",
+        "serve/test_parsing.py test_the_time_of_a_request_begins_with_its_last_byte",
+        "serve/test_parsing.py test_the_time_that_a_sender_takes_is_in_no_figure",
         "serve/test_deploy.py test_promtool_accepts_the_rules_and_they_fire_where_they_shall",
     ),
     23: (

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shortlist.errors import BundleError, ConfigError
-from shortlist.serve import journal as journal_module
 from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
 from shortlist.store import disk
 
@@ -204,39 +201,6 @@ def test_a_shorter_log_that_cannot_be_written_leaves_the_longer_one(tmp_path: Pa
     journal.append([record(3)])
     journal.close()
     assert read(tmp_path) == [record(1), record(2), record(3)]
-
-
-@given(
-    sizes=st.lists(st.one_of(st.integers(0, 3), st.sampled_from([499, 500, 501, 1000, 1001, 5000])), max_size=12),
-    name=st.sampled_from(["events", "upsert", "items"]),
-)
-def test_lines_are_those_of_one_call_and_few_entries_are_encoded_between_two_pauses(
-    sizes: list[int], name: str
-) -> None:
-    records: list[dict[str, Any]] = [
-        {"op": "x", name: [{"query": "é", "candidate": one} for one in range(size)], "at": 1.5, "expire": []}
-        for size in sizes
-    ]
-    encoded: list[int] = []  # entries since the last pause
-
-    def encode(value: Any) -> bytes:
-        encoded[-1] += (
-            len(value) if type(value) is list else sum(len(one) for one in value.values() if type(one) is list)
-        )
-        return msgspec.json.encode(value)
-
-    encoded.append(0)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(journal_module, "_encode", encode)
-        chain, content = journal_module.lines_of(records, 7, lambda: encoded.append(0))
-    expected, lines = 7, b""
-    for one in records:
-        text = msgspec.json.encode(one)
-        expected = zlib.crc32(text, expected)
-        lines += b"%08x %s\n" % (expected, text)
-    assert (chain, content) == (expected, lines)
-    assert max(encoded) <= 500
-    assert sum(encoded) == sum(sizes)
 
 
 # Killed, and full disks.

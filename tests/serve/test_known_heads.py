@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 import pytest
-from tests.serve.test_protocol import Wire, connected, settled
+from tests.serve.wires import Wire, connected, settled
 
 from shortlist.serve import known_heads
 from shortlist.serve.app import BODY, COMPLETE, PLACE
 from shortlist.serve.known_heads import KnownHeads
-from shortlist.serve.protocol import PIECE, Connection
+from shortlist.serve.parsing import PIECE
+from shortlist.serve.protocol import Connection
 
 ASKED = b'{"queries":[{"id":"ann"}],"k":2}'
 SCOPE = {"method": "POST", "path": "/x", "raw_path": b"/x", "query_string": b"", "headers": [(b"content-length", b"2")]}

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.serve.test_protocol import POST, Wire, connected, settled
+from tests.serve.wires import POST, Wire, connected, settled
 
 from shortlist.serve import Settings
 from shortlist.serve.protocol import Connection

@@ -20,6 +20,32 @@ OF_ANY_TYPE = st.fixed_dictionaries({"query": IDS, "candidate": IDS, "at": st.on
 RECORDS = st.lists(st.lists(st.one_of(CHOSEN, CHOSEN, OF_ANY_TYPE), max_size=40), max_size=12)
 
 
+@pytest.fixture
+def events() -> Events:
+    """None are kept yet."""
+    return Events(None)
+
+
+@pytest.fixture
+def replay(events: Events) -> Replay:
+    """Adds to ``events``."""
+    return Replay(events)
+
+
+def rows_given(method: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The rows of each frame that a method of replays gets from now on."""
+    counts: list[int] = []
+    whole = getattr(Replay, method)
+
+    def counted(self: Replay, *arguments: Any) -> None:
+        (frame,) = (one for one in arguments if isinstance(one, pl.DataFrame))
+        counts.append(len(frame))
+        whole(self, *arguments)
+
+    monkeypatch.setattr(Replay, method, counted)
+    return counts
+
+
 def state(events: Events) -> tuple[list[Any], int, int]:
     """Everything that is kept, in its order, and in the form in which it is kept."""
     return [(query, type(chosen), chosen) for query, chosen in events._of.items()], events.count, events.size
@@ -60,12 +86,12 @@ def test_bytes_of_a_column_are_those_of_its_ids(texts: list[str]) -> None:
     assert module._sizes(pl.Series(range(len(texts)), dtype=pl.UInt64)).tolist() == [8] * len(texts)
 
 
-def test_a_long_log_of_many_bytes_has_no_more_of_them_than_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_of_many_bytes_has_no_more_of_them_than_are_kept(
+    events: Events, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Though each block of it fits, and all of its ids are of one type."""
     monkeypatch.setattr(events_module, "BYTES", 50_000)
     monkeypatch.setattr(module, "BLOCK", 10)
-    events = Events(None)
-    replay = Replay(events)
     for number in range(200):
         replay.add([{"query": f"{number:0500}", "candidate": f"{number:0500}", "at": 1.0}])
         replay.finish()
@@ -73,19 +99,12 @@ def test_a_long_log_of_many_bytes_has_no_more_of_them_than_are_kept(monkeypatch:
     assert [int(query) for query, _, _ in events.all()] == list(range(151, 200))
 
 
-def test_columns_of_long_ids_are_not_held_together_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts: list[int] = []
-    whole = Replay._add_all
-
-    def counted(self: Replay, frame: Any) -> None:
-        counts.append(len(frame))
-        whole(self, frame)
-
-    monkeypatch.setattr(Replay, "_add_all", counted)
+def test_columns_of_long_ids_are_not_held_together_without_end(
+    events: Events, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = rows_given("_add_all", monkeypatch)
     monkeypatch.setattr(module, "PART", 10)
     monkeypatch.setattr(module, "BLOCK_BYTES", 100_000)
-    events = Events(None)
-    replay = Replay(events)
     for number in range(1000):
         replay.add([{"query": f"{number:01000}", "candidate": f"{number:01000}", "at": 1.0}])
     replay.finish()
@@ -93,10 +112,8 @@ def test_columns_of_long_ids_are_not_held_together_without_end(monkeypatch: pyte
     assert max(counts) <= 60  # of 2,000 bytes each, and a part more
 
 
-def test_the_last_choices_in_the_order_of_queries() -> None:
+def test_the_last_choices_in_the_order_of_queries(events: Events, replay: Replay) -> None:
     """ann chose 1, 2 and 1 again; bob 3 in between, so ann is later."""
-    events = Events(None)
-    replay = Replay(events)
     replay.add([{"query": "ann", "candidate": 1, "at": 1.0}, {"query": "ann", "candidate": 2, "at": 2.0}])
     replay.add([{"query": "bob", "candidate": 3, "at": 3.0}, {"query": "ann", "candidate": 1, "at": 4.0}])
     assert not events  # not yet
@@ -105,10 +122,8 @@ def test_the_last_choices_in_the_order_of_queries() -> None:
     assert events.count == 3
 
 
-def test_a_candidate_that_many_chose_is_one_object() -> None:
+def test_a_candidate_that_many_chose_is_one_object(events: Events, replay: Replay) -> None:
     """As a log is read, each record has an id of its own."""
-    events = Events(None)
-    replay = Replay(events)
     for number in range(3000):
         replay.add([{"query": number, "candidate": "".join(["film ", str(number % 2)]), "at": float(number)}])
     replay.finish()
@@ -116,19 +131,12 @@ def test_a_candidate_that_many_chose_is_one_object() -> None:
     assert len({id(candidate) for _, candidate, _ in events.all()}) == 2
 
 
-def test_a_long_log_is_made_into_objects_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_made_into_objects_in_parts(
+    events: Events, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A query's choices are in one part, even where there are more of them than a part has."""
-    counts: list[int] = []
-    extend = Replay._extend
-
-    def counted(self: Replay, queries: Any, frame: Any, bounds: list[int]) -> None:
-        counts.append(len(frame))
-        extend(self, queries, frame, bounds)
-
-    monkeypatch.setattr(Replay, "_extend", counted)
+    counts = rows_given("_extend", monkeypatch)
     monkeypatch.setattr(module, "AT_ONCE", 100)
-    events = Events(None)
-    replay = Replay(events)
     replay.add([{"query": "one", "candidate": number, "at": 1.0} for number in range(150)])
     replay.add([{"query": f"other {number // 5}", "candidate": number, "at": 2.0} for number in range(500)])
     replay.finish()

@@ -15,8 +15,8 @@ from shortlist.serve.admission import PROBES
 from shortlist.serve.answers import SCORES
 from shortlist.serve.events import KEPT, QUERIES
 from shortlist.serve.lookups import LONGEST_TEXT
+from shortlist.serve.parsing import CHUNK, CHUNKED, DENSE, PIECE
 from shortlist.serve.processes.following import WAIT
-from shortlist.serve.protocol import CHUNK, CHUNKED, DENSE, PIECE
 from shortlist.serve.reading import NAMED
 from shortlist.serve.received import IN_A_TURN, MOST, PARTS
 from shortlist.serve.schema import LONGEST_ID, MOST_COLUMNS

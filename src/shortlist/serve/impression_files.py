@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from shortlist.errors import BundleError
-from shortlist.serve.journal import LogGoneError, lines_of
+from shortlist.serve.journal import LogGoneError
+from shortlist.serve.log_lines import lines_of
 from shortlist.store import make_folder, sync
 
 __all__ = ["FOLDER", "Segment", "prune", "records_of", "segments"]

@@ -34,6 +34,9 @@ class ImpressionLog:
         most: bytes of all files.
         log: of the server.
         turns: between parts of the work, others go first.
+
+    Attributes:
+        thread: the one that writes.
     """
 
     def __init__(self, folder: Path | None, most: int, log: Log, turns: Turns | None = None) -> None:
@@ -47,7 +50,7 @@ class ImpressionLog:
         self._failing: int | None = None  # the system's reason, 0 for none given, where the last write failed
         self._pause: Callable[[], object] = _no_pause if turns is None else turns.yield_to_loop
         self._done: Callable[[], object] = _no_pause if turns is None else turns.long_work_done
-        self._thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
+        self.thread = ThreadPoolExecutor(1, "impressions", initializer=None if turns is None else turns.add_thread)
 
     @property
     def begun(self) -> bool:
@@ -77,7 +80,7 @@ class ImpressionLog:
                 batch.append(self._waiting.popleft())
             failed: Exception | None = None
             try:
-                await loop.run_in_executor(self._thread, self._write, [some for some, _ in batch])
+                await loop.run_in_executor(self.thread, self._write, [some for some, _ in batch])
                 self._failing = None
             except OSError as error:
                 if self._failing != (error.errno or 0):
@@ -122,7 +125,7 @@ class ImpressionLog:
 
     def close(self) -> None:
         """Finish what is under way, then close the file."""
-        self._thread.shutdown(wait=True)
+        self.thread.shutdown(wait=True)
         if self._segment is not None:
             self._segment.close()
             self._segment = None

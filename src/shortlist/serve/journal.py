@@ -13,20 +13,19 @@ from typing import Any
 import msgspec
 
 from shortlist.errors import BundleError, ConfigError
+from shortlist.serve.log_lines import lines_of
 from shortlist.store import make_folder
 
-__all__ = ["Journal", "LogGoneError", "ShorterLog", "lines_of"]
+__all__ = ["Journal", "LogGoneError", "ShorterLog"]
 
 NAME = "changes.log"
 MOVED = "changes.log.aside"
 SHORTER, RESTORED = f".{NAME}.writing", f".{NAME}.restoring"  # a log that is written next to it, to take its place
-_encode = msgspec.json.encode
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 _ALL = msgspec.json.Decoder(list[dict[str, Any]])
 CHUNK = 1 << 20  # bytes that are read at a time
 CATCH_UPS = 10  # times that what a journal got meanwhile is copied, each faster than the last, until little is left
 LINES = 500  # copied between two pauses, in half a millisecond where they are short
-ENTRIES = 500  # of a record that one call encodes, in a tenth of a millisecond
 
 
 class Journal:
@@ -377,42 +376,6 @@ def _weight(record: dict[str, Any]) -> int:
     if record["op"] == "events":
         return 1 + len(record["events"])
     return 1 + len(record["upsert"]) + len(record["delete"]) + len(record["expire"])
-
-
-def lines_of(
-    records: Sequence[dict[str, Any]], chain: int, pause: Callable[[], object] = lambda: None
-) -> tuple[int, bytes]:
-    """Records as lines after one with the checksum ``chain``, and the checksum of the last.
-
-    Args:
-        records: in their order.
-        chain: the checksum before them.
-        pause: called between ``ENTRIES`` entries of them.
-    """
-    lines, entries = [], 0
-    for record in records:
-        own = 1 + sum(len(value) for value in record.values() if type(value) is list)
-        entries += own
-        if entries > ENTRIES:
-            pause()
-            entries = own
-        text = _text(record, pause)
-        chain = zlib.crc32(text, chain)
-        lines.append(b"%08x %s\n" % (chain, text))
-    return chain, b"".join(lines)
-
-
-def _text(record: dict[str, Any], pause: Callable[[], object]) -> bytes:
-    """A record as JSON, ``ENTRIES`` at a time: one call for all would keep every other thread waiting."""
-    parts = {}
-    for name, values in record.items():
-        if type(values) is list and len(values) > ENTRIES:
-            texts = []
-            for first in range(0, len(values), ENTRIES):
-                pause()
-                texts.append(_encode(values[first : first + ENTRIES])[1:-1])
-            parts[name] = msgspec.Raw(b"[" + b",".join(texts) + b"]")
-    return _encode({**record, **parts} if parts else record)
 
 
 def _write(file: int, content: bytes) -> None:

@@ -89,6 +89,7 @@ class Service:
             ``change`` has to be replaced by a function that asks that process.
 
     Attributes:
+        preparing: the thread that prepares the folding in of histories.
         scrapes: gathers all metrics.
         change: writes one change, and returns when it is acknowledged; raises Problem.
         writes: whether changes are still being written.
@@ -113,7 +114,7 @@ class Service:
         self.background = ThreadPoolExecutor(1, "background", initializer=self.turns.add_thread)
         self._background_calls = self._lookups = 0
         self._comparing, self._compare_after = False, 0.0  # whether one is being made, and when the next may be
-        self._preparing = ThreadPoolExecutor(1, "folding", initializer=self.turns.add_thread)
+        self.preparing = ThreadPoolExecutor(1, "folding", initializer=self.turns.add_thread)
         self._held: dict[asyncio.Task[Any] | None, list[Any]] = {}  # what long requests brought, by task
         self.ids = StringIds(self.settings.string_ids)
         self.loaded = loaded
@@ -213,7 +214,7 @@ class Service:
     async def _prepare(self, served: Served) -> None:
         """Compute what folding in needs first, in a thread of its own: it takes many turns, and has no pauses."""
         with self.turns.off_loop():
-            await asyncio.get_running_loop().run_in_executor(self._preparing, served.prepare_fold_in)
+            await asyncio.get_running_loop().run_in_executor(self.preparing, served.prepare_fold_in)
 
     def _answer(self, group: Group, asks: Sequence[Ask]) -> list[Any]:
         """One batch: a list for each query, or its vector or its scores and whether training had it; may run in another thread."""
@@ -367,7 +368,7 @@ class Service:
         self.impressions.close()
         self.turns.close()
         self.background.shutdown(wait=False)
-        self._preparing.shutdown(wait=False)
+        self.preparing.shutdown(wait=False)
         self.log.flush(LEAVE)
 
 
