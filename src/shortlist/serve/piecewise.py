@@ -173,7 +173,8 @@ class _Body:
         for inner in self._steps(opening + 1, int(np.searchsorted(self._places, stop))):
             same = (self._depths[inner] == depth) & (_STEP[self._marks[inner]] < 0)
             if same.any():
-                return inner.start + int(np.argmax(same))
+                first: int = inner.start
+                return first + int(np.argmax(same))
         return None
 
     def _commas(self, opening: int, closing: int, most: float = math.inf) -> NDArray[np.int64]:
