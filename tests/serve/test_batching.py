@@ -18,7 +18,7 @@ from tests.serve.wires import POST, Wire, connected, settled
 from shortlist.errors import DataError
 from shortlist.recommender import served as served_module
 from shortlist.recommender.eligible import Open
-from shortlist.serve import Settings
+from shortlist.serve import Settings, batching
 from shortlist.serve.batching import INLINE, Paces
 from shortlist.serve.clock import Work
 from shortlist.serve.problems import Problem
@@ -116,6 +116,32 @@ def test_a_long_request_is_cut_into_pieces_of_a_turn_by_what_the_last_one_took(
     assert [count for count, _ in seen] == [4, 8, 8, 8, 2]
     assert not any(on_loop for _, on_loop in seen)
     assert [one["id"] for one in reply.json()["results"]] == ["ann", "bob", "cat"] * 10
+
+
+@pytest.mark.parametrize(
+    ("route", "more", "read", "batches"),
+    [
+        ("/v1/recommend", {"k": 2}, 0, [2, 2, 1]),  # each query takes twice a turn; a second one hardly adds to it
+        ("/v1/recommend", {"k": 2, "where": "what = 'a'"}, 0, [1] * 5),  # few candidates are read
+        ("/v1/recommend", {"k": 2}, 10**6, [1] * 5),
+        ("/v1/embed", {}, 0, [1] * 5),
+    ],
+)
+def test_two_queries_that_read_all_vectors_are_answered_together_however_long_it_takes(
+    client: Any, monkeypatch: pytest.MonkeyPatch, route: str, more: dict[str, Any], read: int, batches: list[int]
+) -> None:
+    """Five of one request, and five requests of one query that wait together."""
+    monkeypatch.setattr(batching, "READ", read)
+    client.app.service.batcher.paces = Steady(2 * TURN)
+    seen = watched(client)
+    piece = client.app.service.batcher._piece
+    client.app.service.batcher._piece = lambda *given: (2 * TURN * len(given[1]), piece(*given)[1])
+    assert client.post(route, {"queries": [{"id": "ann"}] * 5, **more}).status_code == 200
+    assert [count for count, _ in seen] == batches
+    seen.clear()
+    replies = client.together([(route, {"queries": [{"id": "ann"}], **more})] * 5)
+    assert {reply.status_code for reply in replies} == {200}
+    assert sorted((count for count, _ in seen), reverse=True) == batches
 
 
 def test_single_requests_wait_for_one_piece_of_a_long_one(client: Any) -> None:

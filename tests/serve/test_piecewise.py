@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -189,21 +190,45 @@ def test_no_piece_is_longer_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> N
         "features": {f"f{one}": one for one in range(9000)},
     }
     body = json.dumps({"queries": [query] * 4, "columns": ["title"] * 9000, "other": 1}).encode()
-    lengths, pauses = [], []
-    plain = piecewise._one
+    lengths, pauses, steps = [], [], []
+    plain, cut = piecewise._one, piecewise._Body._steps
 
     def noted(kind: Any, text: bytes, known: frozenset[str], keys: int = -1) -> Any:
         lengths.append(len(text))
         return plain(kind, text, known)
 
+    def seen(of: Any, first: int, last: int) -> Iterator[slice]:
+        for one in cut(of, first, last):
+            steps.append(one.stop - one.start)
+            yield one
+
     monkeypatch.setattr(piecewise, "_one", noted)
+    monkeypatch.setattr(piecewise._Body, "_steps", seen)
     with pytest.raises(msgspec.ValidationError, match="unknown field `other`"):
         decode(RecommendRequest, body, NAMES, lambda: pauses.append(1))
     with pytest.raises(msgspec.ValidationError, match=r"Expected `array` of length <= 100 - at `\$.columns`"):
         decode(RecommendRequest, body.replace(b', "other": 1', b""), NAMES, lambda: pauses.append(1))
     blocks = -(-len(body) // piecewise.BLOCK)
-    assert len(lengths) + 2 * (blocks + 1) >= len(pauses) >= len(lengths) > 50
+    found = 2 * 2 * blocks  # two bodies, each looked at twice for brackets, commas and colons, and how deep they are
+    assert len(pauses) == len(lengths) + found + len(steps)
+    assert len(lengths) > 50
     assert max(lengths) <= piecewise.PIECE + 2
+    assert max(steps) <= piecewise.PLACES
+    assert len(steps) < 4 * len(lengths)
+
+
+def test_of_more_values_than_a_list_takes_no_more_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, plain = [], piecewise._Body._commas
+
+    def commas(*given: Any) -> Any:
+        found.append(len(plain(*given)))
+        return plain(*given)
+
+    monkeypatch.setattr(piecewise._Body, "_commas", commas)
+    body = b'{"queries":[' + b",".join([b'{"id":"1"}'] * 84_000) + b"]}"
+    with pytest.raises(msgspec.ValidationError, match=r"of length <= 256 - at `\$.queries`"):
+        decode(RecommendRequest, body, NAMES, lambda: None, lambda field: 256)
+    assert 256 <= max(found) <= piecewise.PLACES
 
 
 @pytest.mark.parametrize(

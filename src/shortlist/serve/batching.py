@@ -32,6 +32,7 @@ CHOSEN, COMPETING, REACH = (
     5e-8,
     2.5e-9,
 )  # and of folding in what it chose, for each competitor and each of its numbers
+READ = 8_000_000  # numbers of all vectors from which exact search mostly waits for memory: two queries take hardly longer than one
 RULED, EXPLAINED = 2e-5, 5e-5  # and of an item of a list with rules, or with a reason
 
 Take: TypeAlias = "Callable[[int, list[Any]], None]"
@@ -62,9 +63,20 @@ def _guess(group: Group) -> float:
     seconds = QUERY + item * group.k + FEATURES * bool(group.features)
     if group.chosen:
         seconds += CHOSEN + min(index.size, COMPETITORS) * (COMPETING + REACH * index.dim)
-    if group.wants != "vectors" and (group.exact or index.exact):
+    if _is_exact(group):
         seconds += PRODUCT * index.size * index.dim
     return seconds
+
+
+def _is_exact(group: Group) -> bool:
+    """Whether each query is multiplied with all candidates."""
+    return group.wants != "vectors" and (group.exact or group.loaded.served.index.exact)
+
+
+def _reads_all(group: Group) -> bool:
+    """Whether a query mostly waits until the vectors of all candidates are read."""
+    index = group.loaded.served.index
+    return _is_exact(group) and group.open is None and group.rows is None and index.size * index.dim >= READ
 
 
 class _Waiting(NamedTuple):
@@ -143,7 +155,7 @@ class Batcher:
         if not at_once and self._prepare is not None and group.loaded.served.fold_in_is_unprepared:
             await self._prepare(group.loaded.served)
         pace = self.paces.of(group)
-        if (len(asks) > 1 and len(asks) > self._fitting(pace)) or len(asks) * values > WRITTEN:
+        if (len(asks) > 1 and len(asks) > self._fitting(group, pace)) or len(asks) * values > WRITTEN:
             await self._in_pieces(group, asks, take, values)
             return
         cost = len(asks) * pace
@@ -172,9 +184,10 @@ class Batcher:
         """From now on nothing is refused: no more will arrive, and what is here is to be answered."""
         self._finishing = True
 
-    def _fitting(self, pace: float) -> int:
-        """Queries of one turn."""
-        return max(1, min(self._limits.batch, int(TURN / max(pace, 1e-9))))
+    def _fitting(self, group: Group, pace: float) -> int:
+        """Queries of one turn: as many as take no longer, but one at the least, or two that read all vectors together."""
+        least = min(2, self._limits.batch) if _reads_all(group) else 1
+        return max(least, min(self._limits.batch, int(TURN / max(pace, 1e-9))))
 
     def _check_wait(self, wait: float) -> None:
         """Check the expected wait.
@@ -197,13 +210,13 @@ class Batcher:
         self._long += 1
         since, pace, at = time.perf_counter(), self.paces.of(group), 0
         try:
-            size = min(self._fitting(pace), max(1, 2 * WRITTEN // max(values, 1)))
+            size = min(self._fitting(group, pace), max(1, 2 * WRITTEN // max(values, 1)))
             while at < len(asks):
                 piece = asks[at : at + size]
                 seconds, done = await self._turns.take(Lane.LARGE, partial(self._piece, group, piece, take, at))
                 if at == 0:
                     self._metrics.wait.observe(max(0.0, time.perf_counter() - since - seconds))
-                size = min(self._fitting(seconds / done), 2 * size)
+                size = min(self._fitting(group, seconds / done), 2 * size)
                 at += done
         finally:
             self._long -= 1
@@ -292,8 +305,8 @@ class Batcher:
             self._slow = [one for one in self._slow if not one.future.done()]
             if not self._slow:  # the others have joined, or have been given up
                 return None
-            most = self._fitting(self.paces.of(self._slow[0].group))
-            joined, self._slow = _joined(self._slow, most)
+            group = self._slow[0].group
+            joined, self._slow = _joined(self._slow, self._fitting(group, self.paces.of(group)))
             batch.extend(joined)
             return partial(self._timed, batch)
 
