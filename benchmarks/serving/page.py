@@ -195,11 +195,11 @@ def _times(one: dict) -> str:
 
 
 def _cores(result: dict) -> list[tuple[str, str, str]]:
-    alone, interrupted = result["alone"], result["interrupted"]
+    undisturbed, interrupted = result["undisturbed"], result["interrupted"]
     what = f"good answers per processor second, two workers against one process, median of {len(result['rounds'])} rounds in turn"
-    more = f"; with as many connections for each worker {alone['share_by_worker']:.0%}"
+    more = f"; with as many connections for each worker {undisturbed['share_by_worker']:.0%}"
     return [
-        (what, f"{alone['share']:.0%}{more}", "90%"),
+        (what, f"{undisturbed['share']:.0%}{more}", "90%"),
         (f"{what}, with clients on the same cores that interrupt the workers",
          f"{interrupted['share']:.0%}; {interrupted['share_by_worker']:.0%}", ""),
     ]  # fmt: skip

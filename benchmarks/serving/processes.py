@@ -120,7 +120,7 @@ def cores(options: argparse.Namespace) -> dict:
         one = {}
         for interrupts in (False, True):
             found = {each: good(*each, interrupts) for each in (slices if number % 2 else slices[::-1])}
-            one["interrupted" if interrupts else "alone"] = {
+            one["interrupted" if interrupts else "undisturbed"] = {
                 "good_per_processor_second": {f"{each[0]}, {each[1]} connections": found[each] for each in slices},
                 **{name: found[2, two] / found[1, one] for name, (one, two) in AGAINST_ONE.items()},
             }
