@@ -39,7 +39,7 @@ def steps(
         ("log", log, {"bundles": [bundle]}),
         ("overload", overload, {"bundles": [bundle], "rounds": 7}),
         ("worker_kills", processes.worker_kills, {"bundles": [bundle], "seconds": 60}),
-        ("cores", processes.cores, {"bundles": [bundle], "seconds": 4, "rounds": 3}),
+        ("cores", processes.cores, {"bundles": [bundle], "rounds": 9}),
         ("memory", processes.memory, {"bundles": [million]}),
         (
             "attacks",
