@@ -75,6 +75,34 @@ def test_a_deleted_candidate_is_nowhere(priced: sl.Recommender) -> None:
     assert ids(priced, where="kind = 'x'") == ["a"]  # its kind went with it
 
 
+@pytest.mark.parametrize("count", [3, 50])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_changes_gave_a_candidate_goes_with_it(priced: sl.Recommender, count: int, again: bool) -> None:
+    """20 times so many candidates with 2,000 characters each, new ones or the same: few and many take two ways."""
+    for time in range(20):
+        names = ["a", *(f"n{0 if again else time}-{number}" for number in range(count - 1))]
+        priced.upsert(pl.DataFrame({"what": names, "kind": [str(time) * 2000] * count}))
+        before = priced.served.state
+        assert priced.delete(names) == count
+    state = priced.served.state
+    assert ids(priced) == ["c", "b"]
+    assert state.candidates["kind"].null_count() == len(state.candidates) - 2
+    assert state.candidates.filter(pl.col("what") == "b")["kind"].to_list() == ["y"]
+    assert len(state.changed_rows) == 0
+    assert before.candidates["kind"].null_count() == len(before.candidates) - 2 - count  # a state never changes
+    merged = state.candidates.rechunk()  # as the next changes do
+    assert merged.estimated_size() < 100 * len(merged)
+    assert all(one.vector.base is None for one in state.deleted.values())  # none keeps those that went with it
+
+
+def test_the_bundles_own_rows_are_not_copied_when_they_are_deleted(priced: sl.Recommender) -> None:
+    table = priced.served.state.candidates
+    priced.delete(["a", "b"])
+    assert priced.served.state.candidates is table
+    priced.upsert(pl.DataFrame({"what": ["b"], "kind": ["z"]}))
+    assert priced.served.state.changed_rows.tolist() == [1]
+
+
 def test_one_change_makes_another_recommender(priced: sl.Recommender) -> None:
     after = sl.Recommender(changed(priced.served, pl.DataFrame({"what": ["n"], "price": [7.0]}), ["a"]))
     assert ids(priced) == ["c", "b", "a"]
