@@ -39,6 +39,7 @@ READ, WRITE = "r" * 20, "w" * 20
         {"sample": float("nan")},
         {"sample": 1.5},
         {"impression_bytes": 1000},
+        {"change_bytes": 1000},
     ],
 )
 def test_settings_that_cannot_work(options: dict[str, Any]) -> None:
@@ -98,6 +99,7 @@ def test_the_page_of_operations_has_every_limit_and_its_default() -> None:
         ("choices (`/v1/events`) that are kept of one query", f"the latest {KEPT}"),
         ("queries whose choices are kept", f"{QUERIES:,}"),
         ("log of lists that were shown", f"{Settings().impression_bytes >> 20:,} MiB"),
+        ("changes of candidates that are kept, in each process", f"{Settings().change_bytes >> 20:,} MiB"),
         ("a change, with `--workers`", f"{WAIT:g} s"),
         ("places that one error names (`fields`)", f"{NAMED}"),
         (

@@ -209,8 +209,8 @@ def _refused(after: int, most: int) -> Problem:
     return Problem(
         503,
         f"the change was not made: the server would keep {after:,} bytes of changes; at most {most:,} were expected.",
-        hint="delete candidates that were upserted, raise --max-changes, or serve a bundle trained with the changes "
-        "with an empty folder of --state",
+        hint="delete candidates that were upserted, raise --max-changes, or start the server on a bundle trained with the "
+        "changes and an empty folder of --state",
         retry_after=AGAIN,
         reason="changes",
     )
