@@ -68,7 +68,7 @@ class Keeping(Protocol):
 
 
 class _Part(NamedTuple):
-    """What a record would change."""
+    """The changes that one record would make to the bytes kept."""
 
     rows: dict[Any, Mapping[str, Any] | None]
     added: set[Any]
@@ -76,7 +76,7 @@ class _Part(NamedTuple):
 
 
 class Growth:
-    """What is kept once some records are applied, so that those that would keep too much are refused before.
+    """The bytes that will be kept once some records are applied; a record that would keep too many is refused before it is logged.
 
     Args:
         changes: to which they are not applied yet.
@@ -91,7 +91,7 @@ class Growth:
         self._size = 0
 
     def of(self, record: Mapping[str, Any], overdue: Iterable[Any], pause: Callable[[], object]) -> _Part:
-        """What the next record changes; it counts once it is given to ``add``.
+        """The changes that the next record makes; they count once they are given to ``add``.
 
         Args:
             record: of the log.
@@ -134,13 +134,13 @@ class Growth:
         return self._changes.row(one)
 
     def _replaced(self, part: _Part, one: Any, new: Mapping[str, Any] | None, sizes: Sizes) -> int:
-        """What a candidate's columns take more than those that they replace."""
+        """The bytes by which a candidate's columns exceed those that they replace."""
         size = sizes.of(new) - sizes.of(self._row(part, one))
         part.rows[one] = new
         return size
 
     def _counted(self, part: _Part, one: Any) -> int:
-        """What a candidate takes of which nothing was kept; 0 for others."""
+        """The bytes of a candidate that nothing was kept of; 0 for others."""
         if one in part.added or one in self._added or self._changes.keeps(one):
             return 0
         part.added.add(one)
