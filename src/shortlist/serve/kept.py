@@ -188,7 +188,7 @@ def width_of(served: Served) -> int:
     return 4 * served.state.dim + sum(widths) + sum(map(width_of, served.others))
 
 
-def _width_of_type(kind: pl.DataType) -> int:
+def _width_of_type(kind: Any) -> int:
     """Bytes of a null of a type, at most."""
     if isinstance(kind, pl.Array):
         return kind.size * _width_of_type(kind.inner)
