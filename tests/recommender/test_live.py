@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.recommender.live import changed
+from shortlist.recommender.live import changed, with_texts
 
 
 class Price(torch.nn.Module):
@@ -101,6 +102,30 @@ def test_the_bundles_own_rows_are_not_copied_when_they_are_deleted(priced: sl.Re
     assert priced.served.state.candidates is table
     priced.upsert(pl.DataFrame({"what": ["b"], "kind": ["z"]}))
     assert priced.served.state.changed_rows.tolist() == [1]
+
+
+def test_categories_of_candidates_become_texts(priced: sl.Recommender) -> None:
+    """Also in lists, and in further towers; an Enum and all else stay. Answers are the same."""
+    state = priced.served.state
+    words, levels = pl.Series("kind", ["x", "y", "x"]), pl.Enum(["low", "high"])
+    tags = pl.Series("tags", [["a"], [], None], dtype=pl.List(pl.String))
+    pairs = pl.Series("pair", [["a", "b"]] * 3, dtype=pl.Array(pl.String, 2))
+    table = state.candidates.with_columns(
+        words.cast(pl.Categorical),
+        pairs.cast(pl.Array(pl.Categorical, 2)),
+        tags.cast(pl.List(pl.Categorical)),
+        pl.Series("level", ["low"] * 3, dtype=levels),
+    )
+    before = replace(priced.served, state=replace(state, candidates=table))
+    after = with_texts(replace(before, others=(before,)))
+    for one in (after, *after.others):
+        assert one.state.candidates.schema == {
+            "what": pl.String, "price": pl.Float64, "kind": pl.String, "pair": pl.Array(pl.String, 2),
+            "tags": pl.List(pl.String), "level": levels,
+        }  # fmt: skip
+        assert one.state.candidates["tags"].to_list() == [["a"], [], None]
+    assert with_texts(after).state is after.state
+    assert ids(sl.Recommender(with_texts(before)), where="kind = 'x'") == ["c", "a"]
 
 
 def test_one_change_makes_another_recommender(priced: sl.Recommender) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.serve.changing import KEY, change, ids
+from tests.serve.changing import KEY, WRITE, change, ids
 
-from shortlist.serve import kept
+import shortlist as sl
+from shortlist.serve import Service, Settings, kept
 from shortlist.serve.changes import Changes, Foreseen
 from shortlist.serve.events import Events
 from shortlist.serve.kept import Growth, Kept, Sizes, in_parts, width_of
+from shortlist.serve.loaded import Loaded
 from shortlist.serve.problems import Problem
 from shortlist.serve.writer import _Task
 
@@ -279,6 +283,25 @@ def test_a_log_beyond_the_limit_still_starts(writable: Callable[..., Any]) -> No
     assert change(client, upsert=large("e", characters=10)).status_code == 200
     assert change(client, delete=[*"fghijklmno"]).status_code == 200
     assert change(client, upsert=[{"what": "u"}]).status_code == 200
+
+
+def test_a_server_that_takes_changes_keeps_no_categories(
+    clients: Callable[..., Any], tmp_path: Path, bundles: Path
+) -> None:
+    """Polars keeps each word of one for good: texts of a candidate that is upserted again and again would never be freed."""
+    made = sl.Recommender.load(bundles / "one")
+    state = made.served.state
+    table = state.candidates.with_columns(pl.col("kind").cast(pl.Categorical))
+    made.served = replace(made.served, state=replace(state, candidates=table))
+    for settings, kind in ((Settings(), pl.Categorical), (Settings(write_keys=(WRITE,), state=tmp_path), pl.String)):
+        client = clients(settings, made)
+        assert client.app.service.loaded.state.candidates["kind"].dtype == kind
+        assert set(ids(client, where="kind = 'x'")) == {"a", "c"}
+    assert change(client, upsert=[{"what": "e", "kind": "x"}, {"what": "a", "kind": "z"}]).status_code == 200
+    assert set(ids(client, where="kind = 'x'")) == {"c", "e"}
+    follower = Service(Loaded("one", made.served), settings, follows=[])  # of another process's log
+    assert follower.loaded.state.candidates["kind"].dtype == pl.String
+    follower.close()
 
 
 def test_copies_count_on_their_own() -> None:

@@ -23,7 +23,7 @@ from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
 from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
-__all__ = ["as_stored", "changed", "folded"]
+__all__ = ["as_stored", "changed", "folded", "with_texts"]
 
 CHUNKS = 64  # pieces of the candidates' table beyond which it is merged into one
 
@@ -124,6 +124,24 @@ def folded(served: Served) -> Served:
     return replace(
         served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce(), others=others
     )
+
+
+def with_texts(served: Served) -> Served:
+    """``served`` with texts in place of the candidates' categories: Polars keeps each category that it ever met until the process ends."""
+    state = served.state
+    kinds = {name: kind for name, own in state.candidates.schema.items() if (kind := _as_text(own)) != own}
+    if kinds:
+        state = replace(state, candidates=state.candidates.cast(kinds))  # type: ignore[arg-type]  # names to types
+    return replace(served, state=state, others=tuple(map(with_texts, served.others)))
+
+
+def _as_text(kind: Any) -> Any:
+    """A type with texts in place of categories, but for those of an Enum, which are fixed."""
+    if isinstance(kind, pl.List):
+        return pl.List(_as_text(kind.inner))
+    if isinstance(kind, pl.Array):
+        return pl.Array(_as_text(kind.inner), kind.size)
+    return pl.String() if isinstance(kind, pl.Categorical) else kind
 
 
 def _of_table(table: pl.DataFrame | None, state: State) -> pl.DataFrame | None:

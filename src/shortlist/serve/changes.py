@@ -11,7 +11,7 @@ import polars as pl
 
 from shortlist.data.ids import frame_of
 from shortlist.errors import DataError
-from shortlist.recommender.live import changed
+from shortlist.recommender.live import changed, with_texts
 from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
 from shortlist.serve.kept import Kept, Sizes, in_parts, width_of
@@ -156,11 +156,12 @@ class Changes:
         return len(self._rows) + len(self._deleted) + len(self._expiries) + self.events.count
 
     def onto(self, served: Served) -> Served:
-        """``served``, which has none of the changes, with all of them.
+        """``served``, which has none of the changes, with all of them, ready for more.
 
         Raises:
             DataError: when they do not fit it.
         """
+        served = with_texts(served)
         if self._deleted:
             served = changed(served, None, list(self._deleted))
         columns = set(served.state.candidates.columns)

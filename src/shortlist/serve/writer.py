@@ -124,9 +124,11 @@ class ChangeWriter:
         bare = self._service.loaded
         self.changes.describe(bare.served)
         if self._log is None:
-            self._apply_all(follows or ())
+            if follows is None:
+                return bare
+            self._apply_all(follows)
             self.changes.expired(time.time())
-            return self._with_changes(bare) if follows else bare
+            return self._with_changes(bare)
         try:
             with _no_collection():
                 self._apply_all(self._read(self._log))
