@@ -183,6 +183,17 @@ def test_others_have_turns_while_sizes_are_counted() -> None:
     assert Sizes().of(None) == 0
 
 
+def test_others_have_turns_while_a_change_is_looked_at() -> None:
+    """1,001 candidates each that are upserted, deleted and given an expiry: before the first, and after each 200."""
+    pauses: list[int] = []
+    names = [str(number) for number in range(1001)]
+    one = record(
+        upsert=[{"what": name} for name in names], delete=names, expire=[{"id": name, "at": 9.0} for name in names]
+    )
+    Growth(all_changes(), 1 << 30).of(one, [], lambda: pauses.append(1))
+    assert len(pauses) == 3 * 6
+
+
 def test_who_follows_another_process_counts_nothing_twice() -> None:
     calls: list[int] = []
     part = Growth(all_changes(), None).of(record(upsert=[{"what": "a"}] * 500), [], lambda: calls.append(1))

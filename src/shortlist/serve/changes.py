@@ -87,10 +87,14 @@ class Changes:
         sizes = Sizes(pause)
         for row in in_parts(record["upsert"], pause):
             one = row[self.id_column]
-            self._count(one)
             before = self._rows.get(one)
-            self._rows[one] = after = {**before, **row} if before else row
-            self.kept.add_row(sizes.of(after) - sizes.of(before))
+            if before is None:
+                self._count(one)
+                self._rows[one] = row
+                self.kept.add_row(sizes.of(row))
+            else:
+                self._rows[one] = after = {**before, **row}
+                self.kept.add_row(sizes.of(after) - sizes.of(before))
             self._expiries.pop(one, None)
         for one in in_parts(record["delete"], pause):
             self._forget(one, sizes)
