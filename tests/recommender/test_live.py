@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.recommender.live import changed
+from shortlist.recommender.live import changed, with_texts
 
 
 class Price(torch.nn.Module):
@@ -73,6 +74,58 @@ def test_a_deleted_candidate_is_nowhere(priced: sl.Recommender) -> None:
     priced.cold_start = "unknown"
     assert ids(priced) == ["b", "a", "c"]
     assert ids(priced, where="kind = 'x'") == ["a"]  # its kind went with it
+
+
+@pytest.mark.parametrize("count", [3, 50])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_changes_gave_a_candidate_goes_with_it(priced: sl.Recommender, count: int, again: bool) -> None:
+    """20 times so many candidates with 2,000 characters each, new ones or the same: few and many take two ways."""
+    for time in range(20):
+        names = ["a", *(f"n{0 if again else time}-{number}" for number in range(count - 1))]
+        priced.upsert(pl.DataFrame({"what": names, "kind": [str(time) * 2000] * count}))
+        before = priced.served.state
+        assert priced.delete(names) == count
+    state = priced.served.state
+    assert ids(priced) == ["c", "b"]
+    assert state.candidates["kind"].null_count() == len(state.candidates) - 2
+    assert state.candidates.filter(pl.col("what") == "b")["kind"].to_list() == ["y"]
+    assert len(state.changed_rows) == 0
+    assert before.candidates["kind"].null_count() == len(before.candidates) - 2 - count  # a state never changes
+    merged = state.candidates.rechunk()  # as the next changes do
+    assert merged.estimated_size() < 100 * len(merged)
+    assert all(one.vector.base is None for one in state.deleted.values())  # none keeps those that went with it
+
+
+def test_the_bundles_own_rows_are_not_copied_when_they_are_deleted(priced: sl.Recommender) -> None:
+    table = priced.served.state.candidates
+    priced.delete(["a", "b"])
+    assert priced.served.state.candidates is table
+    priced.upsert(pl.DataFrame({"what": ["b"], "kind": ["z"]}))
+    assert priced.served.state.changed_rows.tolist() == [1]
+
+
+def test_categories_of_candidates_become_texts(priced: sl.Recommender) -> None:
+    """Also in lists, and in further towers; an Enum and all else stay. Answers are the same."""
+    state = priced.served.state
+    words, levels = pl.Series("kind", ["x", "y", "x"]), pl.Enum(["low", "high"])
+    tags = pl.Series("tags", [["a"], [], None], dtype=pl.List(pl.String))
+    pairs = pl.Series("pair", [["a", "b"]] * 3, dtype=pl.Array(pl.String, 2))
+    table = state.candidates.with_columns(
+        words.cast(pl.Categorical),
+        pairs.cast(pl.Array(pl.Categorical, 2)),
+        tags.cast(pl.List(pl.Categorical)),
+        pl.Series("level", ["low"] * 3, dtype=levels),
+    )
+    before = replace(priced.served, state=replace(state, candidates=table))
+    after = with_texts(replace(before, others=(before,)))
+    for one in (after, *after.others):
+        assert one.state.candidates.schema == {
+            "what": pl.String, "price": pl.Float64, "kind": pl.String, "pair": pl.Array(pl.String, 2),
+            "tags": pl.List(pl.String), "level": levels,
+        }  # fmt: skip
+        assert one.state.candidates["tags"].to_list() == [["a"], [], None]
+    assert with_texts(after).state is after.state
+    assert ids(sl.Recommender(with_texts(before)), where="kind = 'x'") == ["c", "a"]
 
 
 def test_one_change_makes_another_recommender(priced: sl.Recommender) -> None:

@@ -33,6 +33,21 @@ def test_the_latest_choice_of_each_candidate_is_kept_in_order(added: list[tuple[
     assert bool(events) == bool(added)
 
 
+def test_no_query_is_remembered_for_a_copy_once_it_was_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queries of many choices, of which the three latest are kept; one that comes back chooses without the copy."""
+    monkeypatch.setattr(module, "QUERIES", 3)
+    events = Events(None)
+    for candidate in range(12):
+        events.add("first", candidate, 0.0)
+    copy = events.copied()
+    for query in [*range(50), "first"]:
+        for candidate in range(12, 24):
+            events.add(query, candidate, 0.0)
+    assert events._shared == {48, 49, "first"}
+    assert copy.of("first") == [*range(12)]
+    assert events.of("first") == [*range(12, 24)]
+
+
 def _latest(added: list[tuple[str, int, float]], query: str) -> list[int]:
     own = [candidate for one, candidate, _ in added if one == query]
     return [candidate for place, candidate in enumerate(own) if candidate not in own[place + 1 :]]

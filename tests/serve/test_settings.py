@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from shortlist.errors import ConfigError
+from shortlist.recommender import fold_in
 from shortlist.recommender.rerank import MOST_CONDITIONS
-from shortlist.serve import Settings
+from shortlist.serve import Settings, changes, logs, recent, service
 from shortlist.serve.admission import PROBES
 from shortlist.serve.answers import SCORES
 from shortlist.serve.events import KEPT, QUERIES
@@ -39,6 +40,7 @@ READ, WRITE = "r" * 20, "w" * 20
         {"sample": float("nan")},
         {"sample": 1.5},
         {"impression_bytes": 1000},
+        {"change_bytes": 1000},
     ],
 )
 def test_settings_that_cannot_work(options: dict[str, Any]) -> None:
@@ -98,7 +100,18 @@ def test_the_page_of_operations_has_every_limit_and_its_default() -> None:
         ("choices (`/v1/events`) that are kept of one query", f"the latest {KEPT}"),
         ("queries whose choices are kept", f"{QUERIES:,}"),
         ("log of lists that were shown", f"{Settings().impression_bytes >> 20:,} MiB"),
+        ("changes of candidates that are kept, in each process", f"{Settings().change_bytes >> 20:,} MiB"),
         ("a change, with `--workers`", f"{WAIT:g} s"),
+        (
+            "requests remembered, to warm the next bundle with",
+            f"{service.REMEMBERED}, of {service.LONGEST:,} bytes each",
+        ),
+        ("vectors remembered, of queries with choices", f"{fold_in.REMEMBERED:,}"),
+        ("lines of the log that its reader has not taken", f"{logs.KEPT:,}"),
+        (
+            "the last changes that the writing process keeps for workers, and outcomes by which a change that is sent again is recognised",
+            f"{recent.MOST} of {recent.SIZE >> 20} MiB together, or one; {changes.NAMED:,}",
+        ),
         ("places that one error names (`fields`)", f"{NAMED}"),
         (
             "`/healthz`, `/readyz` and `/metrics` that begin in one turn of the event loop, and scrapers that get their text in one",

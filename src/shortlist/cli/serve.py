@@ -149,6 +149,14 @@ class _Finite(click.FloatRange):
     help="Maximum megabytes of the log of impressions; the oldest are deleted.",
 )
 @click.option(
+    "--max-changes",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(1),
+    metavar="MIB",
+    help="Maximum memory for changes of candidates (MiB, in each process); beyond it further ones are refused.",
+)
+@click.option(
     "--watch/--no-watch", default=True, show_default=True, help="Reload when another bundle is placed at BUNDLE."
 )
 @click.option(
@@ -207,6 +215,7 @@ def command(
     state: Path | None,
     seen_days: float | None,
     max_impressions: int,
+    max_changes: int,
     watch: bool,
     untrusted: bool,
     other_data: bool,
@@ -264,6 +273,7 @@ def command(
         state=state,
         seen_seconds=None if seen_days is None else seen_days * 86_400,
         impression_bytes=max_impressions << 20,
+        change_bytes=max_changes << 20,
         page=not no_page,
         items=items,
         people=people,

@@ -23,7 +23,7 @@ from shortlist.recommender.requests import exact_ids
 from shortlist.recommender.served import PriorOnce, Served
 from shortlist.recommender.state import Deleted, Popularity, State, fingerprint, known_queries
 
-__all__ = ["as_stored", "changed", "folded"]
+__all__ = ["as_stored", "changed", "folded", "with_texts"]
 
 CHUNKS = 64  # pieces of the candidates' table beyond which it is merged into one
 
@@ -117,12 +117,31 @@ def folded(served: Served) -> Served:
         near=near,
         deleted={},
         live=False,
+        changed_rows=np.zeros(0, np.int64),
     )
     vectors = served.index.vectors_of(alive)
     index = served.index.build(vectors, queries=known_queries(now))
     return replace(
         served, state=now, index=index, fingerprint=fingerprint(now, vectors), prior=PriorOnce(), others=others
     )
+
+
+def with_texts(served: Served) -> Served:
+    """``served`` with texts in place of the candidates' categories: Polars keeps each category that it ever met until the process ends."""
+    state = served.state
+    kinds = {name: kind for name, own in state.candidates.schema.items() if (kind := _as_text(own)) != own}
+    if kinds:
+        state = replace(state, candidates=state.candidates.cast(kinds))  # type: ignore[arg-type]  # names to types
+    return replace(served, state=state, others=tuple(map(with_texts, served.others)))
+
+
+def _as_text(kind: Any) -> Any:
+    """A type with texts in place of categories, but for those of an Enum, which are fixed."""
+    if isinstance(kind, pl.List):
+        return pl.List(_as_text(kind.inner))
+    if isinstance(kind, pl.Array):
+        return pl.Array(_as_text(kind.inner), kind.size)
+    return pl.String() if isinstance(kind, pl.Categorical) else kind
 
 
 def _of_table(table: pl.DataFrame | None, state: State) -> pl.DataFrame | None:
@@ -155,7 +174,10 @@ def _upserted(
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     row_of = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
     known = state.candidate_ids.changed(both[state.candidate], added, row_of)
-    return replace(state, candidates=both, candidate_ids=known, deleted=deleted, live=True), rows
+    changed_rows = np.union1d(state.changed_rows, rows)
+    return replace(
+        state, candidates=both, candidate_ids=known, deleted=deleted, live=True, changed_rows=changed_rows
+    ), rows
 
 
 def _found(ids: Sequence[Id | None], state: State) -> dict[Id, int]:
@@ -173,9 +195,23 @@ def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32])
         gone: their rows by id.
         vectors: their last vectors.
     """
-    removed = {one: Deleted(row, vector) for (one, row), vector in zip(gone.items(), vectors, strict=True)}
-    known = state.candidate_ids.changed(state.candidate_ids.ids, gone=list(gone))
+    removed = {
+        one: Deleted(row, vector.copy()) for (one, row), vector in zip(gone.items(), vectors, strict=True)
+    }  # copies: a part of the array would keep all of it
+    state = _without_values(state, np.array(sorted(gone.values()), np.int64))
+    known = state.candidate_ids.changed(state.candidates[state.candidate], gone=list(gone))
     return replace(state, candidate_ids=known, deleted={**state.deleted, **removed}, live=True)
+
+
+def _without_values(state: State, rows: NDArray[np.int64]) -> State:
+    """The state without the columns that changes gave the candidates in ``rows``; their rows and ids stay."""
+    rows = np.intersect1d(state.changed_rows, rows, assume_unique=True)
+    if not len(rows):
+        return state
+    table = state.candidates
+    nothing = table.clear(len(rows)).with_columns(table[state.candidate].gather(rows))
+    left = np.setdiff1d(state.changed_rows, rows, assume_unique=True)
+    return replace(state, candidates=spliced(table, rows, nothing), changed_rows=left)
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:

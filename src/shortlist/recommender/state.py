@@ -127,6 +127,7 @@ class State:
         near: the sources that a mixture adds to its towers.
         deleted: the deleted candidates, by raw id.
         live: whether candidates were added, changed or deleted since training.
+        changed_rows: rows of candidates that were added or changed since and are not deleted, rising.
     """
 
     query: str
@@ -146,6 +147,7 @@ class State:
     near: Added | None = None
     deleted: Mapping[Id, Deleted] = field(default_factory=dict)
     live: bool = False
+    changed_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def size(self) -> int:

@@ -11,16 +11,16 @@ import polars as pl
 
 from shortlist.data.ids import frame_of
 from shortlist.errors import DataError
-from shortlist.recommender.live import changed
+from shortlist.recommender.live import changed, with_texts
 from shortlist.recommender.served import Served
 from shortlist.serve.events import Events
+from shortlist.serve.kept import Kept, Sizes, in_parts, width_of
 from shortlist.serve.replay import Replay
 
 __all__ = ["Changes", "Foreseen", "column_of", "is_time", "table_of"]
 
 NAMED = 4096  # changes with a name that are known again, the latest
 PART = 1000  # entries of one record of a shortened log: about a millisecond of work
-SOME = 200  # entries between two pauses, in some tenths of a millisecond
 STALE = 1000  # times in the queue of expiries that may no longer count
 
 
@@ -36,6 +36,7 @@ class Changes:
 
     Attributes:
         outcomes: outcomes of the latest changes with a name.
+        kept: the bytes that are kept, choices of queries left out.
         id_column: of the candidates.
         upserted: whether any record had rows, with their ids in ``id_column``.
     """
@@ -48,6 +49,7 @@ class Changes:
         self._queue: list[tuple[float, int, Any]] = []  # times and their candidates: a heap
         self._queued = 0
         self.outcomes: dict[str, Any] = {}
+        self.kept = Kept()
         self.id_column = ""
         self.upserted = False
 
@@ -59,7 +61,7 @@ class Changes:
             pause: called between some of its entries.
         """
         self._apply(record, pause)
-        for one in _some_at_a_time(record.get("events", ()), pause):
+        for one in in_parts(record.get("events", ()), pause):
             self.events.add(one["query"], one["candidate"], one["at"])
 
     def apply_all(self, records: Iterable[Mapping[str, Any]]) -> None:
@@ -82,13 +84,21 @@ class Changes:
         if record["op"] == "events":
             return
         self.upserted = self.upserted or bool(record["upsert"])
-        for row in _some_at_a_time(record["upsert"], pause):
+        sizes = Sizes(pause)
+        for row in in_parts(record["upsert"], pause):
             one = row[self.id_column]
-            self._rows[one] = {**self._rows.get(one, {}), **row}
+            before = self._rows.get(one)
+            if before is None:
+                self._count(one)
+                self._rows[one] = row
+                self.kept.add_row(sizes.of(row))
+            else:
+                self._rows[one] = after = {**before, **row}
+                self.kept.add_row(sizes.of(after) - sizes.of(before))
             self._expiries.pop(one, None)
-        for one in _some_at_a_time(record["delete"], pause):
-            self._forget(one)
-        for expiry in _some_at_a_time(record["expire"], pause):
+        for one in in_parts(record["delete"], pause):
+            self._forget(one, sizes)
+        for expiry in in_parts(record["expire"], pause):
             self._expire_at(expiry["id"], float(expiry["at"]))
 
     def _named(self, outcomes: Mapping[str, Any]) -> None:
@@ -96,7 +106,24 @@ class Changes:
         while len(self.outcomes) > NAMED:
             del self.outcomes[next(iter(self.outcomes))]
 
+    def describe(self, served: Served) -> None:
+        """Let the changes be about another bundle's candidates."""
+        self.id_column, self.kept.width = served.state.candidate, width_of(served)
+
+    def keeps(self, one: Any) -> bool:
+        """Whether anything is kept of a candidate; what is deleted stays deleted, so it is for good."""
+        return one in self._rows or one in self._deleted or one in self._expiries
+
+    def row(self, one: Any) -> Mapping[str, Any] | None:
+        """The columns that are kept of a candidate; None where there are none."""
+        return self._rows.get(one)
+
+    def _count(self, one: Any) -> None:
+        if not self.keeps(one):
+            self.kept.add(one)
+
     def _expire_at(self, one: Any, at: float) -> None:
+        self._count(one)
         self._expiries[one] = at
         self._queued += 1
         heapq.heappush(self._queue, (at, self._queued, one))
@@ -106,16 +133,17 @@ class Changes:
 
     def expired(self, now: float) -> list[Any]:
         """Candidates whose time is up; they count as deleted from here on."""
-        due = []
+        due, sizes = [], Sizes()
         while self._queue and self._queue[0][0] <= now:
             at, _, one = heapq.heappop(self._queue)
             if self._expiries.get(one) == at:
                 due.append(one)
-                self._forget(one)
+                self._forget(one, sizes)
         return due
 
-    def _forget(self, one: Any) -> None:
-        self._rows.pop(one, None)
+    def _forget(self, one: Any, sizes: Sizes) -> None:
+        self._count(one)
+        self.kept.add_row(-sizes.of(self._rows.pop(one, None)))
         self._expiries.pop(one, None)
         self._deleted[one] = None
 
@@ -132,11 +160,12 @@ class Changes:
         return len(self._rows) + len(self._deleted) + len(self._expiries) + self.events.count
 
     def onto(self, served: Served) -> Served:
-        """``served``, which has none of the changes, with all of them.
+        """``served``, which has none of the changes, with all of them, ready for more.
 
         Raises:
             DataError: when they do not fit it.
         """
+        served = with_texts(served)
         if self._deleted:
             served = changed(served, None, list(self._deleted))
         columns = set(served.state.candidates.columns)
@@ -149,7 +178,7 @@ class Changes:
     def copied(self) -> Changes:
         """The changes so far; later ones leave the copy as it is."""
         copy = Changes(self.events.copied())
-        copy.id_column, copy.outcomes = self.id_column, dict(self.outcomes)
+        copy.id_column, copy.outcomes, copy.kept = self.id_column, dict(self.outcomes), self.kept.copied()
         copy._rows, copy._deleted, copy._expiries = dict(self._rows), dict(self._deleted), dict(self._expiries)
         return copy
 
@@ -204,11 +233,11 @@ class Foreseen:
         if record["op"] == "events":
             return
         if own or expiries:
-            for row in _some_at_a_time(record["upsert"], pause):
+            for row in in_parts(record["upsert"], pause):
                 own[row[self._changes.id_column]] = None
-            for one in _some_at_a_time(record["delete"], pause):
+            for one in in_parts(record["delete"], pause):
                 own[one] = None
-        for expiry in _some_at_a_time(record["expire"], pause):
+        for expiry in in_parts(record["expire"], pause):
             own[expiry["id"]] = at = float(expiry["at"])
             self._queued += 1
             heapq.heappush(self._queue, (at, self._queued, expiry["id"]))
@@ -222,14 +251,6 @@ def _due(queue: Sequence[tuple[float, int, Any]], now: float) -> Iterator[tuple[
         if place < len(queue) and queue[place][0] <= now:
             yield queue[place]
             places += (2 * place + 1, 2 * place + 2)
-
-
-def _some_at_a_time(entries: Sequence[Any], pause: Callable[[], object]) -> Iterator[Any]:
-    """The entries, with a pause before every ``SOME``."""
-    for number, entry in enumerate(entries):
-        if number % SOME == 0:
-            pause()
-        yield entry
 
 
 def _parts(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -254,7 +275,7 @@ def table_of(
     Raises:
         DataError: for values that do not fit; it names their column.
     """
-    names = list(dict.fromkeys(name for row in _some_at_a_time(rows, pause) for name in row))
+    names = list(dict.fromkeys(name for row in in_parts(rows, pause) for name in row))
     columns, given = [], {}
     for name in names:
         pause()

@@ -79,6 +79,8 @@ class Events:
                 self._next = dict.fromkeys(islice(self._of, NEXT))
             query = next(iter(self._next))
             del self._next[query]
+            if self._shared is not None:
+                self._shared.discard(query)
             pairs = _pairs(self._of.pop(query))
             self.count -= len(pairs)
             self.size -= size_of(query) + _size_of_choices([candidate for candidate, _ in pairs])

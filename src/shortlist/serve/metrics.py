@@ -25,8 +25,9 @@ REASONS = (
     "wait",
     "room",
     "disk",
+    "changes",
     "late",
-)  # too many wait; it would wait too long; no memory for its body or reply; no disk for its change; took too long
+)  # too many wait; it would wait too long; no memory for its body or reply; no disk or no room for its change; took too long
 STATUSES = {"": (200, 422, 500, 503), "none": (400, 401, 404, 414, 431, 503)}  # that an alert may ask for, by route
 
 
@@ -67,6 +68,8 @@ class Metrics:
         for kind in ("upsert", "delete", "event", "impression"):
             self.changes.labels(kind)
         self.log_bytes = Gauge("shortlist_log_bytes", "Bytes of the log of changes.", registry=of)
+        self.changes_kept = Gauge("shortlist_changes_kept_bytes", "Bytes that are kept of changes.", registry=of)
+        self.changes_limit = Gauge("shortlist_changes_limit_bytes", "The most of them.", registry=of)
         self.log_failures = Counter(
             "shortlist_log_failures", "Times that the log of changes could not be written.", registry=of
         )

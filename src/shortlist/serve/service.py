@@ -124,7 +124,8 @@ class Service:
         self.reply_memory = ReplyMemory(limits.unsent, self.turns.yield_to_loop)
         self.filtering = Filtering(limits, self.turns)
         self.asked: deque[RecommendRequest] = deque(maxlen=REMEMBERED)
-        self.writer = ChangeWriter(self, self.settings.state if follows is None else None)
+        folder = self.settings.state if follows is None else None
+        self.writer = ChangeWriter(self, folder, self.settings.change_bytes)
         self.change: Callable[[dict[str, Any]], Awaitable[Any]] = self.writer.change
         self.writes: Callable[[], bool] = lambda: True
         self.closing: Callable[[], None] = lambda: None

@@ -91,6 +91,7 @@ class Settings:
         string_ids: whether integer ids are strings in replies, and may be in requests.
         traces: whether a span of each request is sent by OpenTelemetry.
         impression_bytes: the most that the log of impressions may take on the disk.
+        change_bytes: the most that changes of candidates may take in memory; further ones are refused.
         drain_seconds: from SIGTERM until no more connections are accepted; the server is not ready meanwhile.
         limits: of requests.
 
@@ -114,6 +115,7 @@ class Settings:
     string_ids: bool = False
     traces: bool = False
     impression_bytes: int = 1 << 30
+    change_bytes: int = 1 << 30
     drain_seconds: float = 0.0
     limits: Limits = field(default_factory=Limits)
 
@@ -135,10 +137,10 @@ class Settings:
                 f"events were to count for {self.seen_seconds / 86_400} days; a finite number, 0 or above, was expected.",
                 hint="leave --seen-days out for always",
             )
-        if self.impression_bytes < 1 << 20:
-            raise ConfigError(
-                f"impression_bytes is {self.impression_bytes:,}; at least 1,048,576 was expected.", hint="1 << 30"
-            )
+        for name in ("impression_bytes", "change_bytes"):
+            value = getattr(self, name)
+            if value < 1 << 20:
+                raise ConfigError(f"{name} is {value:,}; at least 1,048,576 was expected.", hint="1 << 30")
         if not 0 <= self.drain_seconds < math.inf:
             raise ConfigError(f"drain_seconds is {self.drain_seconds}; a finite number, 0 or above, was expected.")
         if not 0 <= self.sample <= 1:

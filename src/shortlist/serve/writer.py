@@ -22,6 +22,7 @@ from shortlist.recommender.upkeep import Upkeep
 from shortlist.serve.change_log import ChangeLog
 from shortlist.serve.changes import Changes, Foreseen, table_of
 from shortlist.serve.events import Events
+from shortlist.serve.kept import Growth
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
@@ -78,6 +79,7 @@ class ChangeWriter:
     Args:
         service: whose bundle is changed.
         folder: of the log; None for no log.
+        most: bytes that may be kept of changes; further ones are refused.
 
     Attributes:
         working: whether changes are being made.
@@ -87,10 +89,11 @@ class ChangeWriter:
         recent: the last changes that were in the log at the start, of those that another process sent.
     """
 
-    def __init__(self, service: Answering, folder: Path | None) -> None:
+    def __init__(self, service: Answering, folder: Path | None, most: int) -> None:
         self._service = service
         self.changes = Changes(service.events)
         self._log = None if folder is None else ChangeLog(folder, self.changes, service)
+        self._most = None if folder is None else most
         self._queue: asyncio.Queue[_Task] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(
@@ -103,7 +106,11 @@ class ChangeWriter:
         self._due: list[Any] = []  # those that are still served
         self.done: Callable[[Sequence[dict[str, Any]]], None] = _no_followers
         self.recent = Recent()
-        service.metrics.log_bytes.set_function(lambda: 0 if self._log is None else self._log.size)
+        if self._log is not None:  # else another process counts
+            log, figures = self._log, service.metrics
+            figures.log_bytes.set_function(lambda: log.size)
+            figures.changes_kept.set_function(lambda: self.changes.kept.size)
+            figures.changes_limit.set(most)
 
     def replay(self, follows: Sequence[Mapping[str, Any]] | None = None) -> Loaded:
         """The service's bundle, which has none of the changes, with every change of the log.
@@ -115,11 +122,13 @@ class ChangeWriter:
             BundleError: when they do not fit the bundle.
         """
         bare = self._service.loaded
-        self.changes.id_column = bare.state.candidate
+        self.changes.describe(bare.served)
         if self._log is None:
-            self._apply_all(follows or ())
+            if follows is None:
+                return bare
+            self._apply_all(follows)
             self.changes.expired(time.time())
-            return self._with_changes(bare) if follows else bare
+            return self._with_changes(bare)
         try:
             with _no_collection():
                 self._apply_all(self._read(self._log))
@@ -161,7 +170,7 @@ class ChangeWriter:
             with_changes = loaded.changed(changes.onto(loaded.served))
         except ShortlistError as error:
             raise _other_tables(error) from None
-        changes.id_column = column
+        changes.describe(loaded.served)
         self._rehearse(with_changes)
         return with_changes
 
@@ -343,7 +352,7 @@ class ChangeWriter:
         before = served
         records: list[dict[str, Any]] = []
         numbers: list[int] = []
-        foreseen = Foreseen(self.changes)
+        foreseen, growth = Foreseen(self.changes), Growth(self.changes, self._most)
         pause = self._service.turns.yield_to_loop
         for number, task in enumerate(batch):
             if task.record is None:
@@ -354,11 +363,13 @@ class ChangeWriter:
                 continue
             try:
                 overdue = foreseen.overdue(float(task.record["at"]))
+                part = growth.of(task.record, overdue, pause)
                 current = changed(served, None, overdue) if overdue else served
                 served, outcomes[number] = self._tried(current, task.record)
                 records.append(task.record if name is None else {**task.record, "outcome": outcomes[number]})
                 numbers.append(number)
                 foreseen.add(task.record, pause)
+                growth.add(part)
             except Problem as problem:
                 outcomes[number] = problem
         if not records:

@@ -115,6 +115,30 @@ def test_what_does_not_fit_is_refused_as_by_one_process(house: Any) -> None:
     house(do)
 
 
+def test_what_would_keep_too_much_is_refused_by_the_writing_process_alone(house: Any) -> None:
+    """A worker that is behind, or has other counts, refuses nothing that is acknowledged."""
+
+    async def do(at: House) -> None:
+        one, _ = await at.worker()
+        record = {"op": "change", "at": 0.0, "upsert": [], "delete": ["x" * 1000], "expire": []}
+        at.hub_service.writer._most = 1671
+        with pytest.raises(Problem) as raised:
+            await one.change(record)
+        problem = raised.value
+        assert (problem.status, problem.reason, problem.retry_after) == (503, "changes", 60)
+        assert "would keep 1,672 bytes of changes; at most 1,671" in problem.detail
+        assert "--max-changes" in str(problem.hint)
+        at.hub_service.writer._most = 1672
+        assert list(await one.change(record))[:3] == [0, 0, 4]
+        assert one.writer.changes.kept.size == at.hub_service.writer.changes.kept.size == 1672
+        two, _ = await at.worker()
+        assert two.writer.changes.kept.size == 1672
+        for service in (one, two):
+            assert b"\nshortlist_changes_kept_bytes 0.0\n" in service.metrics.text()  # the writing process says it
+
+    house(do)
+
+
 def test_a_change_waits_for_a_worker_that_is_slow_and_not_for_one_that_has_gone(house: Any) -> None:
     async def do(at: House) -> None:
         one, _ = await at.worker()

@@ -44,6 +44,27 @@ def test_a_change_is_on_every_worker_when_it_is_acknowledged(several: Callable[.
     server.stop()
 
 
+def test_the_writing_process_refuses_what_would_keep_too_much(several: Callable[..., Several]) -> None:
+    """The worker passes that on; the limit is that of one process, in the figures too, and outlives the writing process."""
+    server = several("--max-changes", 1)
+    large = [{"what": name, "full_name": "n" * 60_000} for name in "efghijkl"]
+    assert change(server, upsert=large).json()["upserted"] == 8
+    for _ in range(2):
+        refused = change(server, upsert=[{"what": "m", "full_name": "n" * 60_000}])
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+        assert "at most 1,048,576 were expected" in refused.json()["detail"]
+        assert server.figure("shortlist_changes_limit_bytes") == 1 << 20
+        assert 960_000 < server.figure("shortlist_changes_kept_bytes") < 1 << 20
+        os.kill(server.writer(), signal.SIGKILL)
+        server.until(
+            lambda: server.figure("shortlist_writer_restarts_total") and server.figure("shortlist_changes_limit_bytes")
+        )
+    assert change(server, delete=["e"]).json()["deleted"] == 1
+    assert change(server, upsert=[{"what": "m", "full_name": "n" * 50_000}]).json()["upserted"] == 1
+    assert [sorted(one) for one in server.answers_of_all()] == [sorted("abcdfghijklm")] * 2
+    server.stop()
+
+
 def test_a_worker_that_is_killed_takes_only_what_it_had_in_hand_with_it(several: Callable[..., Several]) -> None:
     """Each client loses at most the one request that was on a connection to that worker."""
     server = several()
