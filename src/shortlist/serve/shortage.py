@@ -43,7 +43,7 @@ def with_threads(make: Callable[[], Service]) -> Service:
 
 
 def _pools(service: Service) -> Iterable[Executor]:
-    return service.background, service.preparing, service.writer._thread, service.impressions.thread
+    return service.background, service.preparing, service.writer.thread, service.impressions.thread
 
 
 def shortage(error: BaseException, writes: bool) -> Problem | None:

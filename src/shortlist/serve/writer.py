@@ -87,6 +87,7 @@ class ChangeWriter:
             is acknowledged.
         preparation: imports what upserts need.
         recent: the last changes that were in the log at the start, of those that another process sent.
+        thread: that makes changes.
     """
 
     def __init__(self, service: Answering, folder: Path | None, most: int) -> None:
@@ -96,7 +97,7 @@ class ChangeWriter:
         self._most = None if folder is None else most
         self._queue: asyncio.Queue[_Task] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(
+        self.thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="writer", initializer=service.turns.add_thread
         )
         self.working = False  # whether changes are being made
@@ -241,7 +242,7 @@ class ChangeWriter:
                 batch = await self._next()
                 self.working = True
                 try:
-                    outcomes, loaded, records = await loop.run_in_executor(self._thread, self._apply, batch)
+                    outcomes, loaded, records = await loop.run_in_executor(self.thread, self._apply, batch)
                 finally:
                     self.working = False
                 if loaded is not None:
@@ -445,7 +446,7 @@ class ChangeWriter:
         """Finish what is under way, then close the log."""
         if self._running is not None and not self._running.get_loop().is_closed():
             self._running.cancel()
-        self._thread.shutdown(wait=True)
+        self.thread.shutdown(wait=True)
         if self._log is not None:
             self._log.close()
 
