@@ -58,12 +58,13 @@ class ConnectionLimit:
         self._look_at = 0.0  # when to look for idle ones again
 
     def has_room(self, opening: int = 0) -> bool:
-        """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
-        if len(Connection.all_open) + opening < self.most:
-            return True
+        """Whether another connection fits next to those that are open or opening."""
+        return len(Connection.all_open) + opening < self.most
+
+    def make_room(self) -> None:
+        """Close some idle connections, if there are any."""
         if time.monotonic() >= self._look_at:
             self.close_idle(Connection.all_open)
-        return False
 
     def close_idle(self, connections: Collection[Idler]) -> None:
         """Close the connections that have been idle for longest."""
