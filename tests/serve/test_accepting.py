@@ -411,8 +411,9 @@ class NoRoom:
     def has_room(self, opening: int) -> bool:
         return False
 
-    def make_room(self) -> None:
+    def make_room(self) -> bool:
         self.closed += 1
+        return True
 
 
 @pytest.mark.parametrize("tries", [0, 1, 3])

@@ -19,7 +19,9 @@ LEAST = 4  # connections in one turn: each takes about as long as an answer, and
 LEFT = 4  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
 LEFT_BETWEEN = 32  # and in the turns that are BETWEEN apart
 BETWEEN = 0.005  # seconds from one turn with new connections to the next, while the loop answers requests itself
-SOON = 0.002  # seconds until the next try, where another process is to take the next connections
+SOON = (
+    0.002  # seconds until the next try, where another process is to take the next connections, or some were just closed
+)
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
 
@@ -30,8 +32,8 @@ class ConnectionLimit(Protocol):
     def has_room(self, opening: int) -> bool:
         """Whether another connection fits next to the open ones and those being opened."""
 
-    def make_room(self) -> None:
-        """Close some idle ones."""
+    def make_room(self) -> bool:
+        """Close some connections; whether there were any to close."""
 
 
 class Quota(Protocol):
@@ -163,8 +165,7 @@ class Acceptor:
             self._retry_in(SOON)
             return False
         if self._limit is not None and not room:
-            self._limit.make_room()
-            self._retry_in(SHORT)
+            self._retry_in(SOON if self._limit.make_room() else SHORT)
         return room
 
     @property

@@ -137,6 +137,22 @@ def test_the_last_to_stop_is_told() -> None:
     assert [one.stop() for one in shares] == [True, True, False]
 
 
+def test_one_that_has_stopped_is_none_that_still_accepts() -> None:
+    """Else the last worker leaves new connections to it, and they wait until it is killed, and are reset."""
+    board = Board()
+    board.open(1)
+    board.open(2)
+    board.set(2, FULL)
+    share = AcceptQuota(board, 0, lambda: 50)
+    while not looked(share):
+        pass
+    assert share.stop()  # to the one that is full
+    board.set(2, NOT_ACCEPTING)
+    assert not share.stop()
+    board.count(1)
+    assert share.stop()
+
+
 def test_every_slot_is_seen_by_the_others() -> None:
     """Also beyond those of one swap: replaced workers hold theirs until they have ended. Before, later ones were not."""
     board = Board()

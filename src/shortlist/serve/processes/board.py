@@ -97,6 +97,10 @@ class AcceptQuota:
         self._looks[slot] = accepted, min(looks + 1, PATIENCE + 1)
         return looks < PATIENCE
 
+    def _has_stopped(self, slot: int) -> bool:
+        before, looks = self._looks.get(slot, (0, 0))
+        return looks >= PATIENCE and self._board.accepted(slot) == before
+
     def accepted(self) -> None:
         """Note that it has accepted one."""
         self._board.count(self._slot)
@@ -105,10 +109,12 @@ class AcceptQuota:
         """Accept no more.
 
         Returns:
-            Whether other workers still do; False for the last one to stop.
+            Whether other workers still do; False for the last one to stop. One that accepts none although some wait does not.
         """
         self._board.set(self._slot, NOT_ACCEPTING)
-        return min(self._board.held()) != NOT_ACCEPTING
+        return any(
+            count != NOT_ACCEPTING and not self._has_stopped(slot) for slot, count in enumerate(self._board.held())
+        )
 
 
 class Idler(Protocol):
