@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, BETWEEN, LEAST, LEFT, LEFT_BETWEEN, Acceptor
+from shortlist.serve.accepting import AT_ONCE, BETWEEN, LAST, LEAST, LEFT, LEFT_BETWEEN, SOON, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -500,3 +500,60 @@ def test_those_that_have_left_are_counted_for_others_too(listening: socket.socke
 
     assert asyncio.run(look()) == 3
     assert share.count == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot")
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_at_the_end_room_is_made_for_all_that_have_connected(
+    listening: socket.socket,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    others: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is room for one, and for one more after each look. Where others accept, the rest is theirs. Before, it was reset."""
+    monkeypatch.setattr("shortlist.serve.accepting.LAST", 300.0)
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(60)]
+    made: list[Greeting] = []
+
+    class OneMore:
+        most = 1
+
+        def has_room(self, opening: int) -> bool:
+            return len(made) + opening < self.most
+
+        def make_room(self) -> bool:
+            self.most += 1
+            return True
+
+    theirs = listening.dup()
+
+    async def stop() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made), OneMore(), quota=Share(100, others))
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    loop = new_loop()
+    loop.run_until_complete(stop())
+    loop.close()
+    assert len(made) < 60 if others else len(made) == 60
+    for one in (*crowd, theirs):
+        one.close()
+
+
+def test_the_end_does_not_wait_for_room_for_ever(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can be closed: a second, and then the socket is."""
+    monkeypatch.setattr("shortlist.serve.accepting.complete_no_more", lambda listening: True)
+    monkeypatch.setattr("shortlist.serve.accepting.someone_waits", lambda listening: True)
+    acceptor = Acceptor(Scripted(*[None] * 3), asyncio.Protocol, NoRoom())  # type: ignore[arg-type]
+    acceptor.close()
+    looks = 0
+    while turns.later:
+        ends = [one for one in turns.later if one[1][0] is not acceptor._listening]
+        assert len(ends) == 1
+        turns.later.clear()
+        ends[0][0](*ends[0][1])
+        looks += 1
+        turns.later[:] = [one for one in turns.later if one[1][0] is not acceptor._listening]
+    assert looks == pytest.approx(LAST / SOON, abs=3)
+    assert turns.opened == 0

@@ -24,6 +24,7 @@ SOON = (
 )
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
+LAST = 1.0  # seconds after that in which room is made for those that wait
 
 
 class ConnectionLimit(Protocol):
@@ -208,9 +209,17 @@ class Acceptor:
             wait = not others and complete_no_more(self._listening)
             self._accept_up_to(BACKLOG, BACKLOG)
             if wait:
-                self._loop.call_later(GRACE, self._end)
+                self._loop.call_later(GRACE, self._end_within, LAST)
                 return
         self._end(leave)
+
+    def _end_within(self, seconds: float) -> None:
+        """End once all that wait are accepted, or after so many seconds: there may be no room for them now."""
+        self._accept_up_to(BACKLOG, BACKLOG)
+        if seconds > 0 and someone_waits(self._listening):
+            self._loop.call_later(SOON, self._end_within, seconds - SOON)
+        else:
+            self._end()
 
     def _end(self, leave: bool = False) -> None:
         assert self._ending is not None

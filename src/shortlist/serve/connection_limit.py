@@ -26,7 +26,7 @@ AT_ONCE = (
     32  # idle connections that are closed when there is no room, at least: to look at all takes as long as to open some
 )
 SHARE = 64  # of all connections that are looked at, one of so many is closed
-YOUNG = 0.1  # seconds for which an idle connection stays open: its client may be about to ask
+YOUNG = 0.05  # seconds for which an idle connection stays open: its client may be about to ask
 ASKED = 5.0  # seconds for which one whose client has asked before may be idle longer than one whose client never has
 LATE = 1.0  # seconds after which a request that is still arriving makes room, where too few connections are idle
 LOOK = 0.5  # seconds until the next look, where none made room
