@@ -542,7 +542,7 @@ def test_at_the_end_room_is_made_for_all_that_have_connected(
 
 
 def test_the_end_does_not_wait_for_room_for_ever(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody can be closed: a second, and then the socket is."""
+    """Nobody can be closed: three seconds, and then the socket is."""
     monkeypatch.setattr("shortlist.serve.accepting.complete_no_more", lambda listening: True)
     monkeypatch.setattr("shortlist.serve.accepting.someone_waits", lambda listening: True)
     acceptor = Acceptor(Scripted(*[None] * 3), asyncio.Protocol, NoRoom())  # type: ignore[arg-type]

@@ -102,6 +102,30 @@ def test_clients_that_have_asked_keep_their_connections_next_to_those_that_say_n
     assert limit.make_room()
 
 
+@pytest.mark.parametrize(
+    ("silent", "new", "slow", "closed"),
+    [(0, 0, 0, 3), (2, 0, 0, 0), (0, 1, 0, 0), (2, 1, 0, 0), (0, 0, 2, 0), (2, 1, 2, 0)],
+)
+def test_clients_between_two_requests_make_room_only_where_all_have_asked(
+    client: Any, monkeypatch: pytest.MonkeyPatch, silent: int, new: int, slow: int, closed: int
+) -> None:
+    """A silent one that has just connected will soon make room for the next. Before, the others' pause was too long."""
+    now = [1000.0]
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    limit = ConnectionLimit(client.app, 10)
+    between = [Idler(1000.0 - ASKED / 2) for _ in range(3)]
+    for one in between:
+        one.cycle = object()
+    others = [*(Idler(999.0) for _ in range(silent)), *(Idler(1000.0) for _ in range(new))]
+    others += [Idler(0.0, False, 1000.0 - LATE) for _ in range(slow)]
+    monkeypatch.setattr(Connection, "all_open", [*others, *between])
+    assert limit.make_room() == (silent > 0 or slow > 0 or new == 0)
+    assert [one.reason for one in between] == ["idle"] * closed + [""] * (3 - closed)
+    assert sum(one.reason == "idle" for one in others) == silent
+    assert sum(one.reason == "slow" for one in others) == slow
+    assert not limit.make_room()  # few were closed: it does not look at all again at once
+
+
 @pytest.mark.parametrize("idle", [0, 5, AT_ONCE, 3 * AT_ONCE])
 def test_slow_senders_make_room_where_too_few_are_idle(client: Any, monkeypatch: pytest.MonkeyPatch, idle: int) -> None:
     """The slowest first, none that sends for less than a second, and none that waits for its reply. Before, none was closed."""

@@ -24,7 +24,7 @@ SOON = (
 )
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
-LAST = 1.0  # seconds after that in which room is made for those that wait
+LAST = 3.0  # seconds after that in which room is made for those that wait
 
 
 class ConnectionLimit(Protocol):

@@ -30,6 +30,7 @@ YOUNG = 0.05  # seconds for which an idle connection stays open: its client may 
 ASKED = 5.0  # seconds for which one whose client has asked before may be idle longer than one whose client never has
 LATE = 1.0  # seconds after which a request that is still arriving makes room, where too few connections are idle
 LOOK = 0.5  # seconds until the next look, where none made room
+AGAIN = 0.02  # and where fewer did than are closed at a time
 
 
 class Idler(Protocol):
@@ -50,8 +51,8 @@ class Idler(Protocol):
 class ConnectionLimit:
     """Closes the connections that have been idle for longest when there is no room for others, and logs it once.
 
-    Those whose clients have asked before may be idle ``ASKED`` seconds longer than others: thousands of clients that connect
-    and say nothing take the places of one another.
+    Those whose clients have asked before may be idle ``ASKED`` seconds longer than others, and earlier they are closed only
+    where all have, and none is slow: thousands of clients that connect and say nothing take the places of one another.
     Where too few are idle, those whose requests have been arriving for longest are closed too. Otherwise clients that send
     a byte now and then would hold all places until the time for a request is over, and then again.
 
@@ -85,18 +86,24 @@ class ConnectionLimit:
             self._logged = True
             self._service.log.event("connections_full", most=self.most)
         most = max(AT_ONCE, len(connections) // SHARE)
-        now, young = time.monotonic(), False
+        now, young, new = time.monotonic(), False, False
         idle: list[tuple[float, int, Idler]] = []
+        asked: list[tuple[float, int, Idler]] = []
         slow: list[tuple[float, int, Idler]] = []
         for number, one in enumerate(connections):
             if one.idle:
-                if now - one.idle_since < YOUNG:
-                    young = True
+                since = one.idle_since
+                if now - since < YOUNG:
+                    young, new = True, new or one.cycle is None
+                elif one.cycle is None:
+                    idle.append((since, number, one))
+                elif now - since >= ASKED:
+                    idle.append((since + ASKED, number, one))
                 else:
-                    idle.append((one.idle_since + (0.0 if one.cycle is None else ASKED), number, one))
+                    asked.append((since, number, one))
             elif one.waiting_since is not None and now - one.waiting_since >= LATE:
                 slow.append((one.waiting_since, number, one))
-        closed = heapq.nsmallest(most, idle)
+        closed = heapq.nsmallest(most, idle if idle or new or slow else asked)
         for _, _, one in closed:
             one.abort("idle")
         late = heapq.nsmallest(AT_ONCE - len(closed), slow) if len(closed) < AT_ONCE else []
@@ -104,6 +111,8 @@ class ConnectionLimit:
             one.abort("slow")
         if not closed and not late:
             self._look_at = now + (YOUNG if young else LOOK)
+        elif len(closed) + len(late) < most:
+            self._look_at = now + AGAIN
         return bool(closed or late)
 
 
