@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -71,7 +71,7 @@ class Share:
     def behind(self, room: bool) -> list[int]:
         return [] if room and self.count < self.most else [1]
 
-    def leaves_to(self, behind: list[int]) -> bool:
+    def leaves_to(self, behind: Sequence[int]) -> bool:
         self.looks += bool(behind)
         return bool(behind) and self.leaves
 

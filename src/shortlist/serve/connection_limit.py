@@ -34,11 +34,14 @@ AGAIN = 0.02  # and where fewer did than are closed at a time
 
 
 class Idler(Protocol):
-    """A connection that may be idle, or wait for the rest of a request; ``cycle`` is None until its client has asked."""
+    """A connection that may be idle, or wait for the rest of a request."""
 
-    cycle: object
     idle_since: float
     waiting_since: float | None
+
+    @property
+    def cycle(self) -> object:
+        """The last request; None until its client has asked."""
 
     @property
     def idle(self) -> bool:
