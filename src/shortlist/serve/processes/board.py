@@ -130,7 +130,7 @@ class Idler(Protocol):
 class Counted:
     """The connections of a worker, without those on which nobody has asked for ``QUIET`` seconds.
 
-    They are no work. If they counted, a worker that has just been started would get all new connections, and all requests of
+    They cost the worker nothing. If they counted, a worker that has just been started would get all new connections, and all requests of
     clients that make one for each, until it held as many as the others hold idle.
 
     Args:
