@@ -8,13 +8,13 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import uvloop
 
-from shortlist.serve.accepting import AT_ONCE, BETWEEN, LEAST, LEFT, LEFT_BETWEEN, Acceptor
+from shortlist.serve.accepting import AT_ONCE, BETWEEN, LAST, LEAST, LEFT, LEFT_BETWEEN, SOON, Acceptor
 
 
 class Greeting(asyncio.Protocol):
@@ -61,6 +61,27 @@ def test_a_crowd_is_taken_in_a_few_turns_of_the_loop(
         one.close()
 
 
+class Share:
+    """A share of so many connections, next to others that accept at the end, too, or do not."""
+
+    def __init__(self, most: int, others: bool = False) -> None:
+        self.most, self.others, self.count, self.looks = most, others, 0, 0
+        self.leaves = True
+
+    def behind(self, room: bool) -> list[int]:
+        return [] if room and self.count < self.most else [1]
+
+    def leaves_to(self, behind: Sequence[int]) -> bool:
+        self.looks += bool(behind)
+        return bool(behind) and self.leaves
+
+    def accepted(self) -> None:
+        self.count += 1
+
+    def stop(self) -> bool:
+        return self.others
+
+
 @pytest.mark.parametrize(("leave", "taken"), [(False, 10), (True, 3)])
 def test_connections_are_left_to_others_until_the_end_or_for_good(
     listening: socket.socket, leave: bool, taken: int
@@ -68,10 +89,10 @@ def test_connections_are_left_to_others_until_the_end_or_for_good(
     """Its share is three of the ten that wait. A server that stops takes the rest; one whose place others take leaves it to them."""
     crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(10)]
     made: list[Greeting] = []
-    shares = iter([True, True, True])
+    share = Share(3)
 
     async def some_turns() -> None:
-        acceptor = Acceptor(listening, lambda: Greeting(made), may_accept=lambda: next(shares, False))
+        acceptor = Acceptor(listening, lambda: Greeting(made), quota=share)
         while len(made) < 3:
             await asyncio.sleep(0)
         acceptor.close(leave)
@@ -97,7 +118,7 @@ def test_the_last_to_stop_lets_nobody_connect_whom_it_does_not_accept(
     theirs = listening.dup()
 
     async def stop() -> None:
-        acceptor = Acceptor(listening, lambda: Greeting(made), others=lambda: others)
+        acceptor = Acceptor(listening, lambda: Greeting(made), quota=Share(100, others))
         acceptor.close()
         with socket.socket() as after:
             after.setblocking(False)
@@ -384,8 +405,15 @@ def test_at_the_end_more_that_have_left_than_a_turn_takes_hide_nobody(turns: Tur
 class NoRoom:
     """A limit that is reached."""
 
+    def __init__(self, closed: int = 0) -> None:
+        self.closed = closed
+
     def has_room(self, opening: int) -> bool:
         return False
+
+    def make_room(self) -> bool:
+        self.closed += 1
+        return True
 
 
 @pytest.mark.parametrize("tries", [0, 1, 3])
@@ -394,7 +422,7 @@ def test_no_try_is_left_once_the_socket_is_closed(listening: socket.socket, trie
     with socket.create_connection(listening.getsockname(), timeout=120):
 
         async def stop() -> list[asyncio.TimerHandle]:
-            acceptor = Acceptor(listening, lambda: Greeting([]), NoRoom(), others=lambda: True)
+            acceptor = Acceptor(listening, lambda: Greeting([]), NoRoom(), quota=Share(100, others=True))
             for _ in range(tries):
                 acceptor._accept()
             acceptor.close()
@@ -405,3 +433,127 @@ def test_no_try_is_left_once_the_socket_is_closed(listening: socket.socket, trie
         loop = asyncio.SelectorEventLoop()
         assert loop.run_until_complete(stop()) == []
         loop.close()
+
+
+@pytest.mark.parametrize(
+    ("waiting", "alone", "leaves", "closed"),
+    [(0, True, True, 0), (0, False, False, 0), (1, True, True, 1), (1, False, True, 0), (1, False, False, 1)],
+)
+def test_idle_connections_are_closed_for_one_that_waits_and_that_nobody_else_takes(
+    listening: socket.socket, waiting: int, alone: bool, leaves: bool, closed: int
+) -> None:
+    """Before, 32 were closed whenever the last place was taken, and although another process had room."""
+    limit, share = NoRoom(), Share(100)
+    share.leaves = leaves
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(waiting)]
+
+    async def look() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting([]), limit, quota=None if alone else share)
+        acceptor._accept()
+        seen.append(limit.closed)
+        acceptor.close(leave=True)
+        await acceptor.wait_closed()
+
+    seen: list[int] = []
+    asyncio.run(look())
+    assert seen == [closed]
+    assert share.looks == (0 if alone else waiting)
+    for one in crowd:
+        one.close()
+
+
+def test_a_look_at_which_nobody_waits_is_none(listening: socket.socket) -> None:
+    """Others took it meanwhile. Before, the process looked no more for two milliseconds, and such looks counted."""
+    share, made = Share(3), []  # type: ignore[var-annotated]
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(3)]
+
+    async def look() -> list[bool]:
+        acceptor = Acceptor(listening, lambda: Greeting(made), quota=share)
+        acceptor._accept()
+        acceptor._accept()
+        loop = asyncio.get_running_loop()
+        still = [acceptor._retry is None, loop.remove_reader(listening)]
+        acceptor.close(leave=True)
+        await acceptor.wait_closed()
+        return still
+
+    loop = asyncio.SelectorEventLoop()
+    assert loop.run_until_complete(look()) == [True, True]
+    loop.close()
+    assert (share.count, share.looks, len(made)) == (3, 0, 3)
+    for one in crowd:
+        one.close()
+
+
+def test_those_that_have_left_are_counted_for_others_too(listening: socket.socket) -> None:
+    """A process that takes only connections whose clients have left has not stopped."""
+    share = Share(100)
+    for _ in range(3):
+        socket.create_connection(listening.getsockname(), timeout=120).close()
+
+    async def look() -> int:
+        acceptor = Acceptor(listening, lambda: Greeting([]), quota=share)
+        acceptor._accept()
+        acceptor.close(leave=True)
+        await acceptor.wait_closed()
+        return acceptor.left
+
+    assert asyncio.run(look()) == 3
+    assert share.count == 3
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems cannot")
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_at_the_end_room_is_made_for_all_that_have_connected(
+    listening: socket.socket,
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    others: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """There is room for one, and for one more after each look. Where others accept, the rest is theirs. Before, it was reset."""
+    monkeypatch.setattr("shortlist.serve.accepting.LAST", 300.0)
+    crowd = [socket.create_connection(listening.getsockname(), timeout=120) for _ in range(60)]
+    made: list[Greeting] = []
+
+    class OneMore:
+        most = 1
+
+        def has_room(self, opening: int) -> bool:
+            return len(made) + opening < self.most
+
+        def make_room(self) -> bool:
+            self.most += 1
+            return True
+
+    theirs = listening.dup()
+
+    async def stop() -> None:
+        acceptor = Acceptor(listening, lambda: Greeting(made), OneMore(), quota=Share(100, others))
+        acceptor.close()
+        await acceptor.wait_closed()
+
+    loop = new_loop()
+    loop.run_until_complete(stop())
+    loop.close()
+    assert len(made) < 60 if others else len(made) == 60
+    for one in (*crowd, theirs):
+        one.close()
+
+
+def test_the_end_does_not_wait_for_room_for_ever(turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can be closed: three seconds, and then the socket is."""
+    monkeypatch.setattr("shortlist.serve.accepting.complete_no_more", lambda listening: True)
+    monkeypatch.setattr("shortlist.serve.accepting.someone_waits", lambda listening: True)
+    acceptor = Acceptor(Scripted(*[None] * 3), asyncio.Protocol, NoRoom())  # type: ignore[arg-type]
+    acceptor.close()
+    looks = 0
+    while turns.later:
+        ends = [one for one in turns.later if one[1][0] is not acceptor._listening]
+        assert len(ends) == 1
+        turns.later.clear()
+        ends[0][0](*ends[0][1])
+        looks += 1
+        turns.later[:] = [one for one in turns.later if one[1][0] is not acceptor._listening]
+    assert looks == pytest.approx(LAST / SOON, abs=3)
+    assert turns.opened == 0

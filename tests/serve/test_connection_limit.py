@@ -20,14 +20,16 @@ from tests.serve.running import Running
 
 from shortlist.errors import ConfigError
 from shortlist.serve import connection_limit
-from shortlist.serve.connection_limit import AT_ONCE, ConnectionLimit, check_limit, raise_limit
+from shortlist.serve.connection_limit import ASKED, AT_ONCE, LATE, YOUNG, ConnectionLimit, check_limit, raise_limit
 from shortlist.serve.logs import Log
 from shortlist.serve.protocol import Connection
 
 
 class Idler:
-    def __init__(self, idle_since: float, idle: bool = True) -> None:
-        self.idle_since, self.idle, self.reason = idle_since, idle, ""
+    cycle: object = None
+
+    def __init__(self, idle_since: float, idle: bool = True, waiting_since: float | None = None) -> None:
+        self.idle_since, self.idle, self.waiting_since, self.reason = idle_since, idle, waiting_since, ""
 
     def abort(self, reason: str) -> None:
         self.reason = reason
@@ -37,9 +39,9 @@ def test_those_idle_for_longest_make_room(client: Any) -> None:
     log = client.app.service.log = Log(io.StringIO())
     limit = ConnectionLimit(client.app, 10)
     idlers = [Idler(float(number), number % 2 == 0) for number in range(4 * AT_ONCE)]
-    limit.close_idle(idlers)
+    assert limit.close_some(idlers)
     assert [one for one in idlers if one.reason] == idlers[: 2 * AT_ONCE : 2]
-    limit.close_idle([])
+    assert not limit.close_some([])
     (line,) = map(json.loads, log._out.getvalue().splitlines())
     assert (line["event"], line["most"]) == ("connections_full", 10)
 
@@ -61,13 +63,83 @@ def test_thousands_of_connections_are_not_looked_at_again_and_again(
     limit = ConnectionLimit(client.app, 6400)
     for _ in range(100):
         assert not limit.has_room()
+        assert not limit.make_room()
     assert looks == [1]
     now[0] += 0.5
     for one in many[100:]:
         one.idle = True
     assert not limit.has_room()
+    assert looks == [1]  # whether there is room is a question, and closes nothing
+    assert limit.make_room()
     assert looks == [2]
     assert [one for one in many if one.reason] == many[100:200]
+
+
+def test_clients_that_have_asked_keep_their_connections_next_to_those_that_say_nothing(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that has just connected, or was just answered, is about to ask. Before, the order was that of idleness alone."""
+    now = [1000.0]
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    limit = ConnectionLimit(client.app, 10)
+    silent = [Idler(1000.0 - 0.25 - number / 1000) for number in range(AT_ONCE)]
+    asked, past = [Idler(1000.0 - ASKED) for _ in range(3)], [Idler(1000.0 - ASKED - 1) for _ in range(2)]
+    new = [Idler(1000.0 - YOUNG / 2) for _ in range(3)]
+    for one in (*asked, *past, new[0]):
+        one.cycle = object()
+    everybody = [*new, *asked, *silent, *past]
+    assert limit.close_some(everybody)
+    assert [one.reason for one in past] == ["idle"] * 2
+    assert [one.reason for one in silent] == [""] * 2 + ["idle"] * (AT_ONCE - 2)
+    assert {one.reason for one in (*asked, *new)} == {""}
+    assert limit.close_some([*new, *asked])
+    assert [one.reason for one in asked] == ["idle"] * 3
+    assert not limit.close_some(new)
+    monkeypatch.setattr(Connection, "all_open", new)
+    now[0] += YOUNG / 2
+    assert not limit.make_room()  # it does not look again and again
+    now[0] += YOUNG
+    assert limit.make_room()
+
+
+@pytest.mark.parametrize(
+    ("silent", "new", "slow", "closed"),
+    [(0, 0, 0, 3), (2, 0, 0, 0), (0, 1, 0, 0), (2, 1, 0, 0), (0, 0, 2, 0), (2, 1, 2, 0)],
+)
+def test_clients_between_two_requests_make_room_only_where_all_have_asked(
+    client: Any, monkeypatch: pytest.MonkeyPatch, silent: int, new: int, slow: int, closed: int
+) -> None:
+    """A silent one that has just connected will soon make room for the next. Before, the others' pause was too long."""
+    now = [1000.0]
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    limit = ConnectionLimit(client.app, 10)
+    between = [Idler(1000.0 - ASKED / 2) for _ in range(3)]
+    for one in between:
+        one.cycle = object()
+    others = [*(Idler(999.0) for _ in range(silent)), *(Idler(1000.0) for _ in range(new))]
+    others += [Idler(0.0, False, 1000.0 - LATE) for _ in range(slow)]
+    monkeypatch.setattr(Connection, "all_open", [*others, *between])
+    assert limit.make_room() == (silent > 0 or slow > 0 or new == 0)
+    assert [one.reason for one in between] == ["idle"] * closed + [""] * (3 - closed)
+    assert sum(one.reason == "idle" for one in others) == silent
+    assert sum(one.reason == "slow" for one in others) == slow
+    assert not limit.make_room()  # few were closed: it does not look at all again at once
+
+
+@pytest.mark.parametrize("idle", [0, 5, AT_ONCE, 3 * AT_ONCE])
+def test_slow_senders_make_room_where_too_few_are_idle(client: Any, monkeypatch: pytest.MonkeyPatch, idle: int) -> None:
+    """The slowest first, none that sends for less than a second, and none that waits for its reply. Before, none was closed."""
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    limit = ConnectionLimit(client.app, 10)
+    slow = [Idler(0.0, False, 1000.0 - LATE - number) for number in range(2 * AT_ONCE)]
+    others = [Idler(0.0, False, 1000.1 - LATE), Idler(0.0, False)]
+    resting = [Idler(float(number), True, float(number)) for number in range(idle)]
+    assert limit.close_some([*others, *slow, *resting])
+    assert [one.reason for one in resting] == ["idle" if number < AT_ONCE else "" for number in range(idle)]
+    least = 2 * AT_ONCE - max(0, AT_ONCE - idle)
+    assert [one.reason for one in slow] == ["slow" if number >= least else "" for number in range(2 * AT_ONCE)]
+    assert [one.reason for one in others] == ["", ""]
+    assert not limit.close_some(others)
 
 
 def test_the_limit_is_raised_to_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from shortlist.errors import ConfigError
 from shortlist.serve import listening as module
-from shortlist.serve.listening import Place, complete_no_more, listening
+from shortlist.serve.listening import Place, complete_no_more, listening, someone_waits
 
 
 def test_any_free_port() -> None:
@@ -210,3 +211,16 @@ def test_a_server_that_accepts_nobody_is_still_there(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="another server listens"), listening(Place("127.0.0.1", 0, path)):
             pass
         assert path.exists()
+
+
+@pytest.mark.parametrize("unix", [False, True])
+def test_whether_someone_waits(tmp_path: Path, unix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(Place("127.0.0.1", 0, tmp_path / "socket" if unix else None)) as taken:
+        assert not someone_waits(taken)
+        with socket.socket(taken.family) as client:
+            client.connect(taken.getsockname())
+            assert someone_waits(taken)
+            taken.accept()[0].close()
+        assert not someone_waits(taken)
+        monkeypatch.delattr(select, "poll")
+        assert someone_waits(taken)  # where the system does not say, an attempt does

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from shortlist.serve.leaving import sent_before_opening
-from shortlist.serve.listening import BACKLOG, complete_no_more
+from shortlist.serve.listening import BACKLOG, complete_no_more, someone_waits
 
 __all__ = ["Acceptor"]
 
@@ -19,16 +19,38 @@ LEAST = 4  # connections in one turn: each takes about as long as an answer, and
 LEFT = 4  # connections in one turn whose clients have left already: each takes some hundredths of a millisecond
 LEFT_BETWEEN = 32  # and in the turns that are BETWEEN apart
 BETWEEN = 0.005  # seconds from one turn with new connections to the next, while the loop answers requests itself
-SOON = 0.002  # seconds until the next try, where another process is to take the next connections
+SOON = (
+    0.002  # seconds until the next try, where another process is to take the next connections, or some were just closed
+)
 SHORT = 0.02  # seconds until the next try, where there is no room for more connections
 GRACE = 0.1  # seconds in which connections that clients have begun to open are still completed, at the end
+LAST = 3.0  # seconds after that in which room is made for those that wait
 
 
 class ConnectionLimit(Protocol):
     """The limit on connections."""
 
     def has_room(self, opening: int) -> bool:
-        """Whether another connection fits next to the open ones and those being opened; idle ones are closed if needed."""
+        """Whether another connection fits next to the open ones and those being opened."""
+
+    def make_room(self) -> bool:
+        """Close some connections; whether there were any to close."""
+
+
+class Quota(Protocol):
+    """This process's share of the connections, where other processes accept from the same socket."""
+
+    def behind(self, room: bool) -> Sequence[int]:
+        """Those that are to accept a waiting one in its place; none if it may do so itself."""
+
+    def leaves_to(self, behind: Sequence[int]) -> bool:
+        """Whether one that waits now is left to any of them; asked at each look."""
+
+    def accepted(self) -> None:
+        """Note that it has accepted one."""
+
+    def stop(self) -> bool:
+        """Accept no more; whether others still do."""
 
 
 class Acceptor:
@@ -51,9 +73,7 @@ class Acceptor:
         limit: the limit on connections; None for no limit.
         requests: how many have been answered, and how many are under way.
         answering: whether the loop answers any of them itself; then it has other turns to come.
-        may_accept: whether to accept one more now, where other processes accept from the same socket; asked before each.
-        others: whether other processes accept from the same socket and will for now; asked at the end, when this one
-            has stopped.
+        quota: this process's share, where others accept from the same socket; asked before each connection.
         keeps: whether what a client has sent is to be done although it has left: a change.
 
     Attributes:
@@ -67,8 +87,7 @@ class Acceptor:
         limit: ConnectionLimit | None = None,
         requests: Callable[[], tuple[int, int]] = lambda: (0, 0),
         answering: Callable[[], bool] = lambda: False,
-        may_accept: Callable[[], bool] | None = None,
-        others: Callable[[], bool] = lambda: False,
+        quota: Quota | None = None,
         keeps: Callable[[bytes], bool] = lambda content: True,
     ) -> None:
         self._listening = listening
@@ -80,8 +99,7 @@ class Acceptor:
         self._answering = answering
         self._answered = 0
         self._next = 0.0  # by time.perf_counter, when connections are accepted again while requests are answered
-        self._may_accept = may_accept
-        self._others = others
+        self._quota = quota
         self._loop = asyncio.get_running_loop()
         self._opening: set[asyncio.Task[object]] = set()
         self._retry: asyncio.TimerHandle | None = None
@@ -105,11 +123,7 @@ class Acceptor:
     def _accept_up_to(self, most: int, most_left: int) -> None:
         opened, left = 0, 0
         while opened < most and left < most_left:
-            if self._limit is not None and not self._limit.has_room(len(self._opening)):
-                self._retry_in(SHORT)
-                return
-            if self._may_accept is not None and not self._may_accept():
-                self._retry_in(SOON)
+            if not self._may_accept():
                 return
             try:
                 connection, _ = self._listening.accept()
@@ -121,6 +135,8 @@ class Acceptor:
             except OSError:  # too many open files in the whole system, or no memory: others may close some
                 self._retry_in(SHORT)
                 return
+            if self._quota is not None:
+                self._quota.accepted()
             connection.setblocking(False)
             sent = sent_before_opening(connection, self._keeps)
             if sent is None:
@@ -134,6 +150,24 @@ class Acceptor:
             task = self._loop.create_task(self._open(connection, sent))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
+
+    def _may_accept(self) -> bool:
+        """Whether to accept one more now; else it tries again later, if one waits.
+
+        A worker without room leaves it to those that have some, and closes connections only where none of them takes it.
+        """
+        room = self._limit is None or self._limit.has_room(len(self._opening))
+        behind = () if self._quota is None else self._quota.behind(room)
+        if room and not behind:
+            return True
+        if not someone_waits(self._listening):
+            return False
+        if self._quota is not None and self._quota.leaves_to(behind):
+            self._retry_in(SOON)
+            return False
+        if self._limit is not None and not room:
+            self._retry_in(SOON if self._limit.make_room() else SHORT)
+        return room
 
     @property
     def opening(self) -> int:
@@ -168,14 +202,24 @@ class Acceptor:
         """
         if self._ending is not None:
             return
-        self._ending, self._may_accept = self._loop.create_future(), None
+        self._ending = self._loop.create_future()
+        others = self._quota is not None and self._quota.stop()
+        self._quota = None
         if not leave:
-            wait = not self._others() and complete_no_more(self._listening)
+            wait = not others and complete_no_more(self._listening)
             self._accept_up_to(BACKLOG, BACKLOG)
             if wait:
-                self._loop.call_later(GRACE, self._end)
+                self._loop.call_later(GRACE, self._end_within, LAST)
                 return
         self._end(leave)
+
+    def _end_within(self, seconds: float) -> None:
+        """End once all that wait are accepted, or after so many seconds: there may be no room for them now."""
+        self._accept_up_to(BACKLOG, BACKLOG)
+        if seconds > 0 and someone_waits(self._listening):
+            self._loop.call_later(SOON, self._end_within, seconds - SOON)
+        else:
+            self._end()
 
     def _end(self, leave: bool = False) -> None:
         assert self._ending is not None

@@ -26,13 +26,22 @@ AT_ONCE = (
     32  # idle connections that are closed when there is no room, at least: to look at all takes as long as to open some
 )
 SHARE = 64  # of all connections that are looked at, one of so many is closed
-LOOK = 0.5  # seconds until the next look, where none was idle
+YOUNG = 0.05  # seconds for which an idle connection stays open: its client may be about to ask
+ASKED = 5.0  # seconds for which one whose client has asked before may be idle longer than one whose client never has
+LATE = 1.0  # seconds after which a request that is still arriving makes room, where too few connections are idle
+LOOK = 0.5  # seconds until the next look, where none made room
+AGAIN = 0.02  # and where fewer did than are closed at a time
 
 
 class Idler(Protocol):
-    """A connection that may be idle."""
+    """A connection that may be idle, or wait for the rest of a request."""
 
     idle_since: float
+    waiting_since: float | None
+
+    @property
+    def cycle(self) -> object:
+        """The last request; None until its client has asked."""
 
     @property
     def idle(self) -> bool:
@@ -44,6 +53,11 @@ class Idler(Protocol):
 
 class ConnectionLimit:
     """Closes the connections that have been idle for longest when there is no room for others, and logs it once.
+
+    Those whose clients have asked before may be idle ``ASKED`` seconds longer than others, and earlier they are closed only
+    where all have, and none is slow: thousands of clients that connect and say nothing take the places of one another.
+    Where too few are idle, those whose requests have been arriving for longest are closed too. Otherwise clients that send
+    a byte now and then would hold all places until the time for a request is over, and then again.
 
     Args:
         app: whose service logs it.
@@ -58,24 +72,51 @@ class ConnectionLimit:
         self._look_at = 0.0  # when to look for idle ones again
 
     def has_room(self, opening: int = 0) -> bool:
-        """Whether another connection fits next to those that are open or opening; else some idle ones are closed."""
-        if len(Connection.all_open) + opening < self.most:
-            return True
-        if time.monotonic() >= self._look_at:
-            self.close_idle(Connection.all_open)
-        return False
+        """Whether another connection fits next to those that are open or opening."""
+        return len(Connection.all_open) + opening < self.most
 
-    def close_idle(self, connections: Collection[Idler]) -> None:
-        """Close the connections that have been idle for longest."""
+    def make_room(self) -> bool:
+        """Close some connections; whether there were any to close."""
+        return time.monotonic() >= self._look_at and self.close_some(Connection.all_open)
+
+    def close_some(self, connections: Collection[Idler]) -> bool:
+        """Close the connections that have been idle for longest, and if they are few those that send for longest.
+
+        Returns:
+            Whether there were any.
+        """
         if not self._logged:
             self._logged = True
             self._service.log.event("connections_full", most=self.most)
         most = max(AT_ONCE, len(connections) // SHARE)
-        idle = heapq.nsmallest(most, (one for one in connections if one.idle), key=lambda one: one.idle_since)
-        for one in idle:
+        now, young, new = time.monotonic(), False, False
+        idle: list[tuple[float, int, Idler]] = []
+        asked: list[tuple[float, int, Idler]] = []
+        slow: list[tuple[float, int, Idler]] = []
+        for number, one in enumerate(connections):
+            if one.idle:
+                since = one.idle_since
+                if now - since < YOUNG:
+                    young, new = True, new or one.cycle is None
+                elif one.cycle is None:
+                    idle.append((since, number, one))
+                elif now - since >= ASKED:
+                    idle.append((since + ASKED, number, one))
+                else:
+                    asked.append((since, number, one))
+            elif one.waiting_since is not None and now - one.waiting_since >= LATE:
+                slow.append((one.waiting_since, number, one))
+        closed = heapq.nsmallest(most, idle if idle or new or slow else asked)
+        for _, _, one in closed:
             one.abort("idle")
-        if not idle:
-            self._look_at = time.monotonic() + LOOK
+        late = heapq.nsmallest(AT_ONCE - len(closed), slow) if len(closed) < AT_ONCE else []
+        for _, _, one in late:
+            one.abort("slow")
+        if not closed and not late:
+            self._look_at = now + (YOUNG if young else LOOK)
+        elif len(closed) + len(late) < most:
+            self._look_at = now + AGAIN
+        return bool(closed or late)
 
 
 def limit() -> int:

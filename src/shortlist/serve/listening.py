@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import stat
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from shortlist.errors import ConfigError
 
-__all__ = ["BACKLOG", "Place", "complete_no_more", "listening"]
+__all__ = ["BACKLOG", "Place", "complete_no_more", "listening", "someone_waits"]
 
 BACKLOG = 2048
 SO_ATTACH_FILTER = 26  # of Linux
@@ -97,6 +98,15 @@ def listening(place: Place) -> Iterator[socket.socket]:
             if isinstance(made, _AtPath):
                 made.remove_file()
                 made.forget_file()
+
+
+def someone_waits(listening: socket.socket) -> bool:
+    """Whether a connection can be accepted now; True where the system does not say."""
+    if not hasattr(select, "poll"):
+        return True
+    looked = select.poll()
+    looked.register(listening, select.POLLIN)
+    return bool(looked.poll(0))
 
 
 def complete_no_more(listening: socket.socket) -> bool:

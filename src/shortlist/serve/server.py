@@ -17,7 +17,7 @@ from typing import Any
 
 import uvicorn
 
-from shortlist.serve.accepting import Acceptor
+from shortlist.serve.accepting import Acceptor, Quota
 from shortlist.serve.app import App
 from shortlist.serve.buffered import Buffered
 from shortlist.serve.connection_limit import ConnectionLimit, raise_limit
@@ -76,18 +76,12 @@ class Server(uvicorn.Server):
         if self._live is not None:
             self._tasks.append(asyncio.create_task(self._live(self)))
 
-    def accept(
-        self,
-        listening: socket.socket,
-        may_accept: Callable[[], bool] | None = None,
-        others: Callable[[], bool] = lambda: False,
-    ) -> Acceptor:
+    def accept(self, listening: socket.socket, quota: Quota | None = None) -> Acceptor:
         """Accept the connections of a listening socket from now on.
 
         Args:
             listening: the socket.
-            may_accept: see ``Acceptor``.
-            others: see ``Acceptor``.
+            quota: see ``Acceptor``.
         """
         acceptor = Acceptor(
             listening,
@@ -95,8 +89,7 @@ class Server(uvicorn.Server):
             self._limit,
             self._requests,
             lambda: self._app.service.turns.loop_answers_some,
-            may_accept,
-            others,
+            quota,
             self._app.is_change,
         )
         self.servers.append(acceptor)  # type: ignore[arg-type]

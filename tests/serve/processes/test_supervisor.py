@@ -343,6 +343,29 @@ def test_a_system_without_room_for_a_process_ends_nothing(
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
+def test_a_swap_without_a_slot_on_the_board_is_refused_and_ends_nothing(bundles: Path) -> None:
+    """Replaced workers hold theirs for as long as their clients do. Before, the supervisor ended with an error."""
+    from types import SimpleNamespace
+
+    from shortlist.serve import Settings
+    from shortlist.serve.logs import Log
+    from shortlist.serve.processes import Plan, Supervisor
+    from shortlist.serve.processes.board import SLOTS
+
+    out = io.StringIO()
+    with socket.socket() as listening:
+        supervisor = Supervisor(Plan(bundles / "one", 2, Settings()), listening, Log(out))
+        children = supervisor._children
+        children.retiring = [SimpleNamespace(slot=slot) for slot in range(SLOTS)]  # type: ignore[misc]
+        with pytest.raises(OSError, match="unavailable"):
+            children.start_worker(supervisor._swapping.source)
+        supervisor._swapping.ready = SimpleNamespace(bundle="x", ids=b"")  # type: ignore[assignment]
+        supervisor._swapping.recheck()
+        supervisor._swapping.check(1e9)
+        assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["swap_refused"]
+        children.selector.close()
+
+
 def test_what_all_workers_hold_alike_is_made_before_they_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page's files: their messages alone are some megabytes, which each worker would hold for itself."""
     from shortlist.serve import Settings, page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import selectors
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import system
-from shortlist.serve.processes.board import NOT_ACCEPTING, Board
+from shortlist.serve.processes.board import NOT_ACCEPTING, SLOTS, Board
 from shortlist.serve.processes.channel import Channel, pair
 from shortlist.serve.processes.messages import Failed, Family, NewFollower, NewLog, Open, Ready, Retire
 from shortlist.serve.processes.worker import Source, work, write
@@ -136,7 +137,9 @@ class Children:
         """
         used = {one.slot for one in (*self.workers, *self.starting, *self.retiring)}
         slot = next(number for number in itertools.count() if number not in used)
-        plan, shares = self._plan, 3 * self._plan.workers + 2
+        if slot >= SLOTS:  # replaced ones that have not ended yet hold the others
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        plan = self._plan
         with contextlib.ExitStack() as ours:  # descriptors that belong to the child alone, once it is forked
             follow = None
             if self.logs:
@@ -147,7 +150,7 @@ class Children:
 
             def do(channel: Channel) -> int:
                 log = Log(system.Lines(), plan.log_requests)
-                share = self._board, slot, shares
+                share = self._board, slot
                 return work(source, plan.settings, log, channel, self.listening, share, follow, self.asked)
 
             return self._forked(slot, source, do)
@@ -234,7 +237,7 @@ class Children:
     def open(self, child: Child) -> None:
         """Let a worker accept connections."""
         child.opened = time.monotonic()
-        self._board.set(child.slot, 0)
+        self._board.open(child.slot)
         child.channel.send(Open())
 
     def retire(self, child: Child) -> None:

@@ -22,7 +22,7 @@ from shortlist.serve.app import App
 from shortlist.serve.loaded import Loaded
 from shortlist.serve.logs import Log
 from shortlist.serve.processes import figures
-from shortlist.serve.processes.board import NOT_ACCEPTING, AcceptQuota, Board
+from shortlist.serve.processes.board import NOT_ACCEPTING, AcceptQuota, Board, Counted
 from shortlist.serve.processes.channel import Channel
 from shortlist.serve.processes.following import Following
 from shortlist.serve.processes.hub import Hub
@@ -149,7 +149,7 @@ def work(
     log: Log,
     channel: Channel,
     listening: socket.socket,
-    share: tuple[Board, int, int],
+    share: tuple[Board, int],
     follow: socket.socket | None,
     asked: Sequence[bytes],
 ) -> int:
@@ -161,7 +161,7 @@ def work(
         log: of the server.
         channel: to the supervisor.
         listening: the socket that clients connect to.
-        share: the board, this worker's slot, and the number of slots.
+        share: the board, and this worker's slot.
         follow: the socket to the writing process, if there is one.
         asked: requests to warm up with.
 
@@ -196,18 +196,19 @@ class _Worker:
         service: Service,
         channel: Channel,
         listening: socket.socket,
-        share: tuple[Board, int, int],
+        share: tuple[Board, int],
         following: Following | None,
     ) -> None:
         self._service = service
         self._channel = channel
         self._listening = listening
-        self._board, self._slot, self._slots = share
+        self._board, self._slot = share
         self._following = following
         self._numbers = itertools.count(1)
         self._scrapes: dict[int, asyncio.Future[list[Family]]] = {}
         self._retiring: asyncio.Task[None] | None = None
         self._acceptor: Acceptor | None = None
+        self._held = Counted(Connection.all_open, lambda: 0 if self._acceptor is None else self._acceptor.opening)
         self.app = App(service)
         service.scrapes = Scrapes(self._figures_of_all)
         if following is not None:
@@ -237,6 +238,7 @@ class _Worker:
     async def _beat(self) -> None:
         for number in itertools.count():
             self._channel.send(Beat())
+            self._held.look(asyncio.get_running_loop().time())
             if number % REPORT == 0:
                 self._publish(0)
                 if self._service.asked:
@@ -253,11 +255,11 @@ class _Worker:
 
     def _take(self, message: Any, fds: list[int]) -> None:
         if isinstance(message, Open):
-            quota = AcceptQuota(self._board, self._slot, self._slots, self._held)
+            quota = AcceptQuota(self._board, self._slot, self._held)
             if self._server.should_exit:
                 quota.stop()
             else:
-                self._acceptor = self._server.accept(self._listening, quota, quota.stop)
+                self._acceptor = self._server.accept(self._listening, quota)
         elif isinstance(message, Retire):
             if self._retiring is None:
                 self._retiring = asyncio.create_task(self._retire(message.seconds))
@@ -273,10 +275,6 @@ class _Worker:
             assert isinstance(message, NewLog)
             assert self._following is not None
             self._following.renew(socket.socket(fileno=fds[0]))
-
-    def _held(self) -> int:
-        """Connections, with those being opened."""
-        return len(Connection.all_open) + (0 if self._acceptor is None else self._acceptor.opening)
 
     def _publish(self, number: int) -> None:
         self._channel.send(Published(number, figures.families_of(self._service.metrics.registry)))
