@@ -11,8 +11,9 @@ export PYTHONDONTWRITEBYTECODE :=  # what one process has compiled no other comp
 demo: $(INSTALLED)
 	$(BIN)/shortlist demo
 
+# Three processes for two cores: tests wait for other processes now and then.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # What takes long: a Ray cluster, a million rows, quick runs of the benchmarks. About 5 minutes.
 slow: $(INSTALLED)

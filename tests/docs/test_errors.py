@@ -29,6 +29,7 @@ INSIDE = {  # exceptions of Python's own that are raised on purpose, where they 
     "serve/changes.py": {"TypeError"},
     "serve/journal.py": {"OSError"},
     "serve/processes/channel.py": {"EOFError"},
+    "serve/processes/children.py": {"OSError"},
     "serve/processes/system.py": {"OSError"},
     "serve/parsing.py": {"ValueError"},
     "serve/change_log.py": {"InterruptedError"},
