@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,3 +23,13 @@ def test_a_spliced_table_has_the_new_rows_in_their_places(changes: list[set[int]
             expected[row] = value
         assert table.rows() == expected
         assert table.n_chunks() <= PIECES + 1
+
+
+@pytest.mark.parametrize(("first", "chunks"), [(960, [960, 40]), (0, [1000])])
+def test_rows_before_the_first_new_one_are_not_copied(first: int, chunks: list[int]) -> None:
+    """Those of candidates that were added last are at the end. Before, all rows were copied, twice."""
+    table = pl.DataFrame({"id": np.arange(1000)})
+    rows = first + np.arange(40)
+    found = spliced(table, rows, pl.DataFrame({"id": -rows}))
+    assert [length for length in found["id"].chunk_lengths() if length] == chunks
+    assert found["id"].to_list() == [-one if first <= one < first + 40 else one for one in range(1000)]

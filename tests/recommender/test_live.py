@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import shortlist as sl
 from shortlist.errors import ConfigError, DataError
-from shortlist.recommender.live import changed, with_texts
+from shortlist.recommender.live import _places, changed, with_texts
 
 
 class Price(torch.nn.Module):
@@ -94,6 +94,15 @@ def test_what_changes_gave_a_candidate_goes_with_it(priced: sl.Recommender, coun
     merged = state.candidates.rechunk()  # as the next changes do
     assert merged.estimated_size() < 100 * len(merged)
     assert all(one.vector.base is None for one in state.deleted.values())  # none keeps those that went with it
+
+
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30)))
+def test_rows_are_found_among_many(many: set[int], some: set[int]) -> None:
+    own, rows = (np.array(sorted(one), np.int64) for one in (many, some))
+    places, there = _places(own, rows)
+    assert set(rows[there].tolist()) == many & some
+    assert np.insert(own, places[~there], rows[~there]).tolist() == sorted(many | some)
+    assert np.delete(own, places[there]).tolist() == sorted(many - some)
 
 
 def test_the_bundles_own_rows_are_not_copied_when_they_are_deleted(priced: sl.Recommender) -> None:

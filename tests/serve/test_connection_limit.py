@@ -26,10 +26,14 @@ from shortlist.serve.protocol import Connection
 
 
 class Idler:
-    cycle: object = None
+    has_asked = False
+    unread = 0
 
     def __init__(self, idle_since: float, idle: bool = True, waiting_since: float | None = None) -> None:
         self.idle_since, self.idle, self.waiting_since, self.reason = idle_since, idle, waiting_since, ""
+
+    def buffered(self) -> int:
+        return self.unread
 
     def abort(self, reason: str) -> None:
         self.reason = reason
@@ -51,7 +55,7 @@ def test_thousands_of_connections_are_not_looked_at_again_and_again(
 ) -> None:
     """Where none is idle, there is one look in half a second however many want to connect; of idle ones a share is closed."""
     now, looks = [1000.0], [0]
-    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(perf_counter=lambda: now[0], monotonic=None))
     many = [Idler(float(number), False) for number in range(6400)]
 
     class All(list[Idler]):
@@ -60,7 +64,7 @@ def test_thousands_of_connections_are_not_looked_at_again_and_again(
             return super().__iter__()
 
     monkeypatch.setattr(Connection, "all_open", All(many))
-    limit = ConnectionLimit(client.app, 6400)
+    limit = ConnectionLimit(client.app, 6400, lambda: now[0])
     for _ in range(100):
         assert not limit.has_room()
         assert not limit.make_room()
@@ -80,13 +84,13 @@ def test_clients_that_have_asked_keep_their_connections_next_to_those_that_say_n
 ) -> None:
     """And one that has just connected, or was just answered, is about to ask. Before, the order was that of idleness alone."""
     now = [1000.0]
-    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    limit = ConnectionLimit(client.app, 10)
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(perf_counter=lambda: now[0], monotonic=None))
+    limit = ConnectionLimit(client.app, 10, lambda: now[0])
     silent = [Idler(1000.0 - 0.25 - number / 1000) for number in range(AT_ONCE)]
     asked, past = [Idler(1000.0 - ASKED) for _ in range(3)], [Idler(1000.0 - ASKED - 1) for _ in range(2)]
     new = [Idler(1000.0 - YOUNG / 2) for _ in range(3)]
     for one in (*asked, *past, new[0]):
-        one.cycle = object()
+        one.has_asked = True
     everybody = [*new, *asked, *silent, *past]
     assert limit.close_some(everybody)
     assert [one.reason for one in past] == ["idle"] * 2
@@ -111,11 +115,11 @@ def test_clients_between_two_requests_make_room_only_where_all_have_asked(
 ) -> None:
     """A silent one that has just connected will soon make room for the next. Before, the others' pause was too long."""
     now = [1000.0]
-    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    limit = ConnectionLimit(client.app, 10)
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(perf_counter=lambda: now[0], monotonic=None))
+    limit = ConnectionLimit(client.app, 10, lambda: now[0])
     between = [Idler(1000.0 - ASKED / 2) for _ in range(3)]
     for one in between:
-        one.cycle = object()
+        one.has_asked = True
     others = [*(Idler(999.0) for _ in range(silent)), *(Idler(1000.0) for _ in range(new))]
     others += [Idler(0.0, False, 1000.0 - LATE) for _ in range(slow)]
     monkeypatch.setattr(Connection, "all_open", [*others, *between])
@@ -129,8 +133,8 @@ def test_clients_between_two_requests_make_room_only_where_all_have_asked(
 @pytest.mark.parametrize("idle", [0, 5, AT_ONCE, 3 * AT_ONCE])
 def test_slow_senders_make_room_where_too_few_are_idle(client: Any, monkeypatch: pytest.MonkeyPatch, idle: int) -> None:
     """The slowest first, none that sends for less than a second, and none that waits for its reply. Before, none was closed."""
-    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
-    limit = ConnectionLimit(client.app, 10)
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(perf_counter=lambda: 1000.0, monotonic=None))
+    limit = ConnectionLimit(client.app, 10, lambda: 1000.0)
     slow = [Idler(0.0, False, 1000.0 - LATE - number) for number in range(2 * AT_ONCE)]
     others = [Idler(0.0, False, 1000.1 - LATE), Idler(0.0, False)]
     resting = [Idler(float(number), True, float(number)) for number in range(idle)]
@@ -140,6 +144,37 @@ def test_slow_senders_make_room_where_too_few_are_idle(client: Any, monkeypatch:
     assert [one.reason for one in slow] == ["slow" if number >= least else "" for number in range(2 * AT_ONCE)]
     assert [one.reason for one in others] == ["", ""]
     assert not limit.close_some(others)
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_a_look_at_many_takes_a_small_part_of_the_time(client: Any, monkeypatch: pytest.MonkeyPatch, idle: int) -> None:
+    """Each look takes 40 ms, and closes some of 6,400 slow senders. Before, the next one came at once."""
+    now, looks = [1000.0], [0]
+    monkeypatch.setattr(connection_limit, "time", SimpleNamespace(perf_counter=lambda: now[0], monotonic=None))
+
+    class All(list[Idler]):
+        def __iter__(self) -> Iterator[Idler]:
+            looks[0] += 1
+            now[0] += 0.04
+            return super().__iter__()
+
+    slow = [Idler(0.0, False, float(number) / 100) for number in range(6400)]
+    monkeypatch.setattr(Connection, "all_open", All(slow))
+    limit = ConnectionLimit(client.app, 6400, lambda: now[0])
+    while now[0] < 1010.0:
+        Connection.all_open[:idle] = [Idler(0.0) for _ in range(idle)]  # one for each look
+        limit.make_room()
+        now[0] += 0.002
+    assert looks[0] <= 10 / (0.04 * 11) + 1
+    assert {one.reason for one in slow[idle:99]} == {"slow"}  # a share of all, not some only
+
+
+def test_a_connection_whose_reply_is_on_its_way_makes_no_room(client: Any) -> None:
+    limit = ConnectionLimit(client.app, 10)
+    sending = Idler(0.0)
+    sending.unread = 1
+    assert not limit.close_some([sending])
+    assert sending.reason == ""
 
 
 def test_the_limit_is_raised_to_what_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:

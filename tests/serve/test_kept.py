@@ -319,5 +319,15 @@ def test_copies_count_on_their_own() -> None:
     one = Kept()
     one.add("abc")
     copy = one.copied()
-    copy.add_row(10)
+    copy.add_bytes(10)
     assert (one.size, copy.size) == (603, 613)
+
+
+def test_a_row_of_the_bundle_before_ends_no_batch() -> None:
+    """Its id is in another column since the bundle was replaced. Before, every change of its batch failed with it."""
+    changes = Changes(Events(None))
+    changes.id_column = "item"
+    record = {"op": "change", "at": 0.0, "upsert": [{"what": "a", "kind": "x"}], "delete": [], "expire": []}
+    growth = Growth(changes, 1 << 20)
+    growth.add(growth.of(record, [], lambda: None))
+    assert changes.kept.size == 0

@@ -760,6 +760,7 @@ def test_who_is_refused_is_not_read_for_a_while_whatever_it_asked(
     async def talk() -> None:
         wire = Wire()
         connection = connected(client, wire)
+        connection.idle_since = 0.0
         if full == "before":
             admission.slots = admission.most = 0
         if cut:
@@ -776,6 +777,8 @@ def test_who_is_refused_is_not_read_for_a_while_whatever_it_asked(
         assert wire.written.count(b"HTTP/1.1 503") == wire.written.count(b"HTTP/1.1 ") == 1
         assert b"retry-after: 100" in wire.written  # 1000, or 1001 where it is rounded
         assert not wire.reading
+        assert connection.has_asked
+        assert connection.idle_since > 0  # it counts as one that asks
         admission.slots = admission.most = 10
         connection.resume()
         if cut:

@@ -15,9 +15,11 @@ def spliced(table: pl.DataFrame, rows: NDArray[np.int64], new: pl.DataFrame) -> 
     """``table`` with the rows of ``new`` at ``rows``, which are distinct; a few of them do not cause a copy of the others."""
     pieces, at = [], 0
     if table.n_chunks() + 2 * len(rows) > PIECES:
-        places = np.arange(len(table))
-        places[rows] = len(table) + np.arange(len(rows))
-        return pl.concat([table, new], rechunk=True)[places]
+        first = int(rows.min())  # those before it, most where the latest ones change, stay as they are
+        head, tail = table.slice(0, first), table.slice(first)
+        places = np.arange(len(tail))
+        places[rows - first] = len(tail) + np.arange(len(rows))
+        return pl.concat([head, pl.concat([tail, new], rechunk=True)[places]], rechunk=head.n_chunks() >= PIECES // 2)
     for number in np.argsort(rows).tolist():
         row = int(rows[number])
         pieces += [table.slice(at, row - at), new.slice(number, 1)]

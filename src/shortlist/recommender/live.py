@@ -174,7 +174,9 @@ def _upserted(
         both = pl.concat([both, fresh], rechunk=both.n_chunks() >= CHUNKS)
     row_of = {one: int(row) for one, row, place in zip(ids, rows, places, strict=True) if row != place}
     known = state.candidate_ids.changed(both[state.candidate], added, row_of)
-    changed_rows = np.union1d(state.changed_rows, rows)
+    sorted_rows = np.sort(rows)
+    at, there = _places(state.changed_rows, sorted_rows)
+    changed_rows = np.insert(state.changed_rows, at[~there], sorted_rows[~there])
     return replace(
         state, candidates=both, candidate_ids=known, deleted=deleted, live=True, changed_rows=changed_rows
     ), rows
@@ -205,13 +207,22 @@ def _deleted(state: State, gone: Mapping[Id, int], vectors: NDArray[np.float32])
 
 def _without_values(state: State, rows: NDArray[np.int64]) -> State:
     """The state without the columns that changes gave the candidates in ``rows``; their rows and ids stay."""
-    rows = np.intersect1d(state.changed_rows, rows, assume_unique=True)
+    places, there = _places(state.changed_rows, rows)
+    rows = rows[there]
     if not len(rows):
         return state
     table = state.candidates
     nothing = table.clear(len(rows)).with_columns(table[state.candidate].gather(rows))
-    left = np.setdiff1d(state.changed_rows, rows, assume_unique=True)
+    left = np.delete(state.changed_rows, places[there])
     return replace(state, candidates=spliced(table, rows, nothing), changed_rows=left)
+
+
+def _places(all_rows: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where rising rows are, or would be, among many rising ones, and whether each is; without sorting the many again."""
+    places = np.searchsorted(all_rows, rows)
+    there = places < len(all_rows)
+    there[there] = all_rows[places[there]] == rows[there]
+    return places, there
 
 
 def _ids(table: pl.DataFrame, state: State) -> list[Any]:

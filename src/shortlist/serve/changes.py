@@ -91,10 +91,10 @@ class Changes:
             if before is None:
                 self._count(one)
                 self._rows[one] = row
-                self.kept.add_row(sizes.of(row))
+                self.kept.add_bytes(sizes.of(row))
             else:
                 self._rows[one] = after = {**before, **row}
-                self.kept.add_row(sizes.of(after) - sizes.of(before))
+                self.kept.add_bytes(sizes.of(after) - sizes.of(before))
             self._expiries.pop(one, None)
         for one in in_parts(record["delete"], pause):
             self._forget(one, sizes)
@@ -106,7 +106,7 @@ class Changes:
         while len(self.outcomes) > NAMED:
             del self.outcomes[next(iter(self.outcomes))]
 
-    def describe(self, served: Served) -> None:
+    def use_bundle(self, served: Served) -> None:
         """Let the changes be about another bundle's candidates."""
         self.id_column, self.kept.width = served.state.candidate, width_of(served)
 
@@ -143,7 +143,7 @@ class Changes:
 
     def _forget(self, one: Any, sizes: Sizes) -> None:
         self._count(one)
-        self.kept.add_row(-sizes.of(self._rows.pop(one, None)))
+        self.kept.add_bytes(-sizes.of(self._rows.pop(one, None)))
         self._expiries.pop(one, None)
         self._deleted[one] = None
 

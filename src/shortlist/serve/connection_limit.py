@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Protocol
 
 from shortlist.errors import ConfigError
@@ -31,6 +31,7 @@ ASKED = 5.0  # seconds for which one whose client has asked before may be idle l
 LATE = 1.0  # seconds after which a request that is still arriving makes room, where too few connections are idle
 LOOK = 0.5  # seconds until the next look, where none made room
 AGAIN = 0.02  # and where fewer did than are closed at a time
+SPARE = 10  # times as long as a look took, at least, until the next one
 
 
 class Idler(Protocol):
@@ -40,12 +41,15 @@ class Idler(Protocol):
     waiting_since: float | None
 
     @property
-    def cycle(self) -> object:
-        """The last request; None until its client has asked."""
+    def has_asked(self) -> bool:
+        """Whether its client has ever sent a request."""
 
     @property
     def idle(self) -> bool:
         """Whether it waits for no reply."""
+
+    def buffered(self) -> int:
+        """Bytes of replies in this process's memory."""
 
     def abort(self, reason: str) -> None:
         """End the connection at once."""
@@ -62,9 +66,11 @@ class ConnectionLimit:
     Args:
         app: whose service logs it.
         most: connections at a time; by default as many as the process may hold files for.
+        clock: of the event loop, by which connections note their times.
     """
 
-    def __init__(self, app: App, most: int | None = None) -> None:
+    def __init__(self, app: App, most: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._service = app.service
         files = limit()
         self.most = most if most is not None else files - min(OWN, files // 2)
@@ -77,7 +83,7 @@ class ConnectionLimit:
 
     def make_room(self) -> bool:
         """Close some connections; whether there were any to close."""
-        return time.monotonic() >= self._look_at and self.close_some(Connection.all_open)
+        return self._clock() >= self._look_at and self.close_some(Connection.all_open)
 
     def close_some(self, connections: Collection[Idler]) -> bool:
         """Close the connections that have been idle for longest, and if they are few those that send for longest.
@@ -89,16 +95,16 @@ class ConnectionLimit:
             self._logged = True
             self._service.log.event("connections_full", most=self.most)
         most = max(AT_ONCE, len(connections) // SHARE)
-        now, young, new = time.monotonic(), False, False
+        begun, now, young, new = time.perf_counter(), self._clock(), False, False
         idle: list[tuple[float, int, Idler]] = []
         asked: list[tuple[float, int, Idler]] = []
         slow: list[tuple[float, int, Idler]] = []
         for number, one in enumerate(connections):
-            if one.idle:
+            if one.idle and not one.buffered():  # else its reply is still on its way
                 since = one.idle_since
                 if now - since < YOUNG:
-                    young, new = True, new or one.cycle is None
-                elif one.cycle is None:
+                    young, new = True, new or not one.has_asked
+                elif not one.has_asked:
                     idle.append((since, number, one))
                 elif now - since >= ASKED:
                     idle.append((since + ASKED, number, one))
@@ -109,13 +115,14 @@ class ConnectionLimit:
         closed = heapq.nsmallest(most, idle if idle or new or slow else asked)
         for _, _, one in closed:
             one.abort("idle")
-        late = heapq.nsmallest(AT_ONCE - len(closed), slow) if len(closed) < AT_ONCE else []
+        late = heapq.nsmallest(most - len(closed), slow) if len(closed) < AT_ONCE else []
         for _, _, one in late:
             one.abort("slow")
         if not closed and not late:
             self._look_at = now + (YOUNG if young else LOOK)
         elif len(closed) + len(late) < most:
             self._look_at = now + AGAIN
+        self._look_at = max(self._look_at, now + (1 + SPARE) * (time.perf_counter() - begun))
         return bool(closed or late)
 
 

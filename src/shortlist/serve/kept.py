@@ -19,7 +19,7 @@ MEMBER = 40  # bytes of a value in a list
 TWICE = 2  # characters are kept in the changes, and in the candidates' table
 VALUES = 2000  # of lists between two pauses, in some tenths of a millisecond
 SOME = 200  # entries between two pauses, in some tenths of a millisecond
-AGAIN = 60  # seconds until a refused change is worth another try: somebody has to act
+RETRY_AFTER = 60  # seconds until a refused change is worth another try: somebody has to act
 
 
 class Kept:
@@ -43,7 +43,7 @@ class Kept:
         self._candidates += 1
         self._bytes += size_of(one)
 
-    def add_row(self, size: int) -> None:
+    def add_bytes(self, size: int) -> None:
         """Count columns of a candidate; less than 0 where they are no longer kept."""
         self._bytes += size
 
@@ -109,7 +109,7 @@ class Growth:
             size -= sizes.of(self._row(rows, one))
             rows[one] = None
         for row in in_parts(record.get("upsert", ()), pause):
-            one = row[self._changes.id_column]
+            one = row.get(self._changes.id_column)  # None where the bundle was replaced meanwhile: it refuses the row
             before = self._row(rows, one)
             if before is None:
                 size += self._counted(part, one) + sizes.of(row)
@@ -212,6 +212,6 @@ def _refused(total: int, most: int) -> Problem:
         f"the change was not made: the server would keep {total:,} bytes of changes; at most {most:,} were expected.",
         hint="delete candidates that were upserted, raise --max-changes, or start the server on a bundle trained with the "
         "changes and an empty folder of --state",
-        retry_after=AGAIN,
+        retry_after=RETRY_AFTER,
         reason="changes",
     )

@@ -243,6 +243,11 @@ class Connection(Parsing):
         """Whether it waits for no reply: no request has begun, or all are answered."""
         return self._between_requests and not self._unparsed and (self.cycle is None or self.cycle.response_complete)
 
+    @property
+    def has_asked(self) -> bool:
+        """Whether its client has ever sent a request, one that was refused too."""
+        return self._refused_at > 0 or self.cycle is not None
+
     def buffered(self) -> int:
         """Bytes of replies in this process's memory."""
         return int(self.transport.get_write_buffer_size())
@@ -269,7 +274,8 @@ class Connection(Parsing):
             return False
         if not is_plain(data):
             return False
-        self.waiting_since, self._refused_at = None, self.loop.time()
+        self.waiting_since = None
+        self.idle_since = self._refused_at = self.loop.time()
         self.transport.write(self._leaving.rest_of(overloaded(self._admission.refuse(self, self.loop))))
         self.transport.pause_reading()
         self._start_clock()

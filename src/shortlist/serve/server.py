@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])  # its own way of accepting connections is too slow for a flood
-        self._limit = ConnectionLimit(self._app)
+        self._limit = ConnectionLimit(self._app, clock=asyncio.get_running_loop().time)
         self.servers = []
         for one in sockets or ():
             self.accept(one)

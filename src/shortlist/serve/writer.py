@@ -123,7 +123,7 @@ class ChangeWriter:
             BundleError: when they do not fit the bundle.
         """
         bare = self._service.loaded
-        self.changes.describe(bare.served)
+        self.changes.use_bundle(bare.served)
         if self._log is None:
             if follows is None:
                 return bare
@@ -171,7 +171,7 @@ class ChangeWriter:
             with_changes = loaded.changed(changes.onto(loaded.served))
         except ShortlistError as error:
             raise _other_tables(error) from None
-        changes.describe(loaded.served)
+        changes.use_bundle(loaded.served)
         self._rehearse(with_changes)
         return with_changes
 
