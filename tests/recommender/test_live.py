@@ -125,6 +125,7 @@ def test_categories_of_candidates_become_texts(priced: sl.Recommender) -> None:
         tags.cast(pl.List(pl.Categorical)),
         pl.Series("level", ["low"] * 3, dtype=levels),
     )
+    assert with_texts(priced.served) is priced.served  # what it has computed stays
     before = replace(priced.served, state=replace(state, candidates=table))
     after = with_texts(replace(before, others=(before,)))
     for one in (after, *after.others):

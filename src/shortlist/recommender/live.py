@@ -130,9 +130,12 @@ def with_texts(served: Served) -> Served:
     """``served`` with texts in place of the candidates' categories: Polars keeps each category that it ever met until the process ends."""
     state = served.state
     kinds = {name: kind for name, own in state.candidates.schema.items() if (kind := _as_text(own)) != own}
+    others = tuple(map(with_texts, served.others))
+    if not kinds and all(new is old for new, old in zip(others, served.others, strict=True)):
+        return served  # with all that it has computed
     if kinds:
         state = replace(state, candidates=state.candidates.cast(kinds))  # type: ignore[arg-type]  # names to types
-    return replace(served, state=state, others=tuple(map(with_texts, served.others)))
+    return replace(served, state=state, others=others)
 
 
 def _as_text(kind: Any) -> Any:

@@ -95,6 +95,7 @@ class ChangeWriter:
         self.changes = Changes(service.events)
         self._log = None if folder is None else ChangeLog(folder, self.changes, service)
         self._most = None if folder is None else most
+        self._takes_changes = folder is not None
         self._queue: asyncio.Queue[_Task] = asyncio.Queue()
         self._running: asyncio.Task[None] | None = None
         self.thread = ThreadPoolExecutor(
@@ -123,6 +124,7 @@ class ChangeWriter:
             BundleError: when they do not fit the bundle.
         """
         bare = self._service.loaded
+        self._takes_changes = self._log is not None or follows is not None
         self.changes.use_bundle(bare.served)
         if self._log is None:
             if follows is None:
@@ -168,7 +170,7 @@ class ChangeWriter:
         if changes.upserted and column != changes.id_column:  # deleted rows too: the next start reads them
             raise _other_tables(KeyError(column))
         try:
-            with_changes = loaded.changed(changes.onto(loaded.served))
+            with_changes = loaded.changed(changes.onto(loaded.served) if self._takes_changes else loaded.served)
         except ShortlistError as error:
             raise _other_tables(error) from None
         changes.use_bundle(loaded.served)
