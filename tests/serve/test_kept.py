@@ -308,6 +308,9 @@ def test_a_server_that_takes_changes_keeps_no_categories(
         client = clients(settings, made)
         assert client.app.service.loaded.state.candidates["kind"].dtype == kind
         assert set(ids(client, where="kind = 'x'")) == {"a", "c"}
+        client.loop.run_until_complete(client.app.service.writer.swap(Loaded("one", made.served)))
+        assert client.app.service.loaded.state.candidates["kind"].dtype == kind
+        assert (client.app.service.loaded.served is made.served) == (kind == pl.Categorical)  # with all it has computed
     assert change(client, upsert=[{"what": "e", "kind": "x"}, {"what": "a", "kind": "z"}]).status_code == 200
     assert set(ids(client, where="kind = 'x'")) == {"c", "e"}
     follower = Service(Loaded("one", made.served), settings, follows=[])  # of another process's log
