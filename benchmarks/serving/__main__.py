@@ -4,7 +4,7 @@
     overload BUNDLE   ten times as much as it can answer
     pauses BUNDLE     clients at fixed rates, while the server is stopped for moments (SIGSTOP)
     rolling BUNDLE    one server after the other behind one port, --count times
-    swaps ONE TWO     a hundred swaps, and thirty broken bundles, at 70% of what it can answer
+    swaps ONE TWO     a hundred swaps, and thirty broken bundles, at half of what it can answer
     kills BUNDLE      SIGKILL at random moments, beside a journal of what was acknowledged
     log BUNDLE        a million events in the log: until the server is ready, and its memory
     attacks X         hostile clients next to honest ones: their times, and memory; bundles made at X.small and X.large

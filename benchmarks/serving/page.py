@@ -79,18 +79,20 @@ def _overload(result: dict) -> list[tuple[str, str, str]]:
 
 
 def _swaps(result: dict) -> list[tuple[str, str, str]]:
-    swapping, refusing = result["swapping"], result["refusing"]
-    share = f", {result['share']:.0%} of capacity" if "share" in result else ""
-    rows = [
-        (f"{result['swaps']} swaps at {result['rate']:,.0f} requests/s{share}: requests lost or wrong",
-         f"{swapping['wrong']} of {swapping['requests']:,}", "0"),
-        ("p99 while swapping, compared with before", f"{result['p99_ratio']:.2f} times", "1.5 times"),
+    refusing, (first, second) = result["refusing"], result["quiet_p99_ms"]
+    return [
+        (f"{result['swaps']} swaps at {result['rate']:,.0f} requests/s, {result['share']:.0%} of capacity: requests lost or wrong",
+         f"{result['wrong']} of {result['requests']:,}", "0"),
+        ("p99 during a swap, compared with as many seconds before it, median",
+         f"{result['p99_ratio']:.2f} times", "1.5 times"),
+        ("the same of those seconds and of as many before them", f"{result['quiet_p99_ratio']:.2f} times", ""),
+        ("swaps, and such seconds without one, in which it is more than 1.5 times as long",
+         f"{result['p99_ratio_beyond']:.0%} and {result['quiet_p99_ratio_beyond']:.0%}", ""),
+        ("p99 of all replies during swaps; in the seconds before, and before those",
+         f"{result['swapping_p99_ms']:.1f}; {second:.1f} and {first:.1f} ms", ""),
         (f"{result['broken']} broken bundles: requests lost or wrong",
          f"{refusing['wrong']} of {refusing['requests']:,}", "0"),
     ]  # fmt: skip
-    if share:
-        rows.insert(2, ("that is", f"{swapping['p99_ms']:.1f} ms, before {result['quiet']['p99_ms']:.1f} ms", ""))
-    return rows
 
 
 def _stop(result: dict) -> list[tuple[str, str, str]]:

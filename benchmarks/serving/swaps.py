@@ -17,7 +17,11 @@ from benchmarks.serving.callers import Callers, Reply
 from benchmarks.serving.server import Connection, Server, metric, wrk
 
 USERS = [str(number) for number in range(1, 200)]
-SECONDS = 20  # for which the capacity is measured
+SHARE = 0.5  # of what the server can answer, that is asked
+FIRST = 2.0  # of quiet, before it is known how long a swap takes
+SETTLED = 0.4  # until clients ask as they are to
+AFTER = 0.4  # in which the new bundle answers, and the old one is freed
+P99_TIMES = 1.5  # the bar
 ALL = 1e5  # requests a second, more than any server answers: each client asks again as soon as it has its answer
 
 
@@ -37,55 +41,128 @@ def right_answers(bundles: list[Path]) -> Callable[[str, Reply], bool]:
     return right
 
 
-def swaps(options: argparse.Namespace) -> dict:
-    """A link turned between two bundles at 70% of what the server answers to the same clients, then broken bundles put there.
+class _Watched:
+    """Whether a reply is right; and the bundle that the last reply names, so that nobody has to ask when one was put in place."""
 
-    That is what it answers in the slowest of ``SECONDS`` seconds: a machine that others use too may be half as fast in
-    some, and requests that come at fixed times then wait for longer than any swap takes.
+    def __init__(self, right: Callable[[str, Reply], bool]) -> None:
+        self._right = right
+        self.bundle = ""
+
+    def __call__(self, user: str, reply: Reply) -> bool:
+        self.bundle = reply.bundle
+        return self._right(user, reply)
+
+
+def swaps(options: argparse.Namespace) -> dict:
+    """A link turned between two bundles at half of what the server answers to the same clients, then broken bundles put there.
+
+    What it answers is measured before each swap: a machine that others use too may be half as fast a few seconds later,
+    and requests that come at fixed times then wait for longer than any swap takes.
+
+    Each swap is compared with the seconds before it, as long as it took, which are compared with as many before them in
+    turn: that says how much p99s differ when nothing happens.
     """
     one, two = options.bundles
-    right = right_answers([one, two])
+    right = _Watched(right_answers([one, two]))
+    rates, wrong, slices = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / "current"
         link.symlink_to(one.resolve())
         server = Server(link, "--no-log")
         wrk(server.port, 16, 2)
-        load = Callers(server.port, rate=ALL, users=USERS, right=right)
-        capacity = min(load.during(1.0)["good_per_second"] for _ in range(SECONDS))
-        load.stop()
-        rate = 0.7 * capacity
-        wanted = {"rate": rate, "users": USERS, "right": right}
-        quiet = _measured(server, wanted, lambda: time.sleep(20))
-        during = _measured(server, wanted, lambda: _turned(server, link, [one, two], options.count))
+        length = FIRST
+        for number in range(options.count):
+            rates.append(SHARE * _capacity(server.port, right))
+            load = Callers(server.port, rate=rates[-1], users=USERS, right=right)
+            time.sleep(SETTLED)
+            slices.append(_slices(load, right, length, lambda to=(two, one)[number % 2]: turn(link, to.resolve())))
+            length = load.seconds
+            wrong += load.wrong
         broken = []
         for number in range(options.broken):
             broken.append(Path(folder) / f"broken-{number}")
             _break(two, broken[-1], random.Random(number))
-        refusing = _measured(server, wanted, lambda: _refused(server, link, broken))
+        refusing = _refused(server, {"rate": min(rates), "users": USERS, "right": right}, link, broken)
         server.stop()
-    return {"capacity_per_second": capacity, "rate": rate, "share": 0.7, "quiet": quiet,
-            "swaps": options.count, "swapping": during, "broken": options.broken, "refusing": refusing,
-            "p99_ratio": during["p99_ms"] / quiet["p99_ms"]}  # fmt: skip
+    return {
+        "rate": statistics.median(rates), "rates": [min(rates), max(rates)], "share": SHARE,
+        "swaps": options.count, "broken": options.broken,
+        "requests": sum(len(times) for three in slices for times in three), "wrong": len(wrong), "first_wrong": wrong[:3],
+        "refusing": refusing, **compared(slices),
+    }  # fmt: skip
 
 
-def _measured(server: Server, wanted: dict, meanwhile: Callable[[], None]) -> dict:
+def _capacity(port: int, right: Callable[[str, Reply], bool]) -> float:
+    """Answers a second to clients who ask again as soon as they have one."""
+    load = Callers(port, rate=ALL, users=USERS, right=right)
+    time.sleep(SETTLED)
+    load.count()
+    time.sleep(SETTLED)
+    return load.stop()["good_per_second"]
+
+
+Slices = tuple[list[float], list[float], list[float]]
+
+
+def _slices(load: Callers, seen: _Watched, length: float, swap: Callable[[], None]) -> Slices:
+    """Times of replies in seconds before a swap, in as many seconds before it, and while it is made; the load ends with it.
+
+    Args:
+        load: the clients.
+        seen: has the bundle that the last reply names.
+        length: seconds of each quiet time.
+        swap: puts another bundle in place.
+    """
+    quiet = []
+    for _ in range(2):
+        load.count()
+        time.sleep(length)
+        quiet.append(load.times)
+    load.count()
+    started, before = time.perf_counter(), seen.bundle
+    swap()
+    while seen.bundle == before:
+        if time.perf_counter() - started > 60:
+            raise RuntimeError("another bundle was not put in place within a minute")
+        time.sleep(0.02)
+    time.sleep(AFTER)
+    load.stop()
+    return quiet[0], quiet[1], load.times
+
+
+def compared(slices: list[Slices]) -> dict:
+    """The p99 while swapping, and that of each swap's seconds compared with those before; the same of quiet seconds.
+
+    Args:
+        slices: for each swap, seconds of replies in two quiet times, one after the other, and while it was made.
+    """
+    p99s = [tuple(_p99(times) for times in three) for three in slices]
+    swapping = [during / quiet for _, quiet, during in p99s]
+    quiet = [second / first for first, second, _ in p99s]
+    pooled = [_p99([time for three in slices for time in three[number]]) for number in range(3)]
+    return {
+        "p99_ratio": statistics.median(swapping),
+        "p99_ratio_beyond": sum(ratio > P99_TIMES for ratio in swapping) / len(swapping),
+        "quiet_p99_ratio": statistics.median(quiet),
+        "quiet_p99_ratio_beyond": sum(ratio > P99_TIMES for ratio in quiet) / len(quiet),
+        "swapping_p99_ms": pooled[2] * 1e3,
+        "quiet_p99_ms": [pooled[0] * 1e3, pooled[1] * 1e3],
+    }
+
+
+def _p99(times: list[float]) -> float:
+    return sorted(times)[len(times) * 99 // 100]
+
+
+def _refused(server: Server, wanted: dict, link: Path, broken: list[Path]) -> dict:
+    """What clients get while bundles are refused."""
     load = Callers(server.port, **wanted)
     time.sleep(1)
     load.count()
-    meanwhile()
-    return load.stop()
-
-
-def _turned(server: Server, link: Path, bundles: list[Path], count: int) -> None:
-    for number in range(count):
-        turn(link, bundles[(number + 1) % 2].resolve())
-        until(server.port, "done", number + 1)
-
-
-def _refused(server: Server, link: Path, broken: list[Path]) -> None:
     for number, bundle in enumerate(broken):
         turn(link, bundle)
         until(server.port, "refused", number + 1)
+    return load.stop()
 
 
 def turn(link: Path, target: Path) -> None:

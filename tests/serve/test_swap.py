@@ -20,6 +20,7 @@ import shortlist as sl
 from shortlist.errors import ShortlistError
 from shortlist.serve import Service, Settings
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.service import ALIKE
 from shortlist.serve.swap import Ids, Swapper, check_replaces, share_of, signature
 from shortlist.store import in_use
 
@@ -241,6 +242,26 @@ def test_a_new_bundle_is_warmed_by_every_group_of_the_last_requests(client: Any,
         (10, False, True, True, 1),
         (3, False, False, False, 32),
     ]
+
+
+def test_requests_that_differ_in_their_queries_alone_warm_a_bundle_a_few_times(client: Any, bundles: Path) -> None:
+    """Others are answered however many came of those; a filter is computed as seldom as the lists that it is for."""
+    service = client.app.service
+    plain = [{"queries": [{"id": one}], "k": 2} for one in ("ann", "bob", "cat", "dan", "ann", "bob")]
+    filtered = [{**one, "where": "stock > 0"} for one in plain]
+    bodies = [*plain, {"queries": [{"history": ["a"]}], "k": 2}, {"queries": [{"id": "ann"}] * 2, "k": 2}, *filtered]
+    for body in bodies:
+        assert client.post("/v1/recommend", body).status_code == 200
+    asked: list[tuple[bool, bool, int]] = []
+    answer = service._answer
+
+    def noted(group: Any, asks: Any) -> Any:
+        asked.append((group.open is not None, group.chosen, len(asks)))
+        return answer(group, asks)
+
+    service._answer = noted
+    assert swapped(client, bundles / "two")
+    assert asked == [(False, False, 1)] * ALIKE + [(False, True, 1), (False, False, 2)] + [(True, False, 1)] * ALIKE
 
 
 # Bundles of before.

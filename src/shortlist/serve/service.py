@@ -7,7 +7,7 @@ import contextlib
 import math
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -42,6 +42,7 @@ from shortlist.serve.writer import ChangeWriter
 __all__ = ["Asked", "Service", "milliseconds"]
 
 REMEMBERED = 64  # requests, to warm the next bundle with
+ALIKE = 4  # of them that differ in their queries alone: further ones use nothing that these have not computed
 LONGEST = 16_384  # bytes of the body of one of them: in memory the ids of a body take ten times its size, and more
 WARMED = 32  # queries of one request, to warm with
 LOOKUPS = 16  # for the page that are done or wait: each takes a place among the requests that are answered
@@ -277,14 +278,20 @@ class Service:
     def warm(self, loaded: Loaded, pause: Callable[[], None]) -> None:
         """Let a bundle that is about to answer have its towers ready, and answer the last requests: its first ones are fast.
 
-        Every group of a request is answered as it will be: fold-in, features and plain queries alike.
+        Every group of a request is answered as it will be: fold-in, features and plain queries alike. Of requests of one
+        kind, ``ALIKE`` are.
         """
         with contextlib.suppress(ShortlistError):  # without torch, requests that need a tower are refused
             warm_towers(loaded.served, pause)
+        kinds: Counter[Any] = Counter()
         for request in list(self.asked):
             pause()
             try:
                 asks = read_queries(loaded, self.events, request.queries, request.exclude_seen)
+                kind = _kind(request, asks)
+                kinds[kind] += 1
+                if kinds[kind] > ALIKE:
+                    continue
                 rules = rules_of(request, loaded, self.settings.limits)
                 open_ = opened(loaded.state, request.allow, request.deny, request.where)
             except (Problem, ShortlistError, LookupError):
@@ -400,6 +407,18 @@ def _groups(asked: Asked, open_: Open | None, ruled: Ruled | None = None) -> lis
             request.explain,
         ),
     )
+
+
+def _kind(request: RecommendRequest, asks: Sequence[Ask]) -> Any:
+    """Equal for requests whose answers are computed the same way, from the same filters and rules.
+
+    Args:
+        request: as it was sent.
+        asks: its queries.
+    """
+    rest = msgspec.json.encode(msgspec.structs.replace(request, queries=[]))
+    groups = frozenset((tuple(sorted(ask.features)), bool(ask.chosen)) for ask in asks)
+    return rest, groups, len(asks) > 1
 
 
 def unix_time(value: Any) -> float:
