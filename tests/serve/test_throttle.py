@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,13 @@ import pytest
 import shortlist as sl
 from shortlist.recommender.pipeline import recommend
 from shortlist.serve import throttle
+from shortlist.serve.change_log import ChangeLog
+from shortlist.serve.changes import Changes
+from shortlist.serve.events import Events
 from shortlist.serve.loaded import Loaded
+from shortlist.serve.preparing import Preparation
 from shortlist.serve.swap import Swapper, signature
-from shortlist.serve.throttle import LATELY, Throttle
+from shortlist.serve.throttle import LATELY, Throttle, wait_for_turns
 
 
 class Clock:
@@ -110,3 +116,45 @@ def test_a_swap_pauses_while_there_are_requests_and_hurries_at_the_end(
     assert pauses
     swapper.close()
     assert swapper._no_pauses.is_set()
+
+
+# Cores.
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not have it")
+def test_threads_that_work_next_to_the_event_loop_wait_for_a_core(clients: Callable[..., Any], tmp_path: Path) -> None:
+    """Those that load a bundle, shorten the log, and import torch; the thread that starts them does not."""
+    before = os.sched_getscheduler(0)
+    service = clients().app.service
+    swapper, log = Swapper(service, tmp_path, None), ChangeLog(tmp_path / "log", Changes(Events(None)), service)
+    found = [one.submit(os.sched_getscheduler, 0).result() for one in (swapper._thread, log._shortener)]
+
+    class Served:
+        others = ()
+        embedder = type("Embedder", (), {"import_runtime": lambda self, side: found.append(os.sched_getscheduler(0))})()
+
+    preparation = Preparation(Served())  # type: ignore[arg-type]
+    preparation.start()
+    preparation.wait()
+    assert found == [os.SCHED_BATCH if before == os.SCHED_OTHER else before] * 3
+    assert os.sched_getscheduler(0) == before
+    swapper.close()
+    log.close(applied=False)
+
+
+@pytest.mark.parametrize("policy", ["SCHED_IDLE", "SCHED_FIFO"])
+def test_a_policy_that_was_chosen_for_the_process_stays(policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[Any] = []
+    monkeypatch.setattr(os, "sched_getscheduler", lambda thread: getattr(os, policy, 99), raising=False)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *arguments: chosen.append(arguments), raising=False)
+    wait_for_turns()
+    assert chosen == []
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), AttributeError("sched_setscheduler")])
+def test_a_system_that_refuses_leaves_the_thread_as_it_is(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "sched_setscheduler", refused, raising=False)
+    wait_for_turns()

@@ -15,7 +15,7 @@ from shortlist.serve.journal import Journal, LogGoneError, ShorterLog
 from shortlist.serve.logs import Log
 from shortlist.serve.metrics import Metrics
 from shortlist.serve.problems import Problem
-from shortlist.serve.throttle import Throttle
+from shortlist.serve.throttle import Throttle, wait_for_turns
 
 __all__ = ["ChangeLog"]
 
@@ -48,7 +48,7 @@ class ChangeLog:
         self._changes = changes
         self._owner = owner
         self._failing: dict[str, int | None] = {}  # the reason, by use of the journal, where it fails
-        self._shortener = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shortening")
+        self._shortener = ThreadPoolExecutor(1, "shortening", initializer=wait_for_turns)
         self._shortening: tuple[ShorterLog, Future[None]] | None = None
         self._shorten_at = SHORT  # what the journal weighs before it is shortened again
         self._closing = threading.Event()

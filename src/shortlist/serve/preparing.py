@@ -6,6 +6,7 @@ import contextlib
 import threading
 
 from shortlist.recommender.served import Served
+from shortlist.serve.throttle import wait_for_turns
 
 __all__ = ["AFTER", "Preparation"]
 
@@ -44,6 +45,7 @@ class Preparation:
                 self.start()
 
     def _run(self) -> None:
+        wait_for_turns()
         served = self._served
         for one in (served, *served.others):
             one.embedder.import_runtime("candidate")

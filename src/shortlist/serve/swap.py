@@ -17,7 +17,7 @@ import polars as pl
 from shortlist.data.id_map import IdMap
 from shortlist.errors import ShortlistError
 from shortlist.serve.loaded import Loaded
-from shortlist.serve.throttle import Throttle
+from shortlist.serve.throttle import Throttle, wait_for_turns
 
 if TYPE_CHECKING:
     from shortlist.serve.service import Service
@@ -50,7 +50,7 @@ class Swapper:
         self._path = path
         self._last = last
         self._no_pauses = threading.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="loader")
+        self._thread = ThreadPoolExecutor(1, "loader", initializer=wait_for_turns)
 
     async def watch(self) -> None:
         """Look every half second, for good."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Throttle"]
+__all__ = ["Throttle", "wait_for_turns"]
 
 SHARE = 0.02  # of a processor, for the thread that loads while requests arrive
 LEAST = 0.0002  # seconds of work after which a pause is worth its switch of threads
@@ -39,3 +41,14 @@ class Throttle:
         if time.perf_counter() - self._asked() < LATELY:
             self._no_pauses.wait(min(used, MOST) * (1 / SHARE - 1))
         self._since = time.thread_time()
+
+
+def wait_for_turns() -> None:
+    """Let this thread wait until a core is free or its turn there has come (``SCHED_BATCH``), where the system can.
+
+    Else it takes, whenever its pause is over, the core of whoever has worked there for a while: that of the event loop, or of
+    a client. Its share of the processor stays the same, so nobody waits for long for what it holds.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:  # else somebody chose another for the process
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
