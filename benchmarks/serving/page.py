@@ -87,7 +87,7 @@ def _swaps(result: dict) -> list[tuple[str, str, str]]:
          f"{result['p99_ratio']:.2f} times", "1.5 times"),
         ("the same of those seconds and of as many before them", f"{result['quiet_p99_ratio']:.2f} times", ""),
         ("swaps, and such seconds without one, in which it is more than 1.5 times as long",
-         f"{result['p99_ratio_beyond']:.0%} and {result['quiet_p99_ratio_beyond']:.0%}", ""),
+         f"{result['p99_ratio_beyond']:.0%}; {result['quiet_p99_ratio_beyond']:.0%}", ""),
         ("p99 of all replies during swaps; in the seconds before, and before those",
          f"{result['swapping_p99_ms']:.1f}; {second:.1f} and {first:.1f} ms", ""),
         (f"{result['broken']} broken bundles: requests lost or wrong",

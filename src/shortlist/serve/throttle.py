@@ -46,8 +46,8 @@ class Throttle:
 def wait_for_turns() -> None:
     """Let this thread wait until a core is free or its turn there has come (``SCHED_BATCH``), where the system can.
 
-    Else it takes, whenever its pause is over, the core of whoever has worked there for a while: that of the event loop, or of
-    a client. Its share of the processor stays the same, so nobody waits for long for what it holds.
+    Else it takes the core of another thread when its pause is over: that of the event loop, or of a client. Its share of the
+    processor stays the same, so no thread waits long for the interpreter.
     """
     with contextlib.suppress(AttributeError, OSError):
         if os.sched_getscheduler(0) == os.SCHED_OTHER:  # else somebody chose another for the process
